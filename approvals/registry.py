@@ -1,0 +1,117 @@
+"""The actions the gate knows, by name. A domain app registers each of its kinds in `AppConfig.ready()`.
+
+The gate never imports a domain: whatever it must know of a kind stands in a `Kind`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from billingops.exceptions import InvalidInput
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from approvals.models import Execution, Suggestion
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What an approval will do, for the person who decides.
+
+    sentence: "Transfers USD 133.03 to Bakery Supplies (acct_…) from charge ch_…; available with the charge's funds."
+    call: the exact Stripe call to come, as (label, value) rows: ("POST", "/v1/transfers"), ("amount", "13303")…;
+          empty when nothing goes to Stripe.
+    """
+
+    sentence: str
+    call: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an execution (or a look-up) found. `object_id`: tr_…, in_…, Message id…; `data`: small, no personal data."""
+
+    object_id: str
+    request_id: str = ""
+    summary: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One action the gate may execute.
+
+    name            "seller_payout"
+    label           "Payout" (singular, for pages)
+    params_schema   the keys of `params` and their types: {"destination": str, "amount": int}; `propose` checks them
+    moves_money     True when its execution moves money
+    rebuild_facts   (suggestion) → facts, read from Stripe now, same shape as when proposed. Called outside any
+                    transaction. The hash over it decides "stale". May raise billingops.stripe.errors.* (Ambiguous: try later).
+    preview         (suggestion) → Preview. No network: from params and facts only.
+    execute         (suggestion, execution) → Outcome. Called outside any transaction; uses execution.idempotency_key.
+                    Raises billingops.stripe.errors.Refused (definite: nothing happened) or .Ambiguous (state unknown).
+    look_up         (suggestion, execution) → Outcome | None: whether an attempt with an unknown result took effect.
+                    None: it did not. May raise Ambiguous: cannot tell yet, ask again later.
+    confirmed_by    the event types that close the case; empty: the execution itself is the confirmation.
+    evidence        template for the evidence panel ("settlements/evidence.html"), rendered with `suggestion` and what
+                    `evidence_context(suggestion, user)` returns. Few queries.
+    backfill        (since: datetime | None) → iterator of progress (label, proposed: bool): proposes for what the
+                    mirror already holds. Idempotent. None: nothing to propose after a backfill.
+    """
+
+    name: str
+    label: str
+    params_schema: dict[str, type | tuple[type, ...]]
+    moves_money: bool
+    rebuild_facts: Callable[[Suggestion], dict[str, Any]]
+    preview: Callable[[Suggestion], Preview]
+    execute: Callable[[Suggestion, Execution], Outcome]
+    look_up: Callable[[Suggestion, Execution], Outcome | None]
+    confirmed_by: tuple[str, ...] = ()
+    evidence_template: str = ""
+    evidence_context: Callable[[Suggestion, Any], dict[str, Any]] | None = None
+    backfill: Callable[[datetime | None], Iterable[tuple[str, bool]]] | None = None
+
+    def check_params(self, params: dict[str, Any]) -> None:
+        """Raise InvalidInput when `params` lacks a key, has one too many, or one of the wrong type."""
+        for key, types in self.params_schema.items():
+            if key not in params:
+                raise InvalidInput(f"{self.name} needs the parameter {key!r}.", field=key)
+            value = params[key]
+            allowed = types if isinstance(types, tuple) else (types,)
+            if not isinstance(value, types) or (isinstance(value, bool) and bool not in allowed):
+                raise InvalidInput(f"{self.name}: parameter {key!r} has the wrong type {type(value).__name__}.", field=key)
+        if extra := sorted(set(params) - set(self.params_schema)):
+            raise InvalidInput(f"{self.name} does not know the parameter {extra[0]!r}.", field=extra[0])
+
+
+_kinds: dict[str, Kind] = {}
+
+
+def register(kind: Kind) -> None:
+    if kind.name in _kinds:
+        raise RuntimeError(f"The kind {kind.name!r} is registered twice.")
+    _kinds[kind.name] = kind
+
+
+def get(name: str) -> Kind:
+    """Raises InvalidInput for a name no app has registered."""
+    try:
+        return _kinds[name]
+    except KeyError:
+        raise InvalidInput(f"{name!r} is no known kind; there are {', '.join(sorted(_kinds))}.", field="kind")
+
+
+def kinds() -> Iterator[Kind]:
+    yield from sorted(_kinds.values(), key=lambda kind: kind.name)
+
+
+def names() -> list[str]:
+    return sorted(_kinds)
+
+
+def label(name: str) -> str:
+    return _kinds[name].label if name in _kinds else name

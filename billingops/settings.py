@@ -1,0 +1,262 @@
+"""The settings, read from the environment. Every variable and its default stands in README.md and the design.
+
+Without any variable this is the embedded set-up: SQLite under var/, the queue in the database, the sandbox for Stripe,
+the built-in rules in place of a model. checks.py refuses what would be unsafe with a live key.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = Path(os.environ.get("BILLINGOPS_VAR", BASE_DIR / "var"))
+
+
+def env_bool(name: str, default: bool = False) -> bool:
+    value = os.environ.get(name, "").strip().lower()
+    return default if not value else value in {"1", "true", "yes", "on"}
+
+
+def env_list(name: str, default: str = "") -> list[str]:
+    return [part.strip() for part in os.environ.get(name, default).split(",") if part.strip()]
+
+
+def env_int(name: str, default: int) -> int:
+    raw = os.environ.get(name, "").strip()
+    try:
+        return int(raw) if raw else default
+    except ValueError:
+        raise ImproperlyConfigured(f"{name}={raw!r} is not a whole number; unset it for the default {default}.")
+
+
+# -- Django ------------------------------------------------------------------------------------------------------------
+INSECURE_SECRET_KEY = "insecure-development-key-set-DJANGO_SECRET_KEY"  # noqa: S105  (checks.py refuses it when live)
+SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY", INSECURE_SECRET_KEY)
+DEBUG = env_bool("DJANGO_DEBUG")
+ALLOWED_HOSTS = env_list("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = env_list("DJANGO_CSRF_TRUSTED_ORIGINS")
+
+INSTALLED_APPS = [
+    # Ours come first: our commands and templates override those of the packages below.
+    "billingops.apps.BillingOpsConfig",
+    "billingops.stripe.apps.MirrorConfig",
+    "billingops.inbox.apps.InboxConfig",
+    "billingops.llm.apps.LLMConfig",
+    "approvals.apps.ApprovalsConfig",
+    "settlements.apps.SettlementsConfig",
+    "dunning.apps.DunningConfig",
+    "support.apps.SupportConfig",
+    "sandbox.apps.SandboxConfig",
+    "demo.apps.DemoConfig",
+    "billingops.apps.BillingOpsAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "simple_history",
+    "django_q",
+    "djstripe",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "simple_history.middleware.HistoryRequestMiddleware",
+]
+
+ROOT_URLCONF = "billingops.urls"
+WSGI_APPLICATION = "billingops.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL") or f"sqlite:///{VAR_DIR / 'billingops.sqlite3'}")}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    VAR_DIR.mkdir(parents=True, exist_ok=True)
+    # IMMEDIATE takes the write lock at BEGIN, so a transaction waits its turn instead of failing half-way; WAL lets
+    # readers go on meanwhile.
+    DATABASES["default"]["OPTIONS"] = {
+        "timeout": 30,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+    }
+else:
+    DATABASES["default"].setdefault("CONN_MAX_AGE", 60)
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = True
+STATIC_URL = "static/"
+STATIC_ROOT = VAR_DIR / "static"
+STATICFILES_DIRS: list[Path] = []
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = True  # static files without a collectstatic step on a single machine
+
+# -- Stripe ------------------------------------------------------------------------------------------------------------
+# The sandbox key has the form dj-stripe insists on (24 characters and more after the prefix); it opens nothing.
+SANDBOX_KEY = "sk_test_billingopssandbox0000000000"
+SANDBOX_API_BASE = "http://127.0.0.1:12111"
+SANDBOX_WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105  (known to everybody; checks.py refuses it with a real key)
+STRIPE_SECRET_KEY = os.environ.get("STRIPE_SECRET_KEY") or SANDBOX_KEY
+STRIPE_WRITE_KEY = os.environ.get("STRIPE_WRITE_KEY") or STRIPE_SECRET_KEY
+STRIPE_IS_SANDBOX = STRIPE_SECRET_KEY == SANDBOX_KEY
+STRIPE_LIVE_MODE = any(key.startswith(("sk_live_", "rk_live_")) for key in (STRIPE_SECRET_KEY, STRIPE_WRITE_KEY))
+STRIPE_API_BASE = os.environ.get("STRIPE_API_BASE") or (SANDBOX_API_BASE if STRIPE_IS_SANDBOX else "https://api.stripe.com")
+# dj-stripe and the SDK otherwise each take their own; payloads of other versions are read all the same (reader.py).
+STRIPE_API_VERSION = os.environ.get("STRIPE_API_VERSION") or "2026-08-26.dahlia"
+STRIPE_WEBHOOK_SECRETS = env_list("STRIPE_WEBHOOK_SECRETS", SANDBOX_WEBHOOK_SECRET if STRIPE_IS_SANDBOX else "")
+STRIPE_TIMEOUT_SECONDS = env_int("STRIPE_TIMEOUT_SECONDS", 20)
+
+DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"
+DJSTRIPE_SUBSCRIBER_MODEL = "billingops.Subscriber"  # a platform's customer, never a member of staff
+# dj-stripe reads these names for its own helpers; our receive view does not use its secrets.
+STRIPE_TEST_SECRET_KEY = "" if STRIPE_LIVE_MODE else STRIPE_SECRET_KEY
+STRIPE_LIVE_SECRET_KEY = STRIPE_SECRET_KEY if STRIPE_LIVE_MODE else ""
+
+# -- inbox -------------------------------------------------------------------------------------------------------------
+INBOX_MAX_BODY_BYTES = 1024 * 1024
+INBOX_SIGNATURE_TOLERANCE_SECONDS = 300
+INBOX_BATCH_SIZE = env_int("INBOX_BATCH_SIZE", 500)
+INBOX_MAX_ATTEMPTS = env_int("INBOX_MAX_ATTEMPTS", 6)
+
+# -- the queue ---------------------------------------------------------------------------------------------------------
+REDIS_URL = os.environ.get("REDIS_URL", "")
+_IS_SQLITE = DATABASES["default"]["ENGINE"].endswith("sqlite3")
+_WORKERS = 1 if _IS_SQLITE else env_int("WORKERS", 2)
+Q_CLUSTER = {
+    "name": "billingops",
+    "workers": _WORKERS,
+    "queue_limit": _WORKERS,  # a larger buffer holds tasks whose retry clock already runs: they would run twice
+    "bulk": 1,
+    "timeout": 120,
+    "retry": 400,  # at least three times the timeout, see FACTS: a task that is only slow must not be handed out again
+    "max_attempts": 5,
+    "ack_failures": True,  # our own rows count attempts; the queue only delivers
+    "catch_up": False,
+    "save_limit": 250,
+    "poll": 0.2,
+    "label": "Worker",
+    **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
+}
+
+# -- the model ---------------------------------------------------------------------------------------------------------
+OPENAI_API_KEY = os.environ.get("OPENAI_API_KEY", "")
+OPENAI_BASE_URL = os.environ.get("OPENAI_BASE_URL", "")
+OPENAI_MODEL = os.environ.get("OPENAI_MODEL", "")
+OPENAI_TIMEOUT_SECONDS = env_int("OPENAI_TIMEOUT_SECONDS", 30)
+OPENAI_MAX_TOKENS = env_int("OPENAI_MAX_TOKENS", 700)
+
+# -- mail --------------------------------------------------------------------------------------------------------------
+EMAIL_URL = os.environ.get("EMAIL_URL", "")
+DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", "billing@localhost")
+if EMAIL_URL:
+    from urllib.parse import unquote, urlsplit
+
+    _mail = urlsplit(EMAIL_URL)
+    if _mail.scheme not in {"smtp", "smtps", "smtp+tls", "console", "file"}:
+        raise ImproperlyConfigured("EMAIL_URL must start with smtp://, smtp+tls://, smtps://, file:// or console://")
+    if _mail.scheme == "console":
+        EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+    elif _mail.scheme == "file":
+        EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+        EMAIL_FILE_PATH = _mail.path
+    else:
+        EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        EMAIL_HOST, EMAIL_PORT = _mail.hostname or "localhost", _mail.port or (465 if _mail.scheme == "smtps" else 25)
+        EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_mail.username or ""), unquote(_mail.password or "")
+        EMAIL_USE_SSL, EMAIL_USE_TLS = _mail.scheme == "smtps", _mail.scheme == "smtp+tls"
+else:
+    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+EMAIL_TIMEOUT = 20
+
+# -- API ---------------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "BillingOps",
+    "VERSION": "v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+# -- security ----------------------------------------------------------------------------------------------------------
+# HTTPS is asked for wherever this is not the embedded demo; BEHIND_TLS=0 is for a loopback trial only.
+_SECURE = env_bool("DJANGO_SECURE", default=STRIPE_LIVE_MODE)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _SECURE
+SECURE_HSTS_SECONDS = 31536000 if _SECURE else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _SECURE
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env_bool("DJANGO_BEHIND_PROXY") else None
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 12 * 3600
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
+
+SIMPLE_HISTORY_REVERT_DISABLED = True
+SIMPLE_HISTORY_HISTORY_CHANGE_REASON_USE_TEXT_FIELD = True
+
+# -- the domain's own dials --------------------------------------------------------------------------------------------
+SUGGESTION_EXPIRES_DAYS = env_int("SUGGESTION_EXPIRES_DAYS", 30)
+EXECUTION_STUCK_SECONDS = env_int("EXECUTION_STUCK_SECONDS", 180)  # above the task timeout: a live worker is never overtaken
+EXECUTION_LOOKUP_SECONDS = env_int("EXECUTION_LOOKUP_SECONDS", 5)
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL", "INFO")},
+    # The SDK logs request parameters at INFO and below; they carry personal data.
+    "loggers": {"stripe": {"level": "WARNING"}, "openai": {"level": "WARNING"}, "httpx2": {"level": "WARNING"}},
+}
