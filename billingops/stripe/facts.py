@@ -1,0 +1,299 @@
+"""The typed, frozen facts that `reader.py` makes of Stripe's JSON. Nothing else in the house looks into that JSON.
+
+Amounts: int, minor units of the object's `currency` (lower-case). Times: aware UTC datetimes. Ids: Stripe's, "" where
+absent. `account`: the connected account whose object it is, "" for the platform's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LineFacts:
+    """One line of an invoice. `amount` is before discounts and without exclusive tax; `discount` is positive;
+    `tax_inclusive` is the tax contained in `amount`, `tax_exclusive` the tax on top of it."""
+
+    id: str
+    amount: int
+    currency: str
+    discount: int = 0
+    tax_inclusive: int = 0
+    tax_exclusive: int = 0
+    quantity: int = 1
+    description: str = ""
+    price_id: str = ""
+    product_id: str = ""
+    subscription_id: str = ""
+    subscription_item_id: str = ""
+    proration: bool = False
+    period_start: datetime | None = None
+    period_end: datetime | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    price_metadata: Mapping[str, str] = field(default_factory=dict)
+    product_metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def base(self) -> int:
+        """What may be shared out: line amount − its discounts, without tax (DESIGN, Money)."""
+        return self.amount - self.discount - self.tax_inclusive
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFailure:
+    """Why a payment failed, in Stripe's own codes. Prefer `advice_code`, then `network_advice_code`, then `decline_code`."""
+
+    code: str = ""
+    decline_code: str = ""
+    advice_code: str = ""
+    network_decline_code: str = ""
+    network_advice_code: str = ""
+    outcome_type: str = ""
+    risk_level: str = ""
+    payment_method_id: str = ""
+    payment_method_type: str = ""
+    card_brand: str = ""
+    card_country: str = ""
+    charge_id: str = ""
+    payment_intent_id: str = ""
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeFacts:
+    id: str
+    account: str
+    amount: int
+    currency: str
+    status: str  # succeeded, pending, failed
+    created: datetime
+    amount_refunded: int = 0
+    disputed: bool = False
+    customer_id: str = ""
+    payment_intent_id: str = ""
+    invoice_id: str = ""
+    balance_transaction_id: str = ""
+    payment_method_id: str = ""
+    card_brand: str = ""
+    card_last4: str = ""
+    card_fingerprint: str = ""
+    transfer_group: str = ""
+    transfer_destination: str = ""
+    failure: PaymentFailure | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceFacts:
+    """`charge_id`: the charge of the payment that paid it, "" when paid out of band, by credit, or not at all."""
+
+    id: str
+    account: str
+    status: str  # draft, open, paid, uncollectible, void
+    currency: str
+    total: int
+    amount_due: int
+    amount_paid: int
+    amount_remaining: int
+    created: datetime
+    number: str = ""
+    customer_id: str = ""
+    subtotal: int = 0
+    tax: int = 0
+    attempt_count: int = 0
+    next_payment_attempt: datetime | None = None
+    due_date: datetime | None = None
+    paid_at: datetime | None = None
+    collection_method: str = "charge_automatically"
+    billing_reason: str = ""
+    subscription_id: str = ""
+    charge_id: str = ""
+    payment_intent_id: str = ""
+    paid_out_of_band: bool = False
+    on_behalf_of: str = ""
+    transfer_destination: str = ""
+    hosted_invoice_url: str = ""
+    default_payment_method_id: str = ""
+    lines: tuple[LineFacts, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    subscription_metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_paid(self) -> bool:
+        return self.status == "paid"
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionFacts:
+    id: str
+    account: str
+    status: str
+    customer_id: str
+    created: datetime
+    currency: str = ""
+    cancel_at_period_end: bool = False
+    canceled_at: datetime | None = None
+    current_period_start: datetime | None = None  # the earliest of its items'
+    current_period_end: datetime | None = None
+    default_payment_method_id: str = ""
+    latest_invoice_id: str = ""
+    items: tuple[tuple[str, str, str, int], ...] = ()  # (item id, price id, product id, quantity)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerFacts:
+    """`email` and `name` are personal data: they reach the mail we send and the page, never a log or a prompt."""
+
+    id: str
+    account: str
+    created: datetime | None = None
+    email: str = ""
+    name: str = ""
+    locale: str = ""
+    country: str = ""
+    currency: str = ""
+    balance: int = 0
+    delinquent: bool = False
+    deleted: bool = False
+    default_payment_method_id: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFacts:
+    """A connected account. It may receive transfers when `transfers_active`; `obstacle` says why not, for a person."""
+
+    id: str
+    name: str = ""
+    country: str = ""
+    default_currency: str = ""
+    charges_enabled: bool = False
+    payouts_enabled: bool = False
+    transfers_active: bool = False
+    details_submitted: bool = False
+    disabled_reason: str = ""
+    deauthorised: bool = False
+    created: datetime | None = None
+
+    @property
+    def obstacle(self) -> str:
+        """"" when money may be sent there, else the reason in words."""
+        if self.deauthorised:
+            return "the account has disconnected from the platform"
+        if self.disabled_reason:
+            return f"Stripe restricts the account ({self.disabled_reason})"
+        if not self.transfers_active:
+            return "the account's transfers capability is not active"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFacts:
+    id: str
+    account: str
+    amount: int
+    currency: str
+    destination: str
+    created: datetime
+    amount_reversed: int = 0
+    reversed: bool = False
+    source_transaction: str = ""
+    transfer_group: str = ""
+    destination_payment: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundFacts:
+    id: str
+    account: str
+    amount: int
+    currency: str
+    status: str
+    created: datetime
+    charge_id: str = ""
+    payment_intent_id: str = ""
+    reason: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeFacts:
+    """`due_by` None or in the past: no answer is possible any more. `is_inquiry`: a question, no money moved yet."""
+
+    id: str
+    account: str
+    amount: int
+    currency: str
+    status: str
+    reason: str
+    created: datetime
+    charge_id: str = ""
+    payment_intent_id: str = ""
+    due_by: datetime | None = None
+    is_inquiry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreditNoteFacts:
+    id: str
+    account: str
+    invoice_id: str
+    customer_id: str
+    amount: int
+    currency: str
+    status: str
+    created: datetime
+    number: str = ""
+    reason: str = ""
+    refund_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InvoicePaymentFacts:
+    """Which payment paid how much of which invoice (the object that replaced `invoice.charge`)."""
+
+    id: str
+    account: str
+    invoice_id: str
+    amount_requested: int
+    amount_paid: int
+    currency: str
+    status: str  # open, paid, canceled
+    created: datetime
+    is_default: bool = False
+    charge_id: str = ""
+    payment_intent_id: str = ""
+    paid_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceTransactionFacts:
+    id: str
+    account: str
+    amount: int
+    fee: int
+    net: int
+    currency: str
+    type: str
+    reporting_category: str
+    created: datetime
+    available_on: datetime | None = None
+    source_id: str = ""
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutFacts:
+    id: str
+    account: str
+    amount: int
+    currency: str
+    status: str
+    created: datetime
+    arrival_date: datetime | None = None
+    automatic: bool = True
+    failure_code: str = ""
