@@ -55,6 +55,7 @@ class Kind:
                     Raises billingops.stripe.errors.Refused (definite: nothing happened) or .Ambiguous (state unknown).
     look_up         (suggestion, execution) → Outcome | None: whether an attempt with an unknown result took effect.
                     None: it did not. May raise Ambiguous: cannot tell yet, ask again later.
+    due_at          (suggestion) → when an approved one is to be carried out; None: at once.
     confirmed_by    the event types that close the case; empty: the execution itself is the confirmation.
     evidence        template for the evidence panel ("settlements/evidence.html"), rendered with `suggestion` and what
                     `evidence_context(suggestion, user)` returns. Few queries.
@@ -70,6 +71,7 @@ class Kind:
     preview: Callable[[Suggestion], Preview]
     execute: Callable[[Suggestion, Execution], Outcome]
     look_up: Callable[[Suggestion, Execution], Outcome | None]
+    due_at: Callable[[Suggestion], datetime | None] = lambda suggestion: None
     confirmed_by: tuple[str, ...] = ()
     evidence_template: str = ""
     evidence_context: Callable[[Suggestion, Any], dict[str, Any]] | None = None

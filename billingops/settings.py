@@ -249,7 +249,8 @@ SIMPLE_HISTORY_HISTORY_CHANGE_REASON_USE_TEXT_FIELD = True
 # -- the domain's own dials --------------------------------------------------------------------------------------------
 SUGGESTION_EXPIRES_DAYS = env_int("SUGGESTION_EXPIRES_DAYS", 30)
 EXECUTION_STUCK_SECONDS = env_int("EXECUTION_STUCK_SECONDS", 180)  # above the task timeout: a live worker is never overtaken
-EXECUTION_LOOKUP_SECONDS = env_int("EXECUTION_LOOKUP_SECONDS", 5)
+# "Stripe has nothing of it" is believed only this long after the call ended: it may still have been on its way.
+EXECUTION_LOOKUP_SECONDS = env_int("EXECUTION_LOOKUP_SECONDS", 60)
 
 LOGGING = {
     "version": 1,
