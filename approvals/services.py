@@ -211,6 +211,13 @@ def expire_due(*, actor: Actor, limit: int = 500) -> int:
     return count
 
 
+def confirm(*, suggestion_id: uuid.UUID | str, event_id: str, object_id: str, actor: Actor) -> bool:
+    """The returning event closes the case; see executions.confirm."""
+    from approvals import executions
+
+    return executions.confirm(suggestion_id=suggestion_id, event_id=event_id, object_id=object_id, actor=actor)
+
+
 # -- what the verbs share ----------------------------------------------------------------------------------------------
 
 

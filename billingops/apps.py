@@ -9,10 +9,14 @@ class BillingOpsConfig(AppConfig):
     verbose_name = "BillingOps"
 
     def ready(self) -> None:
-        from billingops import checks  # noqa: F401  (registers the system checks)
+        from django.db.models.signals import post_migrate
+
+        from billingops import checks, jobs, roles, tasks  # noqa: F401  (checks and tasks register themselves)
         from billingops.stripe.client import configure_sdk
 
         configure_sdk()
+        post_migrate.connect(roles.grant, dispatch_uid="billingops.roles")
+        post_migrate.connect(jobs.install_after_migrate, dispatch_uid="billingops.jobs")
 
 
 class BillingOpsAdminConfig(AdminConfig):

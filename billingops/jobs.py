@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from django.apps import AppConfig
 from django.conf import settings
 from django.db import transaction
 
@@ -70,3 +71,9 @@ def install_schedules() -> int:
             },
         )
     return len(wanted)
+
+
+def install_after_migrate(sender: AppConfig, **kwargs: Any) -> None:
+    """post_migrate receiver: the schedules follow the code as soon as their table is there."""
+    if sender.label == "django_q":
+        install_schedules()

@@ -1,0 +1,51 @@
+"""What the worker does for the gate. Each takes an id or nothing, checks again, and may run twice."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
+from approvals import executions, services
+from approvals.models import Execution
+from billingops import jobs
+from billingops.actors import Actor
+
+BATCH = 200
+
+
+def execute(execution_id: int) -> str:
+    """Carry an approved suggestion out."""
+    state = executions.execute(execution_id)
+    if state == Execution.State.UNKNOWN:
+        return executions.resolve(execution_id)
+    return state
+
+
+@jobs.every(1, name="approvals-executions")
+def sweep_executions() -> dict[str, int]:
+    """What is due and was not carried out, what hangs, what is unknown. Only narrows: each job locks and checks again."""
+    now = timezone.now()
+    counts = {"due": 0, "stuck": 0, "unknown": 0}
+    due = Q(state=Execution.State.QUEUED, not_before__lte=now)
+    stuck = Q(state=Execution.State.EXECUTING, started_at__lt=now - timedelta(seconds=settings.EXECUTION_STUCK_SECONDS))
+    unknown = Q(state=Execution.State.UNKNOWN, not_before__lte=now, tries__lt=executions.MAX_LOOK_UPS)
+    for execution in Execution.objects.filter(stuck).order_by("started_at")[:BATCH]:
+        executions.record_unknown(
+            execution.pk, code="worker_lost", message="the worker stopped while this attempt was on its way"
+        )
+        counts["stuck"] += 1
+    for execution in Execution.objects.filter(unknown).order_by("not_before")[:BATCH]:
+        executions.resolve(execution.pk)
+        counts["unknown"] += 1
+    for execution in Execution.objects.filter(due).order_by("not_before")[:BATCH]:
+        execute(execution.pk)
+        counts["due"] += 1
+    return counts
+
+
+@jobs.every(10, name="approvals-expiry")
+def expire() -> int:
+    return services.expire_due(actor=Actor.system("expiry"))

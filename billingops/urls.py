@@ -1,0 +1,16 @@
+"""The outside contract's URLs. The one place on the floor that names the apps."""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+from billingops import health
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("stripe/webhook/", include("billingops.inbox.urls")),
+    path("api/", include("billingops.api")),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("admin/", admin.site.urls),
+]
