@@ -24,7 +24,7 @@ from approvals.registry import Outcome
 from approvals.states import State
 from billingops.actors import Actor
 from billingops.ids import seal
-from billingops.stripe.errors import Ambiguous, Gone, Refused, StripeProblem, Throttled
+from billingops.stripe.errors import Ambiguous, Refused, StripeProblem, Throttled
 
 logger = logging.getLogger(__name__)
 WORKER = Actor.system("worker")
@@ -42,10 +42,13 @@ def execute(execution_id: int) -> str:
     kind = registry.get(suggestion.kind)
     try:
         facts = kind.rebuild_facts(suggestion)
-    except Gone as gone:
-        return _went_stale(execution_id, f"Stripe no longer has what this is about: {gone}")
+    except Refused as refusal:  # gone, or no longer ours to see
+        return _went_stale(execution_id, f"Stripe does not show what this is about any more: {refusal}")
     except (Ambiguous, Throttled) as problem:
-        return _read_again_later(execution_id, problem)
+        return _read_again_later(execution_id, str(problem))
+    except Exception as error:
+        logger.exception("the facts of execution %s could not be rebuilt", execution_id)
+        return _read_again_later(execution_id, f"{type(error).__name__}; see the worker's log")
     if not begin(execution_id, facts):
         return Execution.objects.get(pk=execution_id).state
     suggestion.refresh_from_db()
@@ -257,7 +260,7 @@ def _went_stale(execution_id: int, reason: str) -> str:
         return execution.state
 
 
-def _read_again_later(execution_id: int, problem: StripeProblem) -> str:
+def _read_again_later(execution_id: int, problem: str) -> str:
     with transaction.atomic():
         execution, suggestion = _lock(execution_id)
         if execution.state != Execution.State.QUEUED or suggestion.state != State.APPROVED:
