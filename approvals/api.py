@@ -1,0 +1,83 @@
+"""`/api/v1/suggestions/`: list, read, and the verbs a person has. Each verb is one call of `approvals.services`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.urls import URLPattern, URLResolver
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework import mixins
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.routers import SimpleRouter
+
+from approvals import registry, services
+from approvals.models import Suggestion
+from approvals.serializers import RejectSerializer, SuggestionSerializer, VerbSerializer
+from approvals.states import State
+from billingops.actors import Actor
+from billingops.rest import Filter, ScopedViewSet, error_responses
+
+_DECIDE = ("approvals.approve_suggestion",)
+_ANSWERS: dict[Any, Any] = {200: SuggestionSerializer, **error_responses(400, 404, 409)}
+
+
+@extend_schema_view(
+    list=extend_schema(
+        summary="List suggestions, newest first", responses={200: SuggestionSerializer(many=True), **error_responses(400)}
+    ),
+    retrieve=extend_schema(summary="Read a suggestion", responses={200: SuggestionSerializer, **error_responses(404)}),
+)
+class SuggestionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ScopedViewSet):
+    # Three statements whatever the number of rows: the suggestions, their decisions, their executions.
+    queryset = Suggestion.objects.prefetch_related("decisions", "executions")
+    serializer_class = SuggestionSerializer
+    page_order = ("-id",)
+    filters = (
+        Filter("state", choices=State.values, description="One state."),
+        Filter("kind", choices=registry.names, description="One kind."),
+        Filter("account", description="The connected account, acct_…; empty: the platform's own."),
+        Filter("customer", description="The customer, cus_…"),
+    )
+    verb_permissions = dict.fromkeys(("approve", "reject", "cancel", "retry"), _DECIDE)
+    refusal = "You may look at suggestions but not decide on them."
+
+    @extend_schema(summary="Approve exactly what this version shows", request=VerbSerializer, responses=_ANSWERS)
+    @action(detail=True, methods=["post"], serializer_class=VerbSerializer)
+    def approve(self, request: Request, pk: str) -> Response:
+        return self._carry_out(request, services.approve)
+
+    @extend_schema(summary="Reject, with a reason", request=RejectSerializer, responses=_ANSWERS)
+    @action(detail=True, methods=["post"], serializer_class=RejectSerializer)
+    def reject(self, request: Request, pk: str) -> Response:
+        return self._carry_out(request, services.reject)
+
+    @extend_schema(
+        summary="Take an approval back before it is carried out, or give a failed one up",
+        request=VerbSerializer,
+        responses=_ANSWERS,
+    )
+    @action(detail=True, methods=["post"], serializer_class=VerbSerializer)
+    def cancel(self, request: Request, pk: str) -> Response:
+        return self._carry_out(request, services.cancel)
+
+    @extend_schema(
+        summary="Try a refused one again, as a new attempt with a new key", request=VerbSerializer, responses=_ANSWERS
+    )
+    @action(detail=True, methods=["post"], serializer_class=VerbSerializer)
+    def retry(self, request: Request, pk: str) -> Response:
+        return self._carry_out(request, services.retry)
+
+    def _carry_out(self, request: Request, verb: Callable[..., Suggestion]) -> Response:
+        suggestion = self.get_object()
+        body = self.get_serializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        verb(suggestion_id=suggestion.pk, actor=Actor.person(request.user), **body.validated_data)
+        return Response(SuggestionSerializer(self.get_object()).data)
+
+
+_router = SimpleRouter()
+_router.register("suggestions", SuggestionViewSet, basename="suggestion")
+urlpatterns: list[URLPattern | URLResolver] = [*_router.urls]

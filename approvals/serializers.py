@@ -1,0 +1,96 @@
+"""The shapes of the gate on `/api/v1/suggestions/`: exactly what the design promises, nothing more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from approvals.models import Decision, Execution, Suggestion
+from approvals.services import MAX_COMMENT, REJECTION_REASONS
+
+
+class DecisionSerializer(serializers.ModelSerializer[Decision]):
+    actor = serializers.CharField(source="actor_name", read_only=True)
+
+    class Meta:
+        model = Decision
+        fields = ["actor", "verdict", "version", "facts_hash", "reason_code", "comment", "created_at"]
+        read_only_fields = fields
+
+
+class ExecutionSerializer(serializers.ModelSerializer[Execution]):
+    class Meta:
+        model = Execution
+        fields = [
+            "attempt",
+            "state",
+            "idempotency_key",
+            "not_before",
+            "object_id",
+            "request_id",
+            "result",
+            "error_code",
+            "error",
+            "queued_at",
+            "started_at",
+            "finished_at",
+            "confirmed_at",
+            "confirmed_event",
+        ]
+        read_only_fields = fields
+
+
+class SuggestionSerializer(serializers.ModelSerializer[Suggestion]):
+    """`amount` in minor units of `currency`, both empty for kinds without an amount; `confidence` as text, "0.850"."""
+
+    decisions = DecisionSerializer(many=True, read_only=True)
+    executions = ExecutionSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = Suggestion
+        fields = [
+            "id",
+            "kind",
+            "state",
+            "version",
+            "account",
+            "customer",
+            "subject",
+            "amount",
+            "currency",
+            "params",
+            "facts",
+            "facts_hash",
+            "rationale",
+            "reason_code",
+            "confidence",
+            "suggested_by",
+            "event_id",
+            "created_at",
+            "expires_at",
+            "decisions",
+            "executions",
+        ]
+        read_only_fields = fields
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """A body with a key that the verb does not know is refused: who sends `amount` with an approval believes that it
+    changes something."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict) and (unknown := sorted(set(data) - set(self.fields))):
+            raise serializers.ValidationError(
+                {unknown[0]: f"is not known here; there are {', '.join(self.fields)}."}, code="unknown"
+            )
+        return super().to_internal_value(data)
+
+
+class VerbSerializer(StrictSerializer):
+    version = serializers.IntegerField(min_value=1, help_text="The version you have seen; another one is a 409.")
+    comment = serializers.CharField(required=False, allow_blank=True, default="", max_length=MAX_COMMENT)
+
+
+class RejectSerializer(VerbSerializer):
+    reason_code = serializers.ChoiceField(choices=REJECTION_REASONS, help_text="`other` needs a comment.")

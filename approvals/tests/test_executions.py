@@ -1,0 +1,219 @@
+"""After the approval: one effect, whatever happens to the worker, the connection or the order of things."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from approvals import executions, services, tasks
+from approvals.models import Execution, Policy
+from approvals.states import State
+from billingops.actors import Actor
+from billingops.stripe.errors import Ambiguous, Refused, Throttled
+
+SYSTEM = Actor.system("inbox")
+
+
+class WorkerKilled(BaseException):
+    """What a SIGKILL looks like from inside: nothing after it runs."""
+
+
+def raising(error):
+    def act():
+        raise error
+
+    return act
+
+
+@pytest.fixture
+def approved(propose, finance):
+    return services.approve(suggestion_id=propose().pk, actor=Actor.person(finance), version=1)
+
+
+def state_of(suggestion):
+    suggestion.refresh_from_db()
+    return suggestion.state, suggestion.executions.order_by("-attempt").first().state
+
+
+def long_ago(execution):
+    Execution.objects.filter(pk=execution.pk).update(
+        started_at=timezone.now() - timedelta(hours=1), finished_at=timezone.now() - timedelta(hours=1),
+        not_before=timezone.now() - timedelta(hours=1),
+    )  # fmt: skip
+
+
+def test_the_worker_carries_it_out_and_the_event_confirms_it(approved, run_jobs, bank):
+    run_jobs()
+    assert state_of(approved) == (State.EXECUTED, "executed")
+    execution = approved.executions.get()
+    assert (execution.object_id, execution.request_id) == ("tr_1", "req_1")
+    assert services.confirm(suggestion_id=approved.pk, event_id="evt_1", object_id="tr_1", actor=SYSTEM)
+    assert state_of(approved) == (State.CONFIRMED, "confirmed")
+    assert services.confirm(suggestion_id=approved.pk, event_id="evt_1", object_id="tr_1", actor=SYSTEM)
+
+
+def test_a_task_delivered_twice_has_one_effect(approved, bank):
+    execution = approved.executions.get()
+    for _ in range(3):
+        tasks.execute(execution.pk)
+    assert len(bank.effects) == 1
+
+
+def test_the_event_may_overtake_the_answer(approved, bank):
+    execution = approved.executions.get()
+    bank.after = lambda: services.confirm(suggestion_id=approved.pk, event_id="evt_1", object_id="tr_1", actor=SYSTEM)
+    tasks.execute(execution.pk)
+    assert state_of(approved) == (State.CONFIRMED, "confirmed")
+
+
+def test_an_event_of_another_object_confirms_nothing(approved, run_jobs):
+    run_jobs()
+    assert not services.confirm(suggestion_id=approved.pk, event_id="evt_1", object_id="tr_other", actor=SYSTEM)
+    assert state_of(approved) == (State.EXECUTED, "executed")
+
+
+def test_a_definite_refusal_fails_and_a_retry_has_a_new_key(approved, bank, finance, run_jobs):
+    bank.before = raising(Refused("insufficient funds", code="balance_insufficient", request_id="req_9"))
+    run_jobs()
+    first = approved.executions.get()
+    assert state_of(approved) == (State.FAILED, "failed")
+    assert (first.error_code, first.request_id) == ("balance_insufficient", "req_9")
+    bank.before = None
+    services.retry(suggestion_id=approved.pk, actor=Actor.person(finance), version=approved.version)
+    run_jobs()
+    assert state_of(approved) == (State.EXECUTED, "executed")
+    assert approved.executions.count() == 2
+    assert first.idempotency_key not in bank.effects
+
+
+@pytest.mark.parametrize("happened", [True, False])
+def test_an_ambiguous_answer_is_unknown_until_looked_up(approved, bank, happened, settings):
+    error = raising(Ambiguous("connection lost", code="api_connection_error"))
+    bank.after, bank.before = (error, None) if happened else (None, error)
+    bank.looking = raising(Ambiguous("still no answer"))
+    execution = approved.executions.get()
+    tasks.execute(execution.pk)
+    assert state_of(approved) == (State.UNKNOWN, "unknown")
+    bank.looking = None
+    long_ago(execution)
+    tasks.sweep_executions()
+    assert state_of(approved) == ((State.EXECUTED, "executed") if happened else (State.FAILED, "failed"))
+    assert len(bank.effects) == int(happened)
+
+
+def test_nothing_there_is_not_believed_at_once(approved, bank):
+    bank.before = raising(Ambiguous("timeout"))
+    tasks.execute(approved.executions.get().pk)
+    assert state_of(approved) == (State.UNKNOWN, "unknown")
+
+
+def test_the_event_settles_an_unknown_result(approved, bank):
+    bank.after = raising(Ambiguous("connection lost"))
+    bank.looking = raising(Ambiguous("still no answer"))
+    tasks.execute(approved.executions.get().pk)
+    assert services.confirm(suggestion_id=approved.pk, event_id="evt_1", object_id="tr_1", actor=SYSTEM)
+    assert state_of(approved) == (State.CONFIRMED, "confirmed")
+
+
+@pytest.mark.parametrize("moment", ["reading", "before", "after"])
+def test_a_worker_killed_at_any_point_loses_nothing_and_repeats_nothing(approved, bank, moment, run_jobs):
+    execution = approved.executions.get()
+    setattr(bank, moment, raising(WorkerKilled()))
+    with pytest.raises(WorkerKilled):
+        tasks.execute(execution.pk)
+    setattr(bank, moment, None)
+    long_ago(execution)
+    tasks.sweep_executions()  # finds it due, or hanging
+    long_ago(execution)
+    tasks.sweep_executions()  # looks the unknown one up
+    expected = {"reading": State.EXECUTED, "before": State.FAILED, "after": State.EXECUTED}[moment]
+    assert state_of(approved)[0] == expected
+    assert len(bank.effects) == (0 if moment == "before" else 1)
+
+
+def test_our_own_mistake_after_the_call_is_unknown_not_failed(approved, bank):
+    bank.after = raising(KeyError("bug"))
+    tasks.execute(approved.executions.get().pk)
+    assert state_of(approved) == (State.EXECUTED, "executed")  # the look-up that follows finds the effect
+    assert len(bank.effects) == 1
+
+
+def test_facts_that_moved_make_it_stale_and_say_what_moved(approved, bank):
+    bank.facts["amount"] = 9000
+    tasks.execute(approved.executions.get().pk)
+    assert state_of(approved) == (State.STALE, "dropped")
+    assert "amount: 13303 → 9000" in approved.executions.get().error
+    assert not bank.effects
+
+
+def test_the_policy_is_asked_again_when_it_is_executed(approved, bank):
+    Policy.objects.create(kind="test_payout", mode="off")
+    tasks.execute(approved.executions.get().pk)
+    assert state_of(approved) == (State.CANCELLED, "dropped")
+    assert not bank.effects
+
+
+def test_a_policy_that_now_asks_for_two_sends_it_back(approved, bank):
+    Policy.objects.create(kind="*", two_approvers_over={"usd": 1})
+    tasks.execute(approved.executions.get().pk)
+    assert state_of(approved) == (State.STALE, "dropped")
+    assert not bank.effects
+
+
+def test_facts_that_cannot_be_read_are_read_again_a_bounded_number_of_times(approved, bank):
+    bank.reading = raising(Ambiguous("no answer"))
+    execution = approved.executions.get()
+    for _ in range(executions.MAX_READS):
+        long_ago(execution)
+        tasks.execute(execution.pk)
+    assert state_of(approved) == (State.STALE, "dropped")
+
+
+def test_being_throttled_is_repeated_with_the_same_key(approved, bank, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    answers = [Throttled("slow down"), Throttled("slow down")]
+
+    def throttle():
+        if answers:
+            raise answers.pop()
+
+    bank.before = throttle
+    tasks.execute(approved.executions.get().pk)
+    assert state_of(approved) == (State.EXECUTED, "executed")
+    assert approved.executions.count() == 1
+
+
+def test_look_ups_end_and_a_person_can_ask_again(approved, bank, finance):
+    bank.after = raising(Ambiguous("lost"))
+    bank.looking = raising(Ambiguous("no answer"))
+    execution = approved.executions.get()
+    tasks.execute(execution.pk)
+    for _ in range(executions.MAX_LOOK_UPS + 2):
+        long_ago(execution)
+        tasks.sweep_executions()
+    execution.refresh_from_db()
+    assert (execution.state, execution.tries) == ("unknown", executions.MAX_LOOK_UPS)
+    bank.looking = None
+    executions.look_again(suggestion_id=approved.pk, actor=Actor.person(finance))
+    tasks.sweep_executions()
+    assert state_of(approved) == (State.EXECUTED, "executed")
+
+
+def test_a_later_time_is_waited_for(propose, finance, bank, run_jobs, monkeypatch):
+    import dataclasses
+
+    from approvals import registry
+
+    later = timezone.now() + timedelta(hours=2)
+    monkeypatch.setitem(
+        registry._kinds, "test_payout", dataclasses.replace(registry.get("test_payout"), due_at=lambda suggestion: later)
+    )
+    suggestion = services.approve(suggestion_id=propose().pk, actor=Actor.person(finance), version=1)
+    run_jobs()
+    tasks.sweep_executions()
+    assert state_of(suggestion) == (State.APPROVED, "queued")
+    long_ago(suggestion.executions.get())
+    tasks.sweep_executions()
+    assert state_of(suggestion) == (State.EXECUTED, "executed")

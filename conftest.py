@@ -1,0 +1,191 @@
+"""Fixtures that every room's tests share: no network beyond loopback, the sandbox in Stripe's place, the four roles,
+the queue worked off in the foreground."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.test import Client, TransactionTestCase
+
+# Playwright's synchronous driver keeps an event loop in the test's thread; Django would refuse the ORM beside it.
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
+# -- no network beyond loopback ----------------------------------------------------------------------------------------
+_connect = socket.socket.connect
+
+
+def _guarded_connect(self: socket.socket, address: Any) -> Any:
+    if self.family in (socket.AF_INET, socket.AF_INET6):
+        host = address[0]
+        loopback = host == "localhost" or ipaddress.ip_address(host.partition("%")[0]).is_loopback
+        if not loopback:
+            raise RuntimeError(f"A test tried to reach {host}; tests talk to loopback only.")
+    return _connect(self, address)
+
+
+socket.socket.connect = _guarded_connect  # type: ignore[method-assign]
+
+# -- the audit log refuses DELETE and TRUNCATE, which is how a transactional test cleans up -----------------------------
+_teardown = TransactionTestCase._fixture_teardown
+
+
+def _teardown_past_the_triggers(self: TransactionTestCase) -> None:
+    from django.db import connection
+
+    from approvals import triggers
+
+    triggers.remove(connection)
+    try:
+        _teardown(self)
+    finally:
+        triggers.install(connection)
+
+
+TransactionTestCase._fixture_teardown = _teardown_past_the_triggers  # type: ignore[method-assign]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    on_postgres = django_settings.DATABASES["default"]["ENGINE"].endswith("postgresql")
+    skip_postgres = pytest.mark.skip(reason="needs PostgreSQL; `make test` runs it there")
+    skip_llm = pytest.mark.skip(reason="needs a local model; `make test-llm` runs it")
+    for item in items:
+        if "postgres" in item.keywords and not on_postgres:
+            item.add_marker(skip_postgres)
+        if "llm" in item.keywords and not os.environ.get("BILLINGOPS_TEST_LLM"):
+            item.add_marker(skip_llm)
+
+
+@pytest.fixture(autouse=True)
+def _quiet_settings(settings: Any) -> None:
+    settings.INBOX_WAKER = "off"  # tests drain by hand
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.OPENAI_API_KEY = settings.OPENAI_BASE_URL = settings.OPENAI_MODEL = ""
+
+
+# -- the sandbox -------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="session")
+def _sandbox_server() -> Iterator[Any]:
+    from sandbox import SandboxServer
+
+    with SandboxServer(port=0) as server:
+        yield server
+
+
+@pytest.fixture
+def sandbox(_sandbox_server: Any, settings: Any) -> Iterator[Any]:
+    """A clean sandbox that the SDK, dj-stripe and our clients speak to. Its webhooks go nowhere; see `deliver`."""
+    from billingops.stripe import client
+
+    _sandbox_server.reset()
+    settings.STRIPE_API_BASE = _sandbox_server.url
+    client.reset()
+    yield _sandbox_server
+    settings.STRIPE_API_BASE = django_settings.SANDBOX_API_BASE
+    client.reset()
+
+
+@pytest.fixture
+def stripe_api(sandbox: Any) -> Any:
+    """The official SDK's client, pointed at the sandbox."""
+    import stripe
+
+    return stripe.StripeClient(
+        django_settings.SANDBOX_KEY, base_addresses={"api": sandbox.url}, stripe_version=django_settings.STRIPE_API_VERSION
+    )
+
+
+@pytest.fixture
+def deliver(sandbox: Any, client: Client, db: None) -> Callable[..., dict[str, int]]:
+    """Post all events the sandbox has made since the last call to the receive view, signed, then drain the inbox.
+
+    `deliver(order=lambda events: …)` reorders or repeats them; returns the drain's counts.
+    """
+    import json
+
+    from billingops.inbox.drain import drain
+    from sandbox import sign_payload
+
+    seen: set[str] = set()
+
+    def run(order: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] | None = None) -> dict[str, int]:
+        events = [event for event in sandbox.events() if event["id"] not in seen]
+        seen.update(event["id"] for event in events)
+        for event in order(events) if order else events:
+            body = json.dumps(event).encode()
+            answer = client.post(
+                "/stripe/webhook/",
+                data=body,
+                content_type="application/json",
+                headers={"stripe-signature": sign_payload(body, django_settings.SANDBOX_WEBHOOK_SECRET)},
+            )
+            assert answer.status_code == 200, answer.content
+        return drain()
+
+    return run
+
+
+# -- the worker --------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def run_jobs(db: None) -> Callable[[], int]:
+    """Work the queue off in the foreground, as the worker would, until it is empty; returns how many tasks ran."""
+    from django.utils.module_loading import import_string
+    from django_q.models import OrmQ
+    from django_q.signing import SignedPackage
+
+    def run() -> int:
+        count = 0
+        while (row := OrmQ.objects.order_by("pk").first()) is not None:
+            task = SignedPackage.loads(row.payload)
+            row.delete()
+            function = import_string(task["func"]) if isinstance(task["func"], str) else task["func"]
+            function(*task.get("args", ()), **task.get("kwargs", {}))
+            count += 1
+            assert count < 5000, "the queue never gets empty"
+        return count
+
+    return run
+
+
+# -- people ------------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def make_user(db: None) -> Callable[..., Any]:
+    """`make_user("ana", "Finance", accounts=["acct_1"])` → a member of staff in that group, limited to these accounts."""
+    from django.contrib.auth.models import Group, User
+
+    from billingops.models import AccountAccess
+
+    def make(username: str, group: str = "", *, accounts: tuple[str, ...] | list[str] = (), staff: bool = True) -> Any:
+        user = User.objects.create_user(username, password="a-long-test-password", is_staff=staff)
+        if group:
+            user.groups.add(Group.objects.get(name=group))
+        AccountAccess.objects.bulk_create(AccountAccess(user=user, account=account) for account in accounts)
+        return user
+
+    return make
+
+
+@pytest.fixture
+def finance(make_user: Callable[..., Any]) -> Any:
+    return make_user("finance", "Finance")
+
+
+@pytest.fixture
+def lead(make_user: Callable[..., Any]) -> Any:
+    return make_user("lead", "Finance lead")
+
+
+@pytest.fixture
+def support_agent(make_user: Callable[..., Any]) -> Any:
+    return make_user("support", "Support")
+
+
+@pytest.fixture
+def auditor(make_user: Callable[..., Any]) -> Any:
+    return make_user("auditor", "Auditor")
