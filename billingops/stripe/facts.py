@@ -106,6 +106,9 @@ class InvoiceFacts:
     next_payment_attempt: datetime | None = None
     due_date: datetime | None = None
     paid_at: datetime | None = None
+    finalized_at: datetime | None = None
+    voided_at: datetime | None = None
+    uncollectible_at: datetime | None = None
     collection_method: str = "charge_automatically"
     billing_reason: str = ""
     subscription_id: str = ""
