@@ -1,0 +1,282 @@
+"""The base class of our pages: read-only, few statements, the same cost with a million rows as with ten.
+
+    @admin.register(PayoutRecord, site=site)
+    class PayoutRecordAdmin(ReadOnlyAdmin):
+        scope_field = "account"                 # path to the connected account; "" = not limited by account
+        list_display = ("reference", "state_", "seller", "money", "age")
+        list_select_related = ("seller",)       # whatever list_display touches
+        list_filter = ("state", AccountFilter)  # choices fields and ExactFilter only; each shows as chips
+        exact_search = ("id", "invoice_id")     # an exact match on an indexed column; nothing else is searched
+        fieldsets = (…)                         # the detail page; each name may be a method, as in Django
+        export_fields = ("id", "state", "account", "amount", "currency", "created_at")
+        confirmed_actions = (ConfirmedAction(…),)
+        empty_text = "Payouts appear here when an invoice with a seller's line is paid."
+
+        state_ = state_column()
+        money = money_column()
+        age = age_column()
+
+Permissions are Django's: `view_<model>` shows the pages, nothing else can be done unless a ConfirmedAction says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import FieldDoesNotExist, PermissionDenied, ValidationError
+from django.db.models import Field, Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+
+from billingops import access
+from billingops.admin import export, history
+from billingops.admin.actions import ConfirmedAction, respond
+from billingops.admin.paging import CappedPaginator
+from billingops.templatetags import billingops as tags
+
+EXPORT_CAP = 100_000
+
+
+class GetOnlyHistory:
+    """History pages answer GET: a POST to one never reaches code that could write (FACTS: django-simple-history)."""
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        return super().history_view(request, object_id, extra_context)  # type: ignore[misc]
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """See the module. `scope_field`: see access.scope."""
+
+    scope_field: str = ""
+    exact_search: tuple[str, ...] = ("pk",)
+    export_fields: tuple[str, ...] = ()
+    confirmed_actions: tuple[ConfirmedAction, ...] = ()
+    empty_text: str = ""
+
+    actions = None
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by: tuple[str, ...] = ()
+    list_per_page = 50
+    list_max_show_all = 0
+    change_list_template = "admin/_list.html"
+    change_form_template = "admin/_detail.html"
+    object_history_template = "admin/_history_page.html"
+
+    # -- rights ----------------------------------------------------------------------------------------------------
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        queryset = super().get_queryset(request)
+        return access.scope(queryset, request.user, field=self.scope_field) if self.scope_field else queryset
+
+    # -- the list --------------------------------------------------------------------------------------------------
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """Newest first by primary key (always indexed) unless the class or the model says otherwise."""
+        return self.ordering or self.model._meta.ordering or ("-pk",)
+
+    def get_search_fields(self, request: HttpRequest) -> Any:
+        return self.search_fields or self.exact_search
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Exact matches on `exact_search`, which an index answers; then the subclass's `search_fields`, if any."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        exact = Q()
+        for name in self.exact_search:
+            if (value := self._as_value(name, term)) is not None:
+                exact |= Q(**{name: value})
+        if not self.search_fields:
+            return (queryset.filter(exact) if exact else queryset.none()), False
+        if exact and (found := queryset.filter(exact)).exists():
+            return found, False
+        return super().get_search_results(request, queryset, search_term)
+
+    def _as_value(self, name: str, term: str) -> Any:
+        """`term` as the column's type, None when it cannot be one (a word looked up in a UUID column)."""
+        opts = self.model._meta
+        try:
+            field = opts.pk if name == "pk" else opts.get_field(name)
+        except FieldDoesNotExist:
+            return term
+        if not isinstance(field, Field) or field.is_relation:
+            return term
+        try:
+            return field.to_python(term)
+        except (ValidationError, ValueError, TypeError):
+            return None
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Only our confirmed actions, and only those this person may use. Django's delete is not among them."""
+        return {
+            action.name: (_action_callable(action), action.name, action.label)
+            for action in self.confirmed_actions
+            if action.may(request)
+        }
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        opts = self.model._meta
+        shown = {
+            "title": str(opts.verbose_name_plural)[:1].upper() + str(opts.verbose_name_plural)[1:],
+            "empty_text": self.empty_text,
+            "export_url": f"export/?{request.GET.urlencode()}" if self.export_fields else "",
+        }
+        return super().changelist_view(request, {**shown, **(extra_context or {})})
+
+    # -- one object ------------------------------------------------------------------------------------------------
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.readonly_fields or [field.name for field in self.model._meta.fields]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        shown = {"title": str(self.model._meta.verbose_name)[:1].upper() + str(self.model._meta.verbose_name)[1:]}
+        return super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Field by field, newest first, paged, GET only."""
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        obj = self.get_object(request, unquote(object_id))
+        if obj is None:
+            raise Http404
+        if not self.has_view_permission(request, obj):
+            raise PermissionDenied
+        shown: dict[str, Any] = {"history": [], "history_page": None, "keeps_history": False}
+        if history.has_history(self.model):
+            number = request.GET.get("p", "1")
+            rows, page = history.entries(obj, page=int(number) if number.isdecimal() else 1)
+            shown = {"history": rows, "history_page": page, "keeps_history": True}
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"History of {obj}",
+            "object": obj,
+            "original": obj,
+            "opts": self.model._meta,
+            **shown,
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, self.object_history_template, context)
+
+    # -- export ----------------------------------------------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        opts = self.model._meta
+        name = f"{opts.app_label}_{opts.model_name}_export"
+        return [path("export/", self.admin_site.admin_view(self.export_view), name=name), *super().get_urls()]
+
+    def export_view(self, request: HttpRequest) -> HttpResponse:
+        """The list as it is filtered, as CSV, at most EXPORT_CAP rows."""
+        if not self.has_view_permission(request) or not self.export_fields:
+            raise PermissionDenied
+        queryset = self.get_changelist_instance(request).get_queryset(request)[:EXPORT_CAP]
+        return export.stream(
+            filename=f"{self.model._meta.model_name}.csv", header=self.export_fields, rows=self._export_rows(queryset)
+        )
+
+    def _export_rows(self, queryset: QuerySet[Any]) -> Iterator[list[Any]]:
+        for obj in queryset.iterator(chunk_size=2000):
+            yield [self._export_value(obj, name) for name in self.export_fields]
+
+    def _export_value(self, obj: Any, name: str) -> Any:
+        if callable(own := getattr(self, name, None)):
+            return own(obj)
+        value = getattr(obj, name)
+        return value() if callable(value) else value
+
+
+def _action_callable(action: ConfirmedAction) -> Callable[[Any, HttpRequest, QuerySet[Any]], HttpResponse]:
+    def run(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        seen = {
+            key.removeprefix("version_"): value for key, value in request.POST.items() if key.startswith("version_")
+        }
+        return respond(model_admin, request, action, queryset, seen=seen)
+
+    return run
+
+
+# -- columns -----------------------------------------------------------------------------------------------------------
+
+
+def money_column(amount: str = "amount", currency: str = "currency", description: str = "Amount") -> Any:
+    """Right-aligned, tabular, currency code beside the figure."""
+
+    @admin.display(description=description)
+    def column(self: Any, obj: Any) -> str:
+        return tags.money(getattr(obj, amount), getattr(obj, currency))
+
+    return column
+
+
+def state_column(field: str = "state", description: str = "State") -> Any:
+    @admin.display(description=description)
+    def column(self: Any, obj: Any) -> str:
+        display = getattr(obj, f"get_{field}_display", None)
+        return tags.state_badge(getattr(obj, field), display() if display else "")
+
+    return column
+
+
+def age_column(field: str = "created_at", description: str = "Age") -> Any:
+    @admin.display(description=description)
+    def column(self: Any, obj: Any) -> str:
+        return tags.age(getattr(obj, field))
+
+    return column
+
+
+def stripe_id_column(field: str, description: str = "", account: str = "") -> Any:
+    """`account`: the attribute that names the connected account whose object it is, "" for the platform's own."""
+
+    @admin.display(description=description or field.replace("_", " "))
+    def column(self: Any, obj: Any) -> str:
+        return tags.stripe_link(getattr(obj, field) or "", getattr(obj, account) if account else "")
+
+    return column
+
+
+def json_column(field: str, description: str = "") -> Any:
+    """Folded, indented JSON for a detail page."""
+
+    @admin.display(description=description or field.replace("_", " "))
+    def column(self: Any, obj: Any) -> str:
+        return tags.folded_json(getattr(obj, field), description or field.replace("_", " "))
+
+    return column
+
+
+__all__ = [
+    "EXPORT_CAP",
+    "ConfirmedAction",
+    "GetOnlyHistory",
+    "ReadOnlyAdmin",
+    "age_column",
+    "json_column",
+    "money_column",
+    "state_column",
+    "stripe_id_column",
+]

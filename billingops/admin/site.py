@@ -1,0 +1,115 @@
+"""Our admin site: the strip on top, the home page, and what may not be registered at all.
+
+Use it as `from billingops.admin.site import site` (Django's default site is the same object):
+
+    @admin.register(PayoutRecord, site=site)
+    class PayoutRecordAdmin(ReadOnlyAdmin): ...
+
+The admin classes that dj-stripe, django-q, DRF and django.contrib.auth bring along are refused at the door: their pages
+and their custom actions never get a URL (FACTS: any staff user could cancel a subscription through them).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils import timezone
+
+from billingops.admin import home, links
+from billingops.admin.paging import capped_counts
+from billingops.models import Heartbeat
+
+site = admin.site  # a lazy proxy: BillingOpsAdminConfig makes it a BillingOpsAdminSite
+
+WORKER_LATE = timedelta(seconds=120)
+INBOX_CAP = 1000
+REFUSED_PACKAGES = ("djstripe.", "django_q.", "rest_framework.", "django.contrib.auth.")
+# The order in the sidebar and on the home page; apps not named here follow by name.
+APP_ORDER = [
+    "approvals",
+    "settlements",
+    "dunning",
+    "invoicing",
+    "support",
+    "insights",
+    "inbox",
+    "llm",
+    "djstripe",
+    "mirror",
+]
+
+
+class BillingOpsAdminSite(admin.AdminSite):
+    site_title = "BillingOps"
+    site_header = "BillingOps"
+    index_title = "What waits for you"
+    site_url = None
+    empty_value_display = "—"
+
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        """As Django's, but classes of REFUSED_PACKAGES are passed over in silence, whenever they come."""
+        if admin_class is None or admin_class.__module__.startswith(REFUSED_PACKAGES):
+            return
+        super().register(model_or_iterable, admin_class, **options)
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:  # type: ignore[override]
+        return [path("find/", self.admin_view(self.find), name="find"), *super().get_urls()]
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        context = super().each_context(request)
+        if self.has_permission(request):
+            context["strip"] = strip(request)
+        return context
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().index(request, {**home.context(request), **(extra_context or {})})
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        ranks = {label: rank for rank, label in enumerate(APP_ORDER)}
+        found = super().get_app_list(request, app_label)
+        return sorted(found, key=lambda app: (ranks.get(app["app_label"], len(ranks)), app["name"].lower()))
+
+    def find(self, request: HttpRequest) -> HttpResponse:
+        """`?q=in_…`: to the page that shows this id, else to the queue's search for it."""
+        wanted = request.GET.get("q", "").strip()
+        if target := links.page_url(wanted):
+            return HttpResponseRedirect(target)
+        queue = reverse("admin:approvals_suggestion_changelist", current_app=self.name)
+        return HttpResponseRedirect(f"{queue}?{urlencode({'tab': 'all', 'q': wanted})}" if wanted else queue)
+
+
+def strip(request: HttpRequest) -> dict[str, Any]:
+    """What every page says on top: which Stripe this is, whether the worker lives, what the inbox holds.
+
+    Two statements, both capped.
+    """
+    beats = {beat.name: beat.at for beat in Heartbeat.objects.all()}
+    worker = beats.get("worker")
+    inbox = _inbox_counts()
+    return {
+        "mode": "sandbox" if settings.STRIPE_IS_SANDBOX else "live" if settings.STRIPE_LIVE_MODE else "test",
+        "worker_at": worker,
+        "worker_late": worker is None or timezone.now() - worker > WORKER_LATE,
+        "stripe_at": beats.get("stripe"),
+        "inbox": inbox,
+        "inbox_cap": INBOX_CAP,
+    }
+
+
+def _inbox_counts() -> dict[str, int]:
+    """How many events wait and how many are parked; a count above INBOX_CAP means "more"."""
+    try:
+        events = apps.get_model("inbox", "InboundEvent").objects
+    except LookupError:
+        return {}
+    return capped_counts(
+        {state: events.filter(state=state) for state in ("waiting", "parked")},
+        cap=INBOX_CAP,
+    )
