@@ -23,3 +23,12 @@ class BillingOpsAdminConfig(AdminConfig):
     """Django's admin with our site in place of its default one."""
 
     default_site = "billingops.admin.site.BillingOpsAdminSite"
+
+    def ready(self) -> None:
+        from django.contrib import admin
+
+        # The site comes first: made while our own pages are being registered, it would be made a second time, empty.
+        admin.site._registry  # noqa: B018
+        from billingops.admin import mirror, people, worker  # noqa: F401
+
+        super().ready()

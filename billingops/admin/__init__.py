@@ -1,4 +1,5 @@
-"""The admin site and its base classes. Django's autodiscovery imports this package, and so registers the floor's pages.
+"""The admin site and its base classes. BillingOpsAdminConfig imports mirror, people and worker, which register
+the floor's own pages.
 
 site.py      BillingOpsAdminSite and `site`                base.py     ReadOnlyAdmin and its columns
 actions.py   ConfirmedAction: page in between, then do     filters.py  filters without queries
@@ -6,8 +7,3 @@ home.py      what apps add to the home page                links.py    where an 
 chart.py     server-made SVG                               export.py   CSV
 history.py   field-by-field differences                    paging.py   capped counts and pages
 """
-
-from django.apps import apps
-
-if apps.models_ready:  # autodiscovery; importing `billingops.admin.links` early must not load models
-    from billingops.admin import mirror, people, worker  # noqa: F401
