@@ -185,6 +185,7 @@ OPENAI_BASE_URL = os.environ.get("OPENAI_BASE_URL", "")
 OPENAI_MODEL = os.environ.get("OPENAI_MODEL", "")
 OPENAI_TIMEOUT_SECONDS = env_int("OPENAI_TIMEOUT_SECONDS", 30)
 OPENAI_MAX_TOKENS = env_int("OPENAI_MAX_TOKENS", 700)
+LLM_DAILY_TOKENS = env_int("LLM_DAILY_TOKENS", 2_000_000)  # per agent and UTC day; after that the rules answer
 
 # -- mail --------------------------------------------------------------------------------------------------------------
 EMAIL_URL = os.environ.get("EMAIL_URL", "")
