@@ -1,0 +1,420 @@
+"""The only place that knows Stripe's JSON shapes: JSON in, frozen facts out. Pure: no database, no network, no clock.
+
+Two eras are read. Since API 2025-03-31 an invoice names its payments in `payments`, its subscription in
+`parent.subscription_details`, a line its price in `pricing.price_details`, and a subscription's period stands on its
+items; before, these were `charge`, `payment_intent`, `subscription`, `price` and `current_period_*` on the object.
+Any reference may be an id or an expanded object. Source: https://docs.stripe.com/changelog/basil and the SDK's types.
+
+`account` is the connected account whose object it is, "" for the platform's own; a payload does not say it itself.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from billingops.stripe.facts import (
+    AccountFacts,
+    BalanceTransactionFacts,
+    ChargeFacts,
+    CreditNoteFacts,
+    CustomerFacts,
+    DisputeFacts,
+    InvoiceFacts,
+    InvoicePaymentFacts,
+    LineFacts,
+    PaymentFailure,
+    PayoutFacts,
+    RefundFacts,
+    SubscriptionFacts,
+    TransferFacts,
+)
+from billingops.stripe.shapes import (
+    Json,
+    created_of,
+    currency_of,
+    dig,
+    expanded,
+    ident,
+    invoice_subscription,
+    items_of,
+    latest_intent,
+    metadata_of,
+    paid_out_of_band,
+    paying,
+    payment_of,
+    plain,
+    taxes_of,
+    text,
+    when,
+    whole,
+)
+
+
+# -- invoices ----------------------------------------------------------------------------------------------------------
+def read_line(data: Any) -> LineFacts:
+    """One line of an invoice; an expanded price or product brings its metadata along."""
+    line = plain(data)
+    parent = line.get("parent") or {}
+    details = parent.get("subscription_item_details") or parent.get("invoice_item_details") or {}
+    if parent.get("type") in {"subscription_item_details", "invoice_item_details"}:
+        details = parent.get(parent["type"]) or details
+    price = dig(line, "pricing", "price_details", "price") or line.get("price") or line.get("plan")
+    product = dig(line, "pricing", "price_details", "product")
+    of_price = expanded(price).get("product")
+    product = of_price if expanded(of_price) or not product else product
+    inclusive, exclusive = taxes_of(
+        items_of(line.get("taxes") if line.get("taxes") is not None else line.get("tax_amounts"))
+    )
+    period = line.get("period") or {}
+    return LineFacts(
+        id=text(line.get("id")),
+        amount=whole(line.get("amount")),
+        currency=currency_of(line),
+        discount=sum(whole(item.get("amount")) for item in items_of(line.get("discount_amounts"))),
+        tax_inclusive=inclusive,
+        tax_exclusive=exclusive,
+        quantity=1 if line.get("quantity") is None else int(line["quantity"]),
+        description=text(line.get("description")),
+        price_id=ident(price),
+        product_id=ident(product),
+        subscription_id=ident(details.get("subscription") or line.get("subscription")),
+        subscription_item_id=ident(details.get("subscription_item") or line.get("subscription_item")),
+        proration=bool(details.get("proration", line.get("proration", False))),
+        period_start=when(period.get("start")),
+        period_end=when(period.get("end")),
+        metadata=metadata_of(line.get("metadata")),
+        price_metadata=metadata_of(expanded(price).get("metadata")),
+        product_metadata=metadata_of(expanded(product).get("metadata")),
+    )
+
+
+def read_invoice(data: Any, account: str = "") -> InvoiceFacts:
+    invoice = plain(data)
+    paid = invoice.get("status") == "paid"
+    out_of_band = paid_out_of_band(invoice, paid=paid)
+    payments = paying(invoice)
+    intent = payment_of(payments[0])[0] if payments else latest_intent(invoice)
+    charge = invoice.get("charge") if paid and not out_of_band else None
+    if payments:
+        charge = payment_of(payments[0])[1]
+    subscription = invoice_subscription(invoice)
+    details = dig(invoice, "parent", "subscription_details") or invoice.get("subscription_details")
+    taxes = invoice.get("total_taxes") if invoice.get("total_taxes") is not None else invoice.get("total_tax_amounts")
+    transfer_data = invoice.get("transfer_data") or expanded(intent).get("transfer_data") or {}
+    return InvoiceFacts(
+        id=text(invoice.get("id")),
+        account=account,
+        status=text(invoice.get("status")),
+        currency=currency_of(invoice),
+        total=whole(invoice.get("total")),
+        amount_due=whole(invoice.get("amount_due")),
+        amount_paid=whole(invoice.get("amount_paid")),
+        amount_remaining=whole(invoice.get("amount_remaining")),
+        created=created_of(invoice),
+        number=text(invoice.get("number")),
+        customer_id=ident(invoice.get("customer")),
+        subtotal=whole(invoice.get("subtotal")),
+        tax=sum(taxes_of(items_of(taxes))) if taxes is not None else whole(invoice.get("tax")),
+        attempt_count=whole(invoice.get("attempt_count")),
+        next_payment_attempt=when(invoice.get("next_payment_attempt")),
+        due_date=when(invoice.get("due_date")),
+        paid_at=when(dig(invoice, "status_transitions", "paid_at")),
+        finalized_at=when(dig(invoice, "status_transitions", "finalized_at")),
+        voided_at=when(dig(invoice, "status_transitions", "voided_at")),
+        uncollectible_at=when(dig(invoice, "status_transitions", "marked_uncollectible_at")),
+        collection_method=text(invoice.get("collection_method")) or "charge_automatically",
+        billing_reason=text(invoice.get("billing_reason")),
+        subscription_id=ident(subscription),
+        charge_id=ident(charge),
+        payment_intent_id=ident(intent),
+        paid_out_of_band=out_of_band,
+        on_behalf_of=ident(invoice.get("on_behalf_of")),
+        transfer_destination=ident(transfer_data.get("destination")),
+        hosted_invoice_url=text(invoice.get("hosted_invoice_url")),
+        default_payment_method_id=ident(invoice.get("default_payment_method")),
+        lines=tuple(read_line(line) for line in items_of(invoice.get("lines"))),
+        metadata=metadata_of(invoice.get("metadata")),
+        subscription_metadata=metadata_of(dig(details, "metadata") or expanded(subscription).get("metadata")),
+    )
+
+
+def read_invoice_payment(data: Any, account: str = "") -> InvoicePaymentFacts:
+    payment = plain(data)
+    intent, charge = payment_of(payment)
+    return InvoicePaymentFacts(
+        id=text(payment.get("id")),
+        account=account,
+        invoice_id=ident(payment.get("invoice")),
+        amount_requested=whole(payment.get("amount_requested")),
+        amount_paid=whole(payment.get("amount_paid")),
+        currency=currency_of(payment),
+        status=text(payment.get("status")),
+        created=created_of(payment),
+        is_default=bool(payment.get("is_default")),
+        charge_id=ident(charge),
+        payment_intent_id=ident(intent),
+        paid_at=when(dig(payment, "status_transitions", "paid_at")),
+    )
+
+
+def read_credit_note(data: Any, account: str = "") -> CreditNoteFacts:
+    note = plain(data)
+    refunds = [ident(item.get("refund")) for item in items_of(note.get("refunds"))] or [ident(note.get("refund"))]
+    return CreditNoteFacts(
+        id=text(note.get("id")),
+        account=account,
+        invoice_id=ident(note.get("invoice")),
+        customer_id=ident(note.get("customer")),
+        amount=whole(note.get("amount")),
+        currency=currency_of(note),
+        status=text(note.get("status")),
+        created=created_of(note),
+        number=text(note.get("number")),
+        reason=text(note.get("reason")),
+        refund_ids=tuple(refund for refund in refunds if refund),
+    )
+
+
+# -- payments ----------------------------------------------------------------------------------------------------------
+def read_charge(data: Any, account: str = "") -> ChargeFacts:
+    """`invoice_id` is known to the payload only before 2025-03-31; sync.py adds it from the invoice payments."""
+    charge = plain(data)
+    card = dig(charge, "payment_method_details", "card") or {}
+    transfer_data = charge.get("transfer_data") or {}
+    return ChargeFacts(
+        id=text(charge.get("id")),
+        account=account,
+        amount=whole(charge.get("amount")),
+        currency=currency_of(charge),
+        status=text(charge.get("status")),
+        created=created_of(charge),
+        amount_refunded=whole(charge.get("amount_refunded")),
+        disputed=bool(charge.get("disputed")),
+        customer_id=ident(charge.get("customer")),
+        payment_intent_id=ident(charge.get("payment_intent")),
+        invoice_id=ident(charge.get("invoice")),
+        balance_transaction_id=ident(charge.get("balance_transaction")),
+        payment_method_id=ident(charge.get("payment_method")),
+        card_brand=text(card.get("brand")),
+        card_last4=text(card.get("last4")),
+        card_fingerprint=text(card.get("fingerprint")),
+        transfer_group=text(charge.get("transfer_group")),
+        transfer_destination=ident(transfer_data.get("destination")),
+        failure=read_payment_failure(charge),
+        metadata=metadata_of(charge.get("metadata")),
+    )
+
+
+def read_payment_failure(data: Any) -> PaymentFailure | None:
+    """Why a charge, a payment intent or a setup of one failed; None when it did not fail."""
+    source = plain(data)
+    if source.get("object") == "charge":
+        return _failure_of_charge(source) if source.get("status") == "failed" else None
+    error = source.get("last_payment_error") if "last_payment_error" in source else source.get("last_setup_error")
+    latest = expanded(source.get("latest_charge"))
+    if latest.get("status") == "failed":
+        return _failure_of_charge(latest, error or {})
+    return _failure_of_error(error, ident(source)) if error else None
+
+
+def _failure_of_charge(charge: Json, error: Json | None = None) -> PaymentFailure:
+    """`error` (the payment intent's last error) fills in what an older charge does not say."""
+    outcome, method = charge.get("outcome") or {}, charge.get("payment_method_details") or {}
+    card, error = method.get("card") or {}, error or {}
+    reason = text(outcome.get("reason"))
+    return PaymentFailure(
+        code=text(charge.get("failure_code")) or text(error.get("code")),
+        decline_code=text(error.get("decline_code"))
+        or (reason if charge.get("failure_code") == "card_declined" else ""),
+        advice_code=text(outcome.get("advice_code")) or text(error.get("advice_code")),
+        network_decline_code=text(outcome.get("network_decline_code")) or text(error.get("network_decline_code")),
+        network_advice_code=text(outcome.get("network_advice_code")) or text(error.get("network_advice_code")),
+        outcome_type=text(outcome.get("type")),
+        risk_level=text(outcome.get("risk_level")),
+        payment_method_id=ident(charge.get("payment_method")),
+        payment_method_type=text(method.get("type")),
+        card_brand=text(card.get("brand")),
+        card_country=text(card.get("country")),
+        charge_id=text(charge.get("id")),
+        payment_intent_id=ident(charge.get("payment_intent")),
+        at=when(charge.get("created")),
+    )
+
+
+def _failure_of_error(error: Json, intent_id: str) -> PaymentFailure:
+    method = error.get("payment_method") or {}
+    card = expanded(method).get("card") or {}
+    return PaymentFailure(
+        code=text(error.get("code")),
+        decline_code=text(error.get("decline_code")),
+        advice_code=text(error.get("advice_code")),
+        network_decline_code=text(error.get("network_decline_code")),
+        network_advice_code=text(error.get("network_advice_code")),
+        payment_method_id=ident(method),
+        payment_method_type=text(expanded(method).get("type")),
+        card_brand=text(card.get("brand")),
+        card_country=text(card.get("country")),
+        charge_id=ident(error.get("charge")),
+        payment_intent_id=intent_id,
+    )
+
+
+def read_refund(data: Any, account: str = "") -> RefundFacts:
+    refund = plain(data)
+    return RefundFacts(
+        id=text(refund.get("id")),
+        account=account,
+        amount=whole(refund.get("amount")),
+        currency=currency_of(refund),
+        status=text(refund.get("status")),
+        created=created_of(refund),
+        charge_id=ident(refund.get("charge")),
+        payment_intent_id=ident(refund.get("payment_intent")),
+        reason=text(refund.get("reason")),
+        metadata=metadata_of(refund.get("metadata")),
+    )
+
+
+def read_dispute(data: Any, account: str = "") -> DisputeFacts:
+    dispute = plain(data)
+    status = text(dispute.get("status"))
+    case = dig(dispute, "payment_method_details", "card", "case_type")
+    return DisputeFacts(
+        id=text(dispute.get("id")),
+        account=account,
+        amount=whole(dispute.get("amount")),
+        currency=currency_of(dispute),
+        status=status,
+        reason=text(dispute.get("reason")),
+        created=created_of(dispute),
+        charge_id=ident(dispute.get("charge")),
+        payment_intent_id=ident(dispute.get("payment_intent")),
+        due_by=when(dig(dispute, "evidence_details", "due_by")),
+        # The status decides: an inquiry that turned into a chargeback keeps its case type in some networks.
+        is_inquiry=status.startswith("warning_") or (not status and case == "inquiry"),
+    )
+
+
+# -- customers, subscriptions, accounts --------------------------------------------------------------------------------
+def read_customer(data: Any, account: str = "") -> CustomerFacts:
+    customer = plain(data)
+    locales = customer.get("preferred_locales") or []
+    return CustomerFacts(
+        id=text(customer.get("id")),
+        account=account,
+        created=when(customer.get("created")),
+        email=text(customer.get("email")),
+        name=text(customer.get("name")),
+        locale=text(locales[0]) if locales else "",
+        country=text(dig(customer, "address", "country")),
+        currency=currency_of(customer),
+        balance=whole(customer.get("balance")),
+        delinquent=bool(customer.get("delinquent")),
+        deleted=bool(customer.get("deleted")),
+        default_payment_method_id=ident(dig(customer, "invoice_settings", "default_payment_method")),
+        metadata=metadata_of(customer.get("metadata")),
+    )
+
+
+def read_subscription(data: Any, account: str = "") -> SubscriptionFacts:
+    subscription = plain(data)
+    items = items_of(subscription.get("items"))
+
+    def period(key: str) -> datetime | None:
+        on_items = [int(item[key]) for item in items if item.get(key)]
+        return when(min(on_items)) if on_items else when(subscription.get(key))
+
+    def parts(item: Json) -> tuple[str, str, str, int]:
+        price = item.get("price") or item.get("plan")
+        return text(item.get("id")), ident(price), ident(expanded(price).get("product")), whole(item.get("quantity"))
+
+    return SubscriptionFacts(
+        id=text(subscription.get("id")),
+        account=account,
+        status=text(subscription.get("status")),
+        customer_id=ident(subscription.get("customer")),
+        created=created_of(subscription),
+        currency=currency_of(subscription),
+        cancel_at_period_end=bool(subscription.get("cancel_at_period_end")),
+        canceled_at=when(subscription.get("canceled_at")),
+        current_period_start=period("current_period_start"),
+        current_period_end=period("current_period_end"),
+        default_payment_method_id=ident(subscription.get("default_payment_method")),
+        latest_invoice_id=ident(subscription.get("latest_invoice")),
+        items=tuple(parts(item) for item in items),
+        metadata=metadata_of(subscription.get("metadata")),
+    )
+
+
+def read_account(data: Any) -> AccountFacts:
+    """`deauthorised` is a mark of ours (sync.py sets it when Stripe no longer lets us see the account)."""
+    account = plain(data)
+    capabilities = account.get("capabilities") or {}
+    return AccountFacts(
+        id=text(account.get("id")),
+        name=text(dig(account, "settings", "dashboard", "display_name"))
+        or text(dig(account, "business_profile", "name"))
+        or text(dig(account, "company", "name")),
+        country=text(account.get("country")),
+        default_currency=text(account.get("default_currency")).lower(),
+        charges_enabled=bool(account.get("charges_enabled")),
+        payouts_enabled=bool(account.get("payouts_enabled")),
+        transfers_active="active" in (capabilities.get("transfers"), capabilities.get("legacy_payments")),
+        details_submitted=bool(account.get("details_submitted")),
+        disabled_reason=text(dig(account, "requirements", "disabled_reason")),
+        deauthorised=bool(account.get("deauthorised")),
+        created=when(account.get("created")),
+    )
+
+
+# -- money that moves --------------------------------------------------------------------------------------------------
+def read_transfer(data: Any, account: str = "") -> TransferFacts:
+    transfer = plain(data)
+    return TransferFacts(
+        id=text(transfer.get("id")),
+        account=account,
+        amount=whole(transfer.get("amount")),
+        currency=currency_of(transfer),
+        destination=ident(transfer.get("destination")),
+        created=created_of(transfer),
+        amount_reversed=whole(transfer.get("amount_reversed")),
+        reversed=bool(transfer.get("reversed")),
+        source_transaction=ident(transfer.get("source_transaction")),
+        transfer_group=text(transfer.get("transfer_group")),
+        destination_payment=ident(transfer.get("destination_payment")),
+        metadata=metadata_of(transfer.get("metadata")),
+    )
+
+
+def read_balance_transaction(data: Any, account: str = "") -> BalanceTransactionFacts:
+    entry = plain(data)
+    return BalanceTransactionFacts(
+        id=text(entry.get("id")),
+        account=account,
+        amount=whole(entry.get("amount")),
+        fee=whole(entry.get("fee")),
+        net=whole(entry.get("net")),
+        currency=currency_of(entry),
+        type=text(entry.get("type")),
+        reporting_category=text(entry.get("reporting_category")),
+        created=created_of(entry),
+        available_on=when(entry.get("available_on")),
+        source_id=ident(entry.get("source")),
+        status=text(entry.get("status")),
+    )
+
+
+def read_payout(data: Any, account: str = "") -> PayoutFacts:
+    payout = plain(data)
+    return PayoutFacts(
+        id=text(payout.get("id")),
+        account=account,
+        amount=whole(payout.get("amount")),
+        currency=currency_of(payout),
+        status=text(payout.get("status")),
+        created=created_of(payout),
+        arrival_date=when(payout.get("arrival_date")),
+        automatic=bool(payout.get("automatic", True)),
+        failure_code=text(payout.get("failure_code")),
+    )

@@ -1,0 +1,1 @@
+"""The only place that reads from Stripe and writes the mirror."""
