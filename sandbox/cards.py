@@ -6,6 +6,7 @@ Source of numbers, tokens and outcomes: https://docs.stripe.com/testing and http
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ MESSAGES = {
     "currency_not_supported": "Your card does not support this currency.",
 }
 # A decline code that is also the error code, instead of `card_declined`.
-OWN_CODES = frozenset({"expired_card", "incorrect_cvc", "incorrect_number", "processing_error", "authentication_required"})
+OWN_CODES = frozenset(
+    {"expired_card", "incorrect_cvc", "incorrect_number", "processing_error", "authentication_required"}
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class TestCard:
     risk_level: str = "normal"
 
 
-def _declines(number: str, decline_code: str, *, brand: str = "visa", **more: str | None) -> TestCard:
+def _declines(number: str, decline_code: str, *, brand: str = "visa", **more: Any) -> TestCard:
     code = decline_code if decline_code in OWN_CODES else "card_declined"
     return TestCard(number, brand=brand, decline=Decline(decline_code, code, **more), attaches=False)
 
@@ -94,17 +97,13 @@ TEST_CARDS: dict[str, TestCard] = {
         "4000000000000069", "expired_card", advice_code="do_not_try_again", network_decline_code="54"
     ),
     "chargeDeclinedIncorrectCvc": _declines("4000000000000127", "incorrect_cvc", advice_code="confirm_card_data"),
-    "chargeDeclinedProcessingError": _declines(
-        "4000000000000119", "processing_error", advice_code="try_again_later"
-    ),
+    "chargeDeclinedProcessingError": _declines("4000000000000119", "processing_error", advice_code="try_again_later"),
     "chargeDeclinedVelocityLimitExceeded": _declines("4000000000006975", "card_velocity_exceeded"),
     "chargeDeclinedFraudulent": TestCard(
         "4100000000000019", decline=Decline("fraudulent", blocked=True), risk_level="highest"
     ),
     "radarBlock": TestCard("4000000000004954", decline=Decline("fraudulent", blocked=True), risk_level="highest"),
-    "riskLevelHighest": TestCard(
-        "4000000000004954", decline=Decline("fraudulent", blocked=True), risk_level="highest"
-    ),
+    "riskLevelHighest": TestCard("4000000000004954", decline=Decline("fraudulent", blocked=True), risk_level="highest"),
     "riskLevelElevated": TestCard("4000000000009235", risk_level="elevated"),
     "chargeCustomerFail": TestCard("4000000000000341", decline=Decline("generic_decline")),
     "authenticationRequired": TestCard(

@@ -81,11 +81,20 @@ def transfer(
     target.add(payment)
     made = scope.add(
         shape(
-            "transfer", id=transfer_id, amount=amount, balance_transaction=outgoing["id"], created=now,
-            currency=currency, description=description, destination=destination, destination_payment=payment_id,
-            metadata=metadata or {}, source_transaction=source["id"] if source else None, source_type="card",
+            "transfer",
+            id=transfer_id,
+            amount=amount,
+            balance_transaction=outgoing["id"],
+            created=now,
+            currency=currency,
+            description=description,
+            destination=destination,
+            destination_payment=payment_id,
+            metadata=metadata or {},
+            source_transaction=source["id"] if source else None,
+            source_type="card",
             transfer_group=transfer_group,
-        )  # fmt: skip
+        )
     )
     world.emit(scope, "transfer.created", made)
     world.emit(target, "payment.created", payment)
@@ -101,10 +110,7 @@ def _check_source(scope: Scope, source: Json, amount: int, currency: str) -> Non
             f"transfer currency ({currency})",
             param="currency",
         )
-    shared = sum(
-        made["amount"] - made["amount_reversed"]
-        for made in scope.children("transfer", source["id"])
-    )
+    shared = sum(made["amount"] - made["amount_reversed"] for made in scope.children("transfer", source["id"]))
     if shared + amount > source["amount"]:
         raise invalid(
             f"The transfer amount ({amount}) exceeds what is left of the source transaction "
@@ -159,19 +165,34 @@ def reverse(
     )  # fmt: skip
     target.add(
         shape(
-            "refund", id=refund_id, amount=amount, balance_transaction=taken["id"], charge=payment["id"], created=now,
-            currency=currency, metadata={}, status="succeeded", source_transfer_reversal=reversal_id,
-        )  # fmt: skip
+            "refund",
+            id=refund_id,
+            amount=amount,
+            balance_transaction=taken["id"],
+            charge=payment["id"],
+            created=now,
+            currency=currency,
+            metadata={},
+            status="succeeded",
+            source_transfer_reversal=reversal_id,
+        )
     )
     with world.changes(target, payment, "charge.updated"):
         payment["amount_refunded"] += amount
         payment["refunded"] = payment["amount_refunded"] == payment["amount"]
     reversal = scope.add(
         shape(
-            "transfer_reversal", id=reversal_id, amount=amount, balance_transaction=returned["id"], created=now,
-            currency=currency, destination_payment_refund=refund_id, metadata=metadata or {},
-            source_refund=source_refund, transfer=made["id"],
-        )  # fmt: skip
+            "transfer_reversal",
+            id=reversal_id,
+            amount=amount,
+            balance_transaction=returned["id"],
+            created=now,
+            currency=currency,
+            destination_payment_refund=refund_id,
+            metadata=metadata or {},
+            source_refund=source_refund,
+            transfer=made["id"],
+        )
     )
     before = world.snapshot(scope, made)
     made["amount_reversed"] += amount
@@ -193,10 +214,18 @@ def collect_fee(world: World, *, account: str, charge: str, amount: int, currenc
     )  # fmt: skip
     fee = platform.add(
         shape(
-            "application_fee", id=fee_id, account=account, amount=amount, application=APPLICATION,
-            balance_transaction=incoming["id"], charge=charge, created=world.clock.now(), currency=currency,
-            fee_source={"charge": charge, "payout": None, "type": "charge"}, originating_transaction=original,
-        )  # fmt: skip
+            "application_fee",
+            id=fee_id,
+            account=account,
+            amount=amount,
+            application=APPLICATION,
+            balance_transaction=incoming["id"],
+            charge=charge,
+            created=world.clock.now(),
+            currency=currency,
+            fee_source={"charge": charge, "payout": None, "type": "charge"},
+            originating_transaction=original,
+        )
     )
     world.emit(platform, "application_fee.created", fee)
     return fee
@@ -219,9 +248,15 @@ def refund_fee(world: World, fee: Json, amount: int) -> None:
     )  # fmt: skip
     world.store.platform.add(
         shape(
-            "fee_refund", id=refund_id, amount=amount, balance_transaction=taken["id"], created=world.clock.now(),
-            currency=fee["currency"], fee=fee["id"], metadata={},
-        )  # fmt: skip
+            "fee_refund",
+            id=refund_id,
+            amount=amount,
+            balance_transaction=taken["id"],
+            created=world.clock.now(),
+            currency=fee["currency"],
+            fee=fee["id"],
+            metadata={},
+        )
     )
     fee["amount_refunded"] += amount
     fee["refunded"] = fee["amount_refunded"] == fee["amount"]

@@ -50,7 +50,7 @@ class Faults:
     def __init__(self, seed: int = 0) -> None:
         self._armed: list[Fault] = []
         self._lock = threading.Lock()
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311  chance, not a secret
 
     def add(self, fault: Fault) -> Fault:
         """Arm a fault."""

@@ -1,6 +1,7 @@
 """Stripe's v1 idempotency: the first result of a key is kept, 500s included, and answered again.
 
-Kept only once execution began: refused parameters, 409 and 429 leave the key free. Kept 24 hours by the sandbox's clock.
+Kept only once execution began: refused parameters, 409 and 429 leave the key free. Kept for 24 hours of the
+sandbox's clock.
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ import types
 import typing
 from decimal import Decimal, InvalidOperation
 from functools import cache
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, NotRequired, Required, Union, get_args, get_origin
 
 import stripe.params
-from typing_extensions import NotRequired, Required, is_typeddict
+from typing_extensions import is_typeddict
 
 from .errors import Json, bad_parameter, missing_parameter, unknown_parameter
 
@@ -61,7 +61,7 @@ def _resolve(hint: Any, scope: dict[str, Any]) -> Any:
     origin, args = get_origin(hint), get_args(hint)
     if origin in (list, dict, Union, types.UnionType) and args:
         resolved = tuple(_resolve(arg, scope) for arg in args)
-        return Union[resolved] if origin in (Union, types.UnionType) else origin[resolved]
+        return Union[resolved] if origin in (Union, types.UnionType) else origin[resolved]  # noqa: UP007
     return hint
 
 

@@ -107,7 +107,7 @@ def page(call: Call, items: Iterable[Json], *, url: str | None = None) -> Json:
     after, before = call.params.get("starting_after"), call.params.get("ending_before")
     if after and before:
         raise invalid("You can't specify both starting_after and ending_before.", param="ending_before")
-    found, more = (_before(items, before, limit) if before else _after(items, after, limit))
+    found, more = _before(items, before, limit) if before else _after(items, after, limit)
     return {"object": "list", "data": found, "has_more": more, "url": url or call.path}
 
 

@@ -44,9 +44,7 @@ class Route:
     extra: frozenset[str]
 
 
-def _route(
-    method: str, path: str, params: str | None, handler: Handler, extra: frozenset[str] = frozenset()
-) -> Route:
+def _route(method: str, path: str, params: str | None, handler: Handler, extra: frozenset[str] = frozenset()) -> Route:
     return Route(method, re.compile(re.sub(r"\{\w+\}", "([^/]+)", path)), params, handler, extra)
 
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from .api import Api, RequestRecord
-from .billing import invoices, subscriptions
+from .billing import collection, subscriptions
 from .cards import Cards
 from .clock import Clock
 from .errors import Json
@@ -34,7 +34,7 @@ class SandboxServer:
         self,
         port: int = 0,
         webhook_url: str | None = None,
-        webhook_secret: str = "whsec_sandbox",
+        webhook_secret: str = "whsec_sandbox",  # noqa: S107  a default for tests, documented
         *,
         host: str = "127.0.0.1",
         webhook_workers: int = 1,
@@ -154,7 +154,7 @@ class SandboxServer:
             scope = self._scope(account)
             invoice = scope.get("invoice", invoice_id)
             if invoice["status"] == "open":
-                invoices.collect(self.world, scope, invoice, automatic=True)
+                collection.collect(self.world, scope, invoice, automatic=True)
             return self._show(scope, invoice)
 
     def create_dispute(

@@ -1,7 +1,7 @@
 """Complete objects: every field that the SDK's own type declares, with a value of its type.
 
-The types of `stripe.Invoice`, `stripe.Charge`… are read once, nested classes included, into templates; a resource module
-gives the fields that matter and `shape` fills in the rest: optional → null, list → [], bool → false, dict → {}…
+The types of `stripe.Invoice`, `stripe.Charge`… are read once, nested classes included, into templates; a resource
+module gives the fields that matter and `shape` fills in the rest: optional → null, list → [], bool → false, dict → {}…
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ from .errors import Json
 ON_REQUEST: dict[str, frozenset[str]] = {
     "charge": frozenset({"refunds"}),
     "coupon": frozenset({"applies_to", "currency_options"}),
-    "customer": frozenset(
-        {"cash_balance", "invoice_credit_balance", "sources", "subscriptions", "tax", "tax_ids"}
-    ),
+    "customer": frozenset({"cash_balance", "invoice_credit_balance", "sources", "subscriptions", "tax", "tax_ids"}),
     "invoice": frozenset({"confirmation_secret", "payments"}),
     "price": frozenset({"currency_options", "tiers"}),
     "plan": frozenset({"tiers"}),
@@ -61,7 +59,7 @@ def is_declared(kind: str, field: str) -> bool:
 
 
 @cache
-def annotations(cls: type[StripeObject]) -> dict[str, Any]:
+def fields_of(cls: Any) -> dict[str, Any]:
     """Field name → type, inherited ones included."""
     found: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
@@ -115,30 +113,31 @@ def _default(kind: Any) -> Any:
     if part is Decimal:
         return "0"
     if inspect.isclass(part) and issubclass(part, StripeObject):
-        return None if hasattr(part, "OBJECT_NAME") else _template(part)
+        nested: Any = part  # the SDK gives its objects no hash that mypy accepts
+        return None if hasattr(part, "OBJECT_NAME") else _template(nested)
     return None
 
 
 @cache
-def _template(cls: type[StripeObject]) -> Json:
+def _template(cls: Any) -> Json:
     if cls.__name__ in SPARSE_CLASSES:
         return {}
     variant = cls.__name__ in VARIANT_CLASSES
     kind = getattr(cls, "OBJECT_NAME", "")
     return {
         name: _default(hint)
-        for name, hint in annotations(cls).items()
+        for name, hint in fields_of(cls).items()
         if name != "deleted" and not (variant and _nested(hint)) and (not kind or is_declared(kind, name))
     }
 
 
-def _complete(cls: type[StripeObject], values: Json) -> Json:
+def _complete(cls: Any, values: Json) -> Json:
     # Scalars of the template may be shared; what can be changed later is copied.
     result = {
         name: copy.deepcopy(value) if isinstance(value, (dict, list)) else value
         for name, value in _template(cls).items()
     }
-    hints = annotations(cls)
+    hints = fields_of(cls)
     for name, value in values.items():
         nested = _nested(hints[name]) if name in hints and isinstance(value, (dict, list)) else None
         if nested is not None and isinstance(value, dict) and "object" not in value:

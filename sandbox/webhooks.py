@@ -47,7 +47,9 @@ class Endpoint:
     def wants(self, event: Json) -> bool:
         """Whether this event goes here."""
         origin = event.get("account")
-        if not self.enabled or (origin is not None if not self.connect else origin is None) and origin != self.account:
+        if not self.enabled or (
+            (origin is not None if not self.connect else origin is None) and origin != self.account
+        ):
             return False
         return "*" in self.enabled_events or event["type"] in self.enabled_events
 
@@ -133,9 +135,7 @@ class Webhooks:
 
     # Controls
 
-    def add(
-        self, url: str, secret: str, connect: bool = False, enabled_events: Sequence[str] = ("*",)
-    ) -> Endpoint:
+    def add(self, url: str, secret: str, connect: bool = False, enabled_events: Sequence[str] = ("*",)) -> Endpoint:
         """Register a receiver: of the platform's own events, or with `connect` of the connected accounts'."""
         endpoint = Endpoint(url, secret, connect, tuple(enabled_events))
         self.endpoints.append(endpoint)
@@ -155,7 +155,7 @@ class Webhooks:
     def shuffle(self, seed: int | None = None) -> int:
         """Reorder what is queued (pause first); returns how many."""
         with self._change:
-            random.Random(seed).shuffle(self._queue)
+            random.Random(seed).shuffle(self._queue)  # noqa: S311  an order, not a secret
             now = time.monotonic()
             for delivery in self._queue:
                 delivery.due, delivery.order = now, next(self._order)

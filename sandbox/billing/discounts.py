@@ -1,4 +1,4 @@
-"""Coupons put to use: the discount objects of customers, subscriptions, items and invoices, in today's `source` shape."""
+"""Coupons put to use: discounts on customers, subscriptions, items and invoices, in the `source` shape."""
 
 from __future__ import annotations
 

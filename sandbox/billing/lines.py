@@ -1,4 +1,4 @@
-"""Invoice lines: what a price costs, lines for subscription periods, and lines for invoice items. Nothing is stored here."""
+"""Invoice lines: what a price costs, lines for subscription periods and for invoice items. Nothing is stored here."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from ..errors import Json, StripeError, invalid
 from ..render import embedded_list, virtual
 from ..shapes import shape
 from ..store import Scope
+from . import collection, invoices
 from . import discounts as discounting
-from . import invoices
 from .lines import price_amount, pricing, rounded, subscription_line
 from .periods import add_interval, day
 
@@ -40,11 +40,18 @@ def add_item(world: World, scope: Scope, subscription: Json, *, price: Json, qua
     metered = price["recurring"]["usage_type"] == "metered"
     return scope.add(
         shape(
-            "subscription_item", id=world.store.new_id("si", 14), created=world.clock.now(), current_period_end=end,
-            current_period_start=start, metadata=dict(metadata or {}), subscription=subscription["id"],
-            quantity=None if metered else (1 if quantity is None else quantity), discounts=discounts or [],
-            _price=price["id"], _tax_rates=tax_rates or [],
-        )  # fmt: skip
+            "subscription_item",
+            id=world.store.new_id("si", 14),
+            created=world.clock.now(),
+            current_period_end=end,
+            current_period_start=start,
+            metadata=dict(metadata or {}),
+            subscription=subscription["id"],
+            quantity=None if metered else (1 if quantity is None else quantity),
+            discounts=discounts or [],
+            _price=price["id"],
+            _tax_rates=tax_rates or [],
+        )
     )
 
 
@@ -83,13 +90,13 @@ def bill(
     pause = subscription["pause_collection"]
     if pause and pause["behavior"] == "keep_as_draft":
         return invoice, None
-    invoices.finalize(world, scope, invoice)
+    collection.finalize(world, scope, invoice)
     if pause and invoice["status"] == "open":
-        (invoices.void if pause["behavior"] == "void" else invoices.mark_uncollectible)(world, scope, invoice)
+        (collection.void if pause["behavior"] == "void" else collection.mark_uncollectible)(world, scope, invoice)
         return invoice, None
     if not collect or invoice["status"] != "open" or invoice["collection_method"] != "charge_automatically":
         return invoice, None
-    return invoice, invoices.collect(world, scope, invoice, payment_method=payment_method, automatic=True)
+    return invoice, collection.collect(world, scope, invoice, payment_method=payment_method, automatic=True)
 
 
 def _due_date(world: World, subscription: Json) -> int | None:

@@ -89,9 +89,7 @@ def _sum(invoice: Json, lines: list[Json]) -> None:
         for applied in entry["discount_amounts"]:
             discounts[applied["discount"]] = discounts.get(applied["discount"], 0) + applied["amount"]
         for tax in entry["taxes"]:
-            total = taxes.setdefault(
-                tax["tax_rate_details"]["tax_rate"], {**tax, "amount": 0, "taxable_amount": 0}
-            )
+            total = taxes.setdefault(tax["tax_rate_details"]["tax_rate"], {**tax, "amount": 0, "taxable_amount": 0})
             total["amount"] += tax["amount"]
             total["taxable_amount"] += tax["taxable_amount"]
     inclusive = sum(tax["amount"] for tax in taxes.values() if tax["tax_behavior"] == "inclusive")

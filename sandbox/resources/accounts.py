@@ -25,11 +25,8 @@ def make(world: World, account_id: str, params: Json, *, platform: bool = False)
     """A stored account with its scope. Connected accounts are ready at once: the sandbox skips onboarding, so the
     requested capabilities are active (`transfers` and `card_payments` when none is named)."""
     wanted = params.get("capabilities")
-    capabilities = {
-        name: "active"
-        for name in (wanted or dict.fromkeys(CAPABILITIES, {"requested": True}))
-        if (wanted or {}).get(name, {"requested": True}).get("requested")
-    }
+    named = [name for name, given in wanted.items() if given.get("requested")] if wanted else CAPABILITIES
+    capabilities = dict.fromkeys(named, "active")
     country = params.get("country") or "US"
     name = (params.get("business_profile") or {}).get("name") or ("Sandbox platform" if platform else None)
     kind = params.get("type") or ("standard" if platform else "none" if params.get("controller") else "custom")
@@ -75,12 +72,22 @@ def make(world: World, account_id: str, params: Json, *, platform: bool = False)
 def _add_bank(world: World, scope: Scope, account: Json) -> Json:
     return scope.add(
         shape(
-            "bank_account", id=world.store.new_id("ba"), account=account["id"], bank_name="STRIPE TEST BANK",
-            account_holder_name=account["business_profile"]["name"], account_holder_type="company",
-            available_payout_methods=["standard"], country=account["country"], currency=account["default_currency"],
-            default_for_currency=True, fingerprint=world.store.new_id("x", 16)[2:], last4="6789", metadata={},
-            routing_number="110000000", status="new",
-        )  # fmt: skip
+            "bank_account",
+            id=world.store.new_id("ba"),
+            account=account["id"],
+            bank_name="STRIPE TEST BANK",
+            account_holder_name=account["business_profile"]["name"],
+            account_holder_type="company",
+            available_payout_methods=["standard"],
+            country=account["country"],
+            currency=account["default_currency"],
+            default_for_currency=True,
+            fingerprint=world.store.new_id("x", 16)[2:],
+            last4="6789",
+            metadata={},
+            routing_number="110000000",
+            status="new",
+        )
     )
 
 

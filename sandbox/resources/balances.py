@@ -81,14 +81,25 @@ def pay_out(
     )  # fmt: skip
     made = scope.add(
         shape(
-            "payout", id=payout_id, amount=amount, arrival_date=now + 2 * DAY, automatic=automatic,
-            balance_transaction=taken["id"], created=now, currency=currency,
+            "payout",
+            id=payout_id,
+            amount=amount,
+            arrival_date=now + 2 * DAY,
+            automatic=automatic,
+            balance_transaction=taken["id"],
+            created=now,
+            currency=currency,
             description=description or ("STRIPE PAYOUT" if automatic else None),
-            destination=bank["id"] if bank else None, metadata=dict(metadata or {}), method=method,
-            reconciliation_status="in_progress" if automatic else "not_applicable", source_type="card",
-            statement_descriptor=statement_descriptor, status="pending", type="bank_account",
+            destination=bank["id"] if bank else None,
+            metadata=dict(metadata or {}),
+            method=method,
+            reconciliation_status="in_progress" if automatic else "not_applicable",
+            source_type="card",
+            statement_descriptor=statement_descriptor,
+            status="pending",
+            type="bank_account",
             trace_id={"status": "pending", "value": None},
-        )  # fmt: skip
+        )
     )
     if automatic:
         taken["_payout"] = payout_id

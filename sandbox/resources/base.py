@@ -51,7 +51,8 @@ def currency(params: Json, *, name: str = "currency") -> str:
     code = str(params[name]).lower()
     if len(code) != 3 or not code.isalpha():
         raise bad_parameter(
-            f"Invalid currency: {code}. Stripe currently supports these currencies: usd, aed, afn, all, amd…", param=name
+            f"Invalid currency: {code}. Stripe currently supports these currencies: usd, aed, afn…",
+            param=name,
         )
     return code
 

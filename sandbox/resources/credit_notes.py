@@ -1,9 +1,10 @@
-"""Credit notes: less to pay on an open invoice; on a paid one a refund, credit to the customer, or paid back elsewhere."""
+"""Credit notes: less to pay on an open invoice; on a paid one a refund, credit, or money paid back elsewhere."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..billing import collection
 from ..billing import invoices as billing
 from ..errors import Json, bad_parameter, invalid
 from ..render import embedded_list, listing, page, virtual
@@ -58,10 +59,17 @@ def create(call: Call) -> Json:
             customer["balance"] -= params["credit_amount"]
         note["customer_balance_transaction"] = scope.add(
             shape(
-                "customer_balance_transaction", id=call.store.new_id("cbtxn"), amount=-params["credit_amount"],
-                created=call.now, credit_note=note["id"], currency=invoice["currency"], customer=customer["id"],
-                ending_balance=customer["balance"], metadata={}, type="credit_note",
-            )  # fmt: skip
+                "customer_balance_transaction",
+                id=call.store.new_id("cbtxn"),
+                amount=-params["credit_amount"],
+                created=call.now,
+                credit_note=note["id"],
+                currency=invoice["currency"],
+                customer=customer["id"],
+                ending_balance=customer["balance"],
+                metadata={},
+                type="credit_note",
+            )
         )["id"]
     for entry in entries:
         entry["_credit_note"] = note["id"]
@@ -82,10 +90,18 @@ def _lines(call: Call, invoice: Json) -> list[Json]:
             amount = (entry.get("unit_amount") or 0) * (entry.get("quantity") or 1)
         made.append(
             shape(
-                "credit_note_line_item", id=call.store.new_id("cnli"), amount=amount, description=description,
-                discount_amounts=[], invoice_line_item=line_id, quantity=entry.get("quantity"), tax_rates=[], taxes=[],
-                type="invoice_line_item" if line_id else "custom_line_item", unit_amount=entry.get("unit_amount"),
-            )  # fmt: skip
+                "credit_note_line_item",
+                id=call.store.new_id("cnli"),
+                amount=amount,
+                description=description,
+                discount_amounts=[],
+                invoice_line_item=line_id,
+                quantity=entry.get("quantity"),
+                tax_rates=[],
+                taxes=[],
+                type="invoice_line_item" if line_id else "custom_line_item",
+                unit_amount=entry.get("unit_amount"),
+            )
         )
     return made
 
@@ -125,7 +141,7 @@ def _lower_due(world: World, scope: Scope, invoice: Json, amount: int) -> None:
         payment["amount_requested"] = invoice["amount_due"]
         scope.get("payment_intent", payment["payment"]["payment_intent"])["amount"] = invoice["amount_due"]
     if invoice["amount_due"] == 0:
-        billing.settle_without_payment(world, scope, invoice)
+        collection.settle_without_payment(world, scope, invoice)
 
 
 def update(call: Call, id: str) -> Json:
@@ -161,6 +177,4 @@ def lines(call: Call, id: str) -> Json:
 
 @virtual("credit_note", "lines")
 def _note_lines(world: World, scope: Scope, note: Json) -> Json:
-    return embedded_list(
-        scope.children("credit_note_line_item", note["id"]), f"/v1/credit_notes/{note['id']}/lines"
-    )
+    return embedded_list(scope.children("credit_note_line_item", note["id"]), f"/v1/credit_notes/{note['id']}/lines")

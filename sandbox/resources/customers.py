@@ -136,10 +136,17 @@ def create_balance_transaction(call: Call, id: str) -> Json:
         customer["currency"] = customer["currency"] or base.currency(call.params)
     return call.scope.add(
         shape(
-            "customer_balance_transaction", id=call.store.new_id("cbtxn"), amount=call.params["amount"],
-            created=call.now, currency=base.currency(call.params), customer=id, ending_balance=customer["balance"],
-            description=call.params.get("description"), metadata=call.params.get("metadata") or {}, type="adjustment",
-        )  # fmt: skip
+            "customer_balance_transaction",
+            id=call.store.new_id("cbtxn"),
+            amount=call.params["amount"],
+            created=call.now,
+            currency=base.currency(call.params),
+            customer=id,
+            ending_balance=customer["balance"],
+            description=call.params.get("description"),
+            metadata=call.params.get("metadata") or {},
+            type="adjustment",
+        )
     )
 
 
@@ -166,11 +173,16 @@ def sources(call: Call, id: str) -> Json:
 def _add_tax_id(call: Call, customer: Json, entry: Json) -> Json:
     made = call.scope.add(
         shape(
-            "tax_id", id=call.store.new_id("txi"), country=entry["type"][:2].upper(), created=call.now,
-            customer=customer["id"], type=entry["type"], value=entry["value"],
+            "tax_id",
+            id=call.store.new_id("txi"),
+            country=entry["type"][:2].upper(),
+            created=call.now,
+            customer=customer["id"],
+            type=entry["type"],
+            value=entry["value"],
             owner={"type": "customer", "customer": customer["id"]},
             verification={"status": "pending", "verified_address": None, "verified_name": None},
-        )  # fmt: skip
+        )
     )
     call.emit("customer.tax_id.created", made)
     return made

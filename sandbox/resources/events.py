@@ -23,9 +23,7 @@ def events(call: Call) -> Json:
     def where(event: Json) -> bool:
         if types and event["type"] not in types:
             return False
-        if wanted and not (
-            event["type"].startswith(wanted[:-1]) if wanted.endswith(".*") else event["type"] == wanted
-        ):
+        if wanted and not (event["type"].startswith(wanted[:-1]) if wanted.endswith(".*") else event["type"] == wanted):
             return False
         return success is None or (event["pending_webhooks"] == 0) == success
 
@@ -48,9 +46,13 @@ def create_endpoint(call: Call) -> Json:
     call.scope.add(made)
     call.world.webhooks.endpoints.append(
         Endpoint(
-            made["url"], secret, bool(params.get("connect")), tuple(made["enabled_events"]), id=made["id"],
+            made["url"],
+            secret,
+            bool(params.get("connect")),
+            tuple(made["enabled_events"]),
+            id=made["id"],
             account=None if call.scope.is_platform else call.scope.account_id,
-        )  # fmt: skip
+        )
     )
     return {**made, "secret": secret}
 

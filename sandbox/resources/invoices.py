@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 from .. import payments
+from ..billing import collection, subscriptions
 from ..billing import discounts as discounting
 from ..billing import invoices as billing
-from ..billing import subscriptions
 from ..billing.lines import item_line, price_amount, rounded
 from ..billing.totals import compute
 from ..errors import Json, bad_parameter, invalid
@@ -102,9 +102,9 @@ def finalize(call: Call, id: str) -> Json:
     invoice = call.scope.get("invoice", id)
     if call.params.get("auto_advance") is not None:
         invoice["auto_advance"] = call.params["auto_advance"]
-    billing.finalize(call.world, call.scope, invoice)
+    collection.finalize(call.world, call.scope, invoice)
     if invoice["auto_advance"] and invoice["status"] == "open" and not _by_hand(invoice):
-        billing.collect(call.world, call.scope, invoice, automatic=True)
+        collection.collect(call.world, call.scope, invoice, automatic=True)
     return invoice
 
 
@@ -116,7 +116,7 @@ def pay(call: Call, id: str) -> Json:
     """POST /v1/invoices/{id}/pay"""
     invoice, params = call.scope.get("invoice", id), call.params
     if invoice["status"] == "draft":
-        billing.finalize(call.world, call.scope, invoice)
+        collection.finalize(call.world, call.scope, invoice)
         if invoice["status"] == "paid":
             return invoice
     if invoice["status"] == "paid":
@@ -124,12 +124,12 @@ def pay(call: Call, id: str) -> Json:
     if invoice["status"] == "void":
         raise invalid("You can't pay a void invoice.", code="invoice_not_editable")
     if params.get("paid_out_of_band"):
-        billing.pay_out_of_band(call.world, call.scope, invoice)
+        collection.pay_out_of_band(call.world, call.scope, invoice)
         return invoice
     method = None
     if params.get("payment_method"):
         method = payments.require_payment_method(call.world, call.scope, params["payment_method"])["id"]
-    base.raise_if(billing.collect(call.world, call.scope, invoice, payment_method=method, automatic=False))
+    base.raise_if(collection.collect(call.world, call.scope, invoice, payment_method=method, automatic=False))
     return invoice
 
 
@@ -137,7 +137,7 @@ def send(call: Call, id: str) -> Json:
     """POST /v1/invoices/{id}/send: finalizes a draft; no mail leaves the sandbox."""
     invoice = call.scope.get("invoice", id)
     if invoice["status"] == "draft":
-        billing.finalize(call.world, call.scope, invoice)
+        collection.finalize(call.world, call.scope, invoice)
     call.emit("invoice.sent", invoice)
     return invoice
 
@@ -145,14 +145,14 @@ def send(call: Call, id: str) -> Json:
 def void(call: Call, id: str) -> Json:
     """POST /v1/invoices/{id}/void"""
     invoice = call.scope.get("invoice", id)
-    billing.void(call.world, call.scope, invoice)
+    collection.void(call.world, call.scope, invoice)
     return invoice
 
 
 def mark_uncollectible(call: Call, id: str) -> Json:
     """POST /v1/invoices/{id}/mark_uncollectible"""
     invoice = call.scope.get("invoice", id)
-    billing.mark_uncollectible(call.world, call.scope, invoice)
+    collection.mark_uncollectible(call.world, call.scope, invoice)
     return invoice
 
 

@@ -34,7 +34,9 @@ def create(call: Call) -> Json:
         **{name: params.get(name) for name in UPDATABLE},
     )  # fmt: skip
     if params.get("confirm"):
-        _confirm(call, intent, off_session=bool(params.get("off_session")), drop=bool(params.get("error_on_requires_action")))
+        _confirm(
+            call, intent, off_session=bool(params.get("off_session")), drop=bool(params.get("error_on_requires_action"))
+        )
     return intent
 
 
@@ -98,7 +100,7 @@ def cancel(call: Call, id: str) -> Json:
     """POST /v1/payment_intents/{id}/cancel"""
     intent = call.scope.get("payment_intent", id)
     if intent["_invoice"]:
-        raise invalid("You cannot cancel this PaymentIntent because it belongs to an invoice: void the invoice instead.",
+        raise invalid("You cannot cancel this PaymentIntent because it belongs to an invoice: void that instead.",
                       code="payment_intent_unexpected_state")  # fmt: skip
     if intent["status"] in ("succeeded", "canceled"):
         raise _unexpected(intent, "cancel")

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from .. import payments
-from ..cards import BY_NUMBER, TEST_CARDS, TestCard, by_token
+from ..cards import BY_NUMBER, TestCard, by_token
 from ..errors import Json, card_error, invalid, missing_parameter
 from ..render import listing, page
 from ..shapes import shape
@@ -188,6 +188,3 @@ def _confirm_setup(call: Call, intent: Json) -> Json:
     intent["status"] = "succeeded"
     call.emit("setup_intent.succeeded", intent)
     return intent
-
-
-__all__ = ["TEST_CARDS", "attach_to", "from_token", "make"]

@@ -25,14 +25,16 @@ def refund(
     if charge["status"] != "succeeded" or not charge["captured"]:
         raise invalid(f"Charge {charge['id']} can't be refunded: its status is {charge['status']}.", param="charge")
     if charge["disputed"] and not charge.get("_refundable", False):
-        raise invalid("This charge has been charged back; it can't be refunded.", code="charge_disputed", param="charge")
+        raise invalid(
+            "This charge has been charged back; it can't be refunded.", code="charge_disputed", param="charge"
+        )
     if left == 0:
-        raise invalid(f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded", param="charge")
+        raise invalid(
+            f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded", param="charge"
+        )
     amount = left if amount is None else amount
     if amount > left:
-        raise invalid(
-            f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})", param="amount"
-        )
+        raise invalid(f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})", param="amount")
     refund_id, now, currency = world.store.new_id("re"), world.clock.now(), charge["currency"]
     reversal: Json | None = None
     if reverse_transfer:
@@ -52,13 +54,28 @@ def refund(
     )  # fmt: skip
     made = scope.add(
         shape(
-            "refund", id=refund_id, amount=amount, balance_transaction=taken["id"], charge=charge["id"], created=now,
-            currency=currency, customer=charge["customer"], metadata=dict(metadata or {}),
-            payment_intent=charge["payment_intent"], reason=reason, status="succeeded",
-            destination_details={"type": "card", "card": {"reference_status": "pending", "type": "refund",
-                                                          "reference_type": "acquirer_reference_number"}},
+            "refund",
+            id=refund_id,
+            amount=amount,
+            balance_transaction=taken["id"],
+            charge=charge["id"],
+            created=now,
+            currency=currency,
+            customer=charge["customer"],
+            metadata=dict(metadata or {}),
+            payment_intent=charge["payment_intent"],
+            reason=reason,
+            status="succeeded",
+            destination_details={
+                "type": "card",
+                "card": {
+                    "reference_status": "pending",
+                    "type": "refund",
+                    "reference_type": "acquirer_reference_number",
+                },
+            },
             transfer_reversal=reversal["id"] if reversal else None,
-        )  # fmt: skip
+        )
     )
     if refund_application_fee and charge["application_fee"]:
         fee = world.store.platform.get("application_fee", charge["application_fee"])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from .. import payments
+from .. import connect, payments
 from ..billing import discounts as discounting
-from ..billing import invoices as billing
 from ..billing import subscriptions as service
 from ..billing.lines import price_amount
 from ..billing.periods import add_interval
@@ -52,9 +51,7 @@ def create(call: Call) -> Json:
         _try_first(call, customer, method)
     transfer = params.get("transfer_data")
     if transfer:
-        service.invoices.payments.connect.destination_scope(
-            world, transfer["destination"], param="transfer_data[destination]"
-        )
+        connect.destination_scope(world, transfer["destination"], param="transfer_data[destination]")
     now = call.now
     subscription = shape(
         "subscription", id=call.store.new_id("sub"), automatic_tax={"enabled": False}, created=now, start_date=now,
@@ -105,7 +102,8 @@ def _trial(call: Call, params: Json) -> tuple[bool, int]:
         return False, 0
     if end is None and params.get("trial_period_days"):
         end = call.now + params["trial_period_days"] * 86400
-    return (bool(end) and int(end) > call.now), int(end or 0)
+    end = int(end or 0)
+    return end > call.now, end
 
 
 def _try_first(call: Call, customer: Json, method: str | None) -> None:
@@ -135,8 +133,11 @@ def update(call: Call, id: str) -> Json:
     """POST /v1/subscriptions/{id}"""
     world, scope, params = call.world, call.scope, call.params
     subscription = scope.get("subscription", id)
-    if subscription["status"] in ("canceled", "incomplete_expired") and set(params) - {"metadata", "expand",
-                                                                                      "cancellation_details"}:
+    if subscription["status"] in ("canceled", "incomplete_expired") and set(params) - {
+        "metadata",
+        "expand",
+        "cancellation_details",
+    }:
         raise invalid("A canceled subscription can only update its cancellation_details and metadata.")
     changes = [_change(call, subscription, index, entry) for index, entry in enumerate(params.get("items") or [])]
     if params.get("default_payment_method"):
@@ -203,7 +204,7 @@ def _set_cancellation(call: Call, subscription: Json) -> None:
 
 
 def _move_anchor(call: Call, subscription: Json) -> bool:
-    """`trial_end=now`, `billing_cycle_anchor=now`: the period begins anew, and is billed; a later trial end moves it."""
+    """`trial_end=now`, `billing_cycle_anchor=now`: the period begins anew and is billed. A later trial end moves it."""
     params = call.params
     ends = params.get("trial_end")
     if isinstance(ends, int):
@@ -274,8 +275,8 @@ def index(call: Call) -> Json:
 def create_item(call: Call) -> Json:
     """POST /v1/subscription_items"""
     subscription = call.scope.get("subscription", call.params["subscription"], param="subscription")
-    entry = {key: call.params[key] for key in ("price", "price_data", "quantity", "metadata", "tax_rates", "discounts")
-             if key in call.params}  # fmt: skip
+    names = ("price", "price_data", "quantity", "metadata", "tax_rates", "discounts")
+    entry: Json = {name: call.params[name] for name in names if name in call.params}
     _apply(call, subscription, entry)
     return service.items_of(call.scope, subscription)[-1]
 
@@ -322,6 +323,3 @@ def items(call: Call) -> Json:
         raise bad_parameter("Missing required param: subscription.", param="subscription", code="parameter_missing")
     call.scope.get("subscription", call.params["subscription"], param="subscription")
     return page(call, call.scope.children("subscription_item", call.params["subscription"]))
-
-
-__all__ = ["billing"]
