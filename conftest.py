@@ -55,9 +55,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     skip_postgres = pytest.mark.skip(reason="needs PostgreSQL; `make test` runs it there")
     skip_llm = pytest.mark.skip(reason="needs a local model; `make test-llm` runs it")
     for item in items:
-        if "postgres" in item.keywords and not on_postgres:
+        if item.get_closest_marker("postgres") and not on_postgres:
             item.add_marker(skip_postgres)
-        if "llm" in item.keywords and not os.environ.get("BILLINGOPS_TEST_LLM"):
+        if item.get_closest_marker("llm") and not os.environ.get("BILLINGOPS_TEST_LLM"):
             item.add_marker(skip_llm)
 
 
