@@ -157,6 +157,11 @@ class SandboxControl:
         counts: Json = self.send("GET", "state")["counts"]
         return counts
 
+    def events(self, *types: str) -> list[Json]:
+        """All events so far (of these types), of every account, oldest first."""
+        found: list[Json] = self.send("GET", "events")["events"]
+        return [event for event in found if not types or event["type"] in types]
+
     def healthz(self) -> bool:
         """Whether it answers."""
         return bool(self.send("GET", "healthz")["ok"])

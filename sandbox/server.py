@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections import deque
@@ -129,6 +130,12 @@ class SandboxServer:
     def requests(self) -> deque[RequestRecord]:
         """The API requests so far."""
         return self.api.requests
+
+    def events(self, *types: str) -> list[Json]:
+        """All events so far (of these types), of every account, oldest first; copies, as they are delivered."""
+        with self.world.lock:
+            found = [event for event in self.world.log if not types or event["type"] in types]
+            return [json.loads(json.dumps(self.world.show_event(event))) for event in found]
 
     # What Stripe or a bank would do by itself
 

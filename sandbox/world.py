@@ -72,7 +72,7 @@ class World:
         self.keys = IdempotencyKeys()
         self.store = Store(PLATFORM_ID)
         self.origin = Origin()
-        self.invoice_numbers: dict[tuple[str, str], int] = {}
+        self.log: list[Json] = []  # every event of every account, oldest first
         options: dict[str, Any] = {} if retry_delays is None else {"retry_delays": retry_delays}
         self.webhooks = Webhooks(
             workers=webhook_workers,
@@ -86,7 +86,7 @@ class World:
         """An empty world: objects, keys, faults, cards, queue and clock."""
         with self.lock:
             self.store = Store(PLATFORM_ID)
-            self.invoice_numbers.clear()
+            self.log.clear()
             self.cards.clear()
             self.faults.clear()
             self.keys.clear()
@@ -114,6 +114,7 @@ class World:
         event = shape("event", **values)
         event["data"] = data
         scope.add(event)
+        self.log.append(event)
         event["pending_webhooks"] = sum(endpoint.wants(event) for endpoint in self.webhooks.endpoints)
         self.webhooks.publish(event)
         return event
@@ -135,9 +136,9 @@ class World:
 
     def event(self, event_id: str) -> Json:
         """An event of any account."""
-        for scope in self.store.scopes():
-            if found := scope.find("event", event_id):
-                return found
+        for event in reversed(self.log):
+            if event["id"] == event_id:
+                return event
         raise LookupError(f"no such event: {event_id}")
 
     def show_event(self, event: Json) -> Json:

@@ -152,6 +152,11 @@ def _wait_idle(sandbox: SandboxServer, body: Body) -> Any:
     return {"idle": sandbox.webhooks.wait_idle(float(body.get("timeout", 10)))}
 
 
+@control("GET", "events")
+def _events(sandbox: SandboxServer, body: Body) -> Any:
+    return {"events": sandbox.events()}
+
+
 @control("POST", "events")
 def _emit(sandbox: SandboxServer, body: Body) -> Any:
     """{"type", "object", "account"?}: an event about an object as it is now."""
