@@ -11,6 +11,7 @@ and their custom actions never get a URL (FACTS: any staff user could cancel a s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -46,6 +47,22 @@ APP_ORDER = [
 ]
 
 
+_pages: list[tuple[str, Callable[..., HttpResponse], str]] = []
+
+
+def page(route: str, *, name: str) -> Callable[[Any], Any]:
+    """Register a view as a page of the site that belongs to no model: `@page("support/invoice/<str:id>/", name=…)`.
+
+    To be used in an app's `admin.py`. The view gets a logged-in member of staff; rights are its own business.
+    """
+
+    def register(view: Any) -> Any:
+        _pages.append((route, view, name))
+        return view
+
+    return register
+
+
 class BillingOpsAdminSite(admin.AdminSite):
     site_title = "BillingOps"
     site_header = "BillingOps"
@@ -60,7 +77,8 @@ class BillingOpsAdminSite(admin.AdminSite):
         super().register(model_or_iterable, admin_class, **options)
 
     def get_urls(self) -> list[URLPattern | URLResolver]:  # type: ignore[override]
-        return [path("find/", self.admin_view(self.find), name="find"), *super().get_urls()]
+        own = [path(route, self.admin_view(view), name=name) for route, view, name in _pages]
+        return [path("find/", self.admin_view(self.find), name="find"), *own, *super().get_urls()]
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         context = super().each_context(request)
