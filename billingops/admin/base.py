@@ -31,6 +31,7 @@ from django.db.models import Field, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.text import capfirst
 
 from billingops import access
 from billingops.admin import export, history
@@ -136,7 +137,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         opts = self.model._meta
         shown = {
-            "title": str(opts.verbose_name_plural)[:1].upper() + str(opts.verbose_name_plural)[1:],
+            "title": capfirst(opts.verbose_name_plural),
             "empty_text": self.empty_text,
             "export_url": f"export/?{request.GET.urlencode()}" if self.export_fields else "",
         }
@@ -152,7 +153,16 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     ) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
-        shown = {"title": str(self.model._meta.verbose_name)[:1].upper() + str(self.model._meta.verbose_name)[1:]}
+        obj = self.get_object(request, unquote(object_id)) if self.confirmed_actions else None
+        shown = {
+            "title": capfirst(self.model._meta.verbose_name),
+            "keeps_history": history.has_history(self.model),
+            "detail_actions": [
+                action
+                for action in self.confirmed_actions
+                if obj is not None and action.may(request) and not action.refuse(request, obj)
+            ],
+        }
         return super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
 
     def history_view(

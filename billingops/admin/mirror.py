@@ -17,7 +17,7 @@ from django.utils.html import format_html
 from djstripe import models as stripe_models
 
 from billingops.admin import facts as facts_page
-from billingops.admin import links
+from billingops.admin import links, names
 from billingops.admin.base import ReadOnlyAdmin
 from billingops.admin.site import site
 from billingops.stripe import reader
@@ -164,3 +164,16 @@ register(stripe_models.PaymentIntent, "pi", columns=())
 register(stripe_models.PaymentMethod, "pm", columns=())
 register(stripe_models.Product, "prod", columns=("name", "active"))
 register(stripe_models.Price, "price", columns=("nickname", "currency", "active"))
+
+
+@names.resolver("acct")
+def account_names(ids: set[str]) -> dict[str, str]:
+    rows = stripe_models.Account.objects.filter(id__in=ids).values_list("id", "stripe_data")
+    return {one: reader.read_account(data or {}).name for one, data in rows}
+
+
+@names.resolver("cus")
+def customer_names(ids: set[str]) -> dict[str, str]:
+    rows = stripe_models.Customer.objects.filter(id__in=ids).values_list("id", "stripe_data")
+    found = {one: reader.read_customer(data or {}) for one, data in rows}
+    return {one: facts.name or facts.email for one, facts in found.items()}

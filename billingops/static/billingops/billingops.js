@@ -1,0 +1,55 @@
+/* What the pages do without a reload, and nothing they could not do without this file: copy buttons. */
+"use strict";
+
+(function () {
+  function say(text) {
+    let box = document.getElementById("bo-live");
+    if (!box) {
+      box = document.createElement("div");
+      box.id = "bo-live";
+      box.className = "visually-hidden";
+      box.setAttribute("role", "status");
+      document.body.append(box);
+    }
+    box.textContent = text;
+  }
+
+  function showCopyButtons(root) {
+    for (const button of root.querySelectorAll("button.bo-copy[hidden]")) {
+      button.hidden = false;
+    }
+  }
+
+  async function copy(text) {
+    if (navigator.clipboard) {
+      return navigator.clipboard.writeText(text);
+    }
+    const field = document.createElement("textarea"); // a page served without TLS has no clipboard API
+    field.value = text;
+    document.body.append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+  }
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("button.bo-copy");
+    if (!button) {
+      return;
+    }
+    event.preventDefault();
+    const shown = button.textContent;
+    try {
+      await copy(button.dataset.copy);
+      button.textContent = "✓";
+      say("Copied " + button.dataset.copy);
+    } catch (problem) {
+      button.textContent = "✕";
+      say("Could not copy. The id is " + button.dataset.copy);
+    }
+    setTimeout(() => { button.textContent = shown; }, 1500);
+  });
+
+  window.BillingOps = { say, showCopyButtons };
+  showCopyButtons(document);
+})();
