@@ -123,11 +123,15 @@ def _template(cls: Any) -> Json:
     if cls.__name__ in SPARSE_CLASSES:
         return {}
     variant = cls.__name__ in VARIANT_CLASSES
+    on_request = getattr(cls, "_inner_class_dicts", ())  # currency_options; the SDK stumbles over null there
     kind = getattr(cls, "OBJECT_NAME", "")
     return {
         name: _default(hint)
         for name, hint in fields_of(cls).items()
-        if name != "deleted" and not (variant and _nested(hint)) and (not kind or is_declared(kind, name))
+        if name != "deleted"
+        and name not in on_request
+        and not (variant and _nested(hint))
+        and (not kind or is_declared(kind, name))
     }
 
 

@@ -295,8 +295,8 @@ def _applies_to(world: World, scope: Scope, coupon: Json) -> Json | None:
 
 
 @virtual("coupon", "currency_options")
-def _coupon_options(world: World, scope: Scope, coupon: Json) -> Json | None:
-    return {coupon["currency"]: {"amount_off": coupon["amount_off"]}} if coupon["currency"] else None
+def _coupon_options(world: World, scope: Scope, coupon: Json) -> Json:
+    return {coupon["currency"]: {"amount_off": coupon["amount_off"]}} if coupon["currency"] else {}
 
 
 def create_promotion_code(call: Call) -> Json:
