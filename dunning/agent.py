@@ -1,0 +1,208 @@
+"""Where a model may help: choose among the permitted actions and explain it, and word a message inside its frame.
+
+Amounts, currencies, recipients, dates and links are never its own: the rules fix the action's parameters, code fills
+the fields. Without a model, or when it gives nothing usable, the rules' first choice and the templates stand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from billingops.llm import agents
+from billingops.llm.texts import frame_problem, numbers_not_in_facts
+from billingops.money import format_money
+from dunning import declines, messages
+from dunning.declines import Category, Verdict
+from dunning.facts import Snapshot
+from dunning.models import DunningCase
+from dunning.rules import NOTIFY, VERSION, CaseHistory, Proposal, stripe_tries_itself
+
+CHOOSE, MESSAGE = "dunning-choose-v1", "dunning-message-v1"
+NOT_CONFIGURED = "no model configured"
+MAX_EXPLANATION = 800
+# A drafted message says nothing of these even where the reason is no secret: we would tell what we do not know.
+_NEVER_SAY = re.compile(
+    r"\b(fraud\w*|stolen|lost card|risk\w*|suspicious|block(ed|list)|black-?list\w*|police)\b", re.IGNORECASE
+)
+
+
+class ActionChoice(BaseModel):
+    action: str
+    reason_code: str
+    explanation: str
+
+
+class MessageDraft(BaseModel):
+    subject: str
+    body: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to propose. `author` goes into `suggested_by`; `rationale` says why a model that was asked did not help."""
+
+    option: Proposal
+    rationale: str
+    author: str
+
+
+def choose(
+    *, case: DunningCase, snapshot: Snapshot, history: CaseHistory, options: Sequence[Proposal], now: datetime
+) -> Choice:
+    """One of `options`: the model's choice, or the first. `options` is not empty. Network; never in a transaction."""
+    first = options[0]
+    facts = choice_facts(snapshot, history, options, now)
+    run = agents.ask(
+        agent="dunning",
+        purpose="choose_action",
+        prompt=CHOOSE,
+        facts=facts,
+        schema=ActionChoice,
+        subject=case.invoice,
+        account=case.account,
+        validate=choice_check(options, facts),
+        decision_field="action",
+    )
+    if run.answer is None:
+        return Choice(first, first.rationale + _why_not(run.why_not), VERSION)
+    chosen = next(option for option in options if option.kind == run.answer.action)
+    rationale = run.answer.explanation.strip()
+    if chosen.kind != first.kind:
+        rationale += f" (The rules alone would choose: {first.kind.replace('_', ' ')} — {first.rationale})"
+    return Choice(chosen, rationale, run.author)
+
+
+def choice_check(options: Sequence[Proposal], facts: dict[str, Any]) -> Callable[[ActionChoice], str | None]:
+    """Why an answer must not be used: an action or reason that is not permitted, or a figure that the facts lack."""
+    permitted = {option.kind: option.reason_code for option in options}
+
+    def check(answer: ActionChoice) -> str | None:
+        if answer.action not in permitted:
+            return f"{answer.action[:40]!r} is not among the permitted actions"
+        if answer.reason_code != permitted[answer.action]:
+            return f"{answer.reason_code[:40]!r} is no reason for {answer.action}"
+        if not answer.explanation.strip() or len(answer.explanation) > MAX_EXPLANATION:
+            return f"the explanation is empty or longer than {MAX_EXPLANATION} characters"
+        if invented := numbers_not_in_facts(answer.explanation, facts):
+            return f"the explanation names {invented[0]}, which is not in the facts"
+        return None
+
+    return check
+
+
+def choice_facts(
+    snapshot: Snapshot, history: CaseHistory, options: Sequence[Proposal], now: datetime
+) -> dict[str, Any]:
+    failure, verdict = snapshot.failure, declines.judge(snapshot.failure)
+    months = (now - history.customer_since).days // 30 if history.customer_since else 0
+    return {
+        "amount": format_money(history.amount_remaining, history.currency),
+        "attempt_count": history.attempt_count,
+        "failure": verdict.words,
+        "decline_code": failure.decline_code or failure.code,
+        "advice_code": failure.advice_code,
+        "network_advice_code": failure.network_advice_code,
+        "card_brand": failure.card_brand,
+        "needs_customer": verdict.category in (Category.CUSTOMER, Category.HARD, Category.FRAUD),
+        "next_payment_attempt": history.next_payment_attempt,
+        "stripe_retries_on": stripe_tries_itself(history, now),
+        "subscription_status": snapshot.subscription.status if snapshot.subscription else "",
+        "months_as_customer": months,
+        "recovered_before": history.recoveries,
+        "previous_actions": history.notices_sent,
+        "disputes": history.dispute_open,
+        "today": now.date(),
+        "permitted": [
+            {
+                "action": option.kind,
+                "reason_codes": [option.reason_code],
+                "reason": option.rationale,
+                "when": option.when or "now",
+                "days": option.days,
+            }
+            for option in options
+        ],
+        "rule_action": options[0].kind,
+        "rule_reason_code": options[0].reason_code,
+    }
+
+
+def write_message(
+    *, case: DunningCase, snapshot: Snapshot, history: CaseHistory, option: Proposal, now: datetime
+) -> tuple[messages.Draft, str, str]:
+    """(draft, author or "" for a template, why the model did not write it). Network; never in a transaction."""
+    assert option.deadline is not None, f"{option.kind} is no {NOTIFY}"
+    template = messages.draft(template=option.template, snapshot=snapshot, deadline=option.deadline)
+    verdict = declines.judge(snapshot.failure)
+    run = agents.ask(
+        agent="dunning",
+        purpose="draft_message",
+        prompt=MESSAGE,
+        facts={
+            "fields": list(messages.FIELDS),
+            "required_fields": ["amount", "invoice", "link"],
+            "language": template.language,
+            "message_number": history.notices_sent + 1,
+            "first_message": history.notices_sent == 0,
+            "needs_customer": not verdict.may_retry,
+            "reason_for_customer": reason_for_customer(verdict),
+            "what_to_do": "open the billing portal and check or replace the payment method",
+            "will_retry": stripe_tries_itself(history, now) and verdict.may_retry,
+        },
+        schema=MessageDraft,
+        subject=case.invoice,
+        account=case.account,
+        validate=message_problem,
+    )
+    if run.answer is None:
+        return template, "", run.why_not
+    words = (run.answer.subject, run.answer.body)
+    drafted = messages.draft(template=option.template, snapshot=snapshot, deadline=option.deadline, words=words)
+    return drafted, run.author, ""
+
+
+def message_problem(answer: MessageDraft) -> str | None:
+    """Why a drafted message must not be shown to anybody, or None."""
+    if problem := frame_problem(answer.subject, allowed=("amount", "invoice"), limit=120):
+        return f"subject: {problem}"
+    if "\n" in answer.subject.strip():
+        return "the subject has more than one line"
+    if problem := frame_problem(
+        answer.body, allowed=messages.FIELDS, required=("amount", "invoice", "link"), limit=1500
+    ):
+        return f"body: {problem}"
+    if match := _NEVER_SAY.search(f"{answer.subject} {answer.body}"):
+        return f"a customer must not read {match.group()!r}"
+    return None
+
+
+def reason_for_customer(verdict: Verdict) -> str:
+    """What a customer may be told; "" when the cause is secret, unknown, or theirs to be ashamed of."""
+    if verdict.secret or verdict.category != Category.CUSTOMER:
+        return ""
+    return verdict.words
+
+
+def why_not_written(why_not: str) -> str:
+    """The sentence for the rationale when a model was to word the message and did not."""
+    if not why_not or why_not == NOT_CONFIGURED:
+        return ""
+    return f" (The message is the built-in template: {why_not}.)"
+
+
+def _why_not(why_not: str) -> str:
+    return "" if not why_not or why_not == NOT_CONFIGURED else f" (The model was asked and did not help: {why_not}.)"
+
+
+def with_message_author(author: str, message_author: str) -> str:
+    """`suggested_by` of a suggestion whose words, or also whose choice, came from a model (at most 120 characters)."""
+    if not message_author:
+        return author
+    joined = f"{author}, {MESSAGE}" if author != VERSION else f"{VERSION}, text {message_author}"
+    return joined[:120]

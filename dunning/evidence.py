@@ -1,0 +1,43 @@
+"""What the evidence panel of a dunning suggestion shows. Reads our rows and the mirror, never Stripe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+
+from approvals.models import Suggestion
+from billingops.stripe import sync
+from dunning import declines, facts, messages, schedule, services
+from dunning.models import DunningCase
+from dunning.rules import NOTIFY, RETRY
+from dunning.states import CaseState
+
+
+def context(suggestion: Suggestion, user: Any) -> dict[str, Any]:
+    """A fixed number of statements, whatever the case's length."""
+    case = DunningCase.objects.of_invoice(suggestion.subject, suggestion.account).first()
+    found: dict[str, Any] = {"case": case, "is_retry": suggestion.kind == RETRY}
+    if suggestion.kind == NOTIFY:
+        found["message_text"] = messages.as_shown(suggestion.params["body"])
+    if case is None:
+        return found
+    now = timezone.now()
+    day, month = facts.card_attempts(case.failure, case.customer, case.account, now)
+    recovered, lost = DunningCase.objects.record_of(case.customer, case.account, without=case.pk)
+    customer = sync.customer_facts(case.customer, case.account, live=False) if case.customer else None
+    outcomes = DunningCase.objects.outcomes_like(case.category)
+    return {
+        **found,
+        "verdict": case.verdict,
+        "category": declines.Category(case.category).label,
+        "card_attempts_day": day,
+        "card_attempts_30_days": month,
+        "cap": schedule.cap_of(case.card_brand),
+        "customer_since": customer.created if customer else None,
+        "recovered": recovered,
+        "lost": lost,
+        "earlier": [row for row in services.suggestions_of(case).order_by("-id")[:11] if row.pk != suggestion.pk][:10],
+        "messages": list(case.messages.order_by("-id")[:5]),
+        "similar": [(CaseState(state).label, count) for state, count in sorted(outcomes.items())],
+    }

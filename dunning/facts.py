@@ -1,0 +1,170 @@
+"""What dunning knows of an unpaid invoice: a snapshot from Stripe or the mirror, and the part of it that is sealed.
+
+`sealed` is what a person approves on: if any of it is different when the step is to be carried out, the suggestion goes
+back. It holds nothing that changes by the mere passing of time, and no personal data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from djstripe.models import Charge
+
+from billingops.stripe import reader, sync
+from billingops.stripe.facts import CustomerFacts, InvoiceFacts, PaymentFailure, SubscriptionFacts
+from billingops.stripe.models import MirroredObject
+from dunning.models import DunningCase
+from dunning.rules import GRACE, NOTIFY, RETRY, CaseHistory
+
+OPEN_DISPUTES = ("needs_response", "under_review", "warning_needs_response", "warning_under_review")
+MAX_CHARGES = 200  # far above every network's cap
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One unpaid invoice and what stands around it. `failure` has empty codes when Stripe names none."""
+
+    invoice: InvoiceFacts
+    failure: PaymentFailure
+    customer: CustomerFacts | None
+    subscription: SubscriptionFacts | None
+    dispute_open: bool
+
+    @property
+    def method_on_file(self) -> str:
+        """What `Invoice.pay` would charge: the invoice's own method, else the subscription's, else the customer's.
+        Source: https://docs.stripe.com/billing/revenue-recovery/smart-retries#payment-method-ordering"""
+        return (
+            self.invoice.default_payment_method_id
+            or (self.subscription.default_payment_method_id if self.subscription else "")
+            or (self.customer.default_payment_method_id if self.customer else "")
+        )
+
+    @property
+    def owed(self) -> bool:
+        return self.invoice.status == "open" and self.invoice.amount_remaining > 0
+
+    @property
+    def email(self) -> str:
+        return self.customer.email if self.customer and not self.customer.deleted else ""
+
+
+def read(invoice_id: str, account: str, *, live: bool) -> Snapshot | None:
+    """The invoice as it is now. `live` asks Stripe, otherwise the mirror answers; None when it is not there.
+
+    Raises billingops.stripe.errors.Ambiguous or Throttled when Stripe gives no answer.
+    """
+    invoice = sync.invoice_facts(invoice_id, account, live=live)
+    if invoice is None:
+        return None
+    customer = sync.customer_facts(invoice.customer_id, account, live=live) if invoice.customer_id else None
+    subscription = (
+        sync.subscription_facts(invoice.subscription_id, account, live=live) if invoice.subscription_id else None
+    )
+    failure = sync.payment_failure(invoice_id, account, live=live) or PaymentFailure()
+    return Snapshot(invoice, failure, customer, subscription, has_open_dispute(invoice.customer_id, account))
+
+
+def has_open_dispute(customer: str, account: str) -> bool:
+    """Whether any charge of the customer is disputed now, as far as the mirror knows. One statement."""
+    if not customer:
+        return False
+    return MirroredObject.objects.filter(
+        object_type="dispute", customer_id=customer, account=account, status__in=OPEN_DISPUTES
+    ).exists()
+
+
+def card_attempts(failure: PaymentFailure, customer: str, account: str, now: datetime) -> tuple[int, int]:
+    """Charges of the failed card in the last day and in the last 30 days, Stripe's own attempts included.
+
+    One card may be saved under several payment methods: its fingerprint decides where it is known. Two statements.
+    """
+    if not customer or not failure.payment_method_id:
+        return 0, 0
+    ids = list(
+        MirroredObject.objects.filter(
+            object_type="charge", customer_id=customer, account=account, created__gte=now - timedelta(days=30)
+        ).values_list("object_id", flat=True)[:MAX_CHARGES]
+    )
+    charges = [
+        reader.read_charge(data, account)
+        for data in Charge.objects.filter(id__in=ids).values_list("stripe_data", flat=True)
+    ]
+    prints = {
+        charge.card_fingerprint
+        for charge in charges
+        if charge.payment_method_id == failure.payment_method_id and charge.card_fingerprint
+    }
+    same = [
+        charge
+        for charge in charges
+        if charge.payment_method_id == failure.payment_method_id or charge.card_fingerprint in prints
+    ]
+    return sum(charge.created >= now - timedelta(days=1) for charge in same), len(same)
+
+
+def history_of(snapshot: Snapshot, case: DunningCase | None, now: datetime) -> CaseHistory:
+    """The snapshot and our own records as the rules take them. A handful of statements, no network."""
+    invoice, customer = snapshot.invoice, snapshot.customer
+    recoveries, losses = DunningCase.objects.record_of(
+        invoice.customer_id, invoice.account, without=case.pk if case else None
+    )
+    sent = list(case.messages.sent().order_by("-sent_at").values_list("sent_at", flat=True)) if case else []
+    day, month = card_attempts(snapshot.failure, invoice.customer_id, invoice.account, now)
+    if invoice.created >= now - timedelta(days=30):
+        month = max(month, invoice.attempt_count)  # the mirror may not have seen every attempt
+    return CaseHistory(
+        status=invoice.status,
+        amount_remaining=invoice.amount_remaining,
+        currency=invoice.currency,
+        attempt_count=invoice.attempt_count,
+        next_payment_attempt=invoice.next_payment_attempt,
+        automatic=invoice.collection_method == "charge_automatically",
+        has_subscription=snapshot.subscription is not None and snapshot.subscription.status != "canceled",
+        method_on_file=snapshot.method_on_file,
+        has_email=bool(snapshot.email),
+        notices_sent=len(sent),
+        last_notice_at=sent[0] if sent else None,
+        grace_until=case.grace_period_until if case else None,
+        customer_since=customer.created if customer else None,
+        recoveries=recoveries,
+        losses=losses,
+        dispute_open=snapshot.dispute_open,
+        card_attempts_day=day,
+        card_attempts_30_days=month,
+    )
+
+
+def sealed(kind: str, snapshot: Snapshot) -> dict[str, Any]:
+    """The facts that a suggestion of `kind` stands on, JSON only."""
+    invoice, failure = snapshot.invoice, snapshot.failure
+    facts: dict[str, Any] = {
+        "invoice": invoice.id,
+        "invoice_number": invoice.number,
+        "invoice_status": invoice.status,
+        "currency": invoice.currency,
+        "amount_remaining": invoice.amount_remaining,
+        "attempt_count": invoice.attempt_count,
+        "customer": invoice.customer_id,
+        "subscription": invoice.subscription_id,
+        "dispute_open": snapshot.dispute_open,
+    }
+    if kind in (RETRY, NOTIFY):
+        facts["payment_method"] = snapshot.method_on_file
+        facts["failure"] = {
+            "code": failure.code,
+            "decline_code": failure.decline_code,
+            "advice_code": failure.advice_code,
+            "network_decline_code": failure.network_decline_code,
+            "network_advice_code": failure.network_advice_code,
+            "card_brand": failure.card_brand,
+            "payment_method": failure.payment_method_id,
+        }
+    if kind == RETRY:
+        facts["collection_method"] = invoice.collection_method
+        facts["stripe_retries"] = invoice.next_payment_attempt is not None
+    if kind == GRACE:
+        facts["subscription_status"] = snapshot.subscription.status if snapshot.subscription else ""
+    return facts

@@ -1,0 +1,293 @@
+"""The verbs on cases and support tasks. Each change is one short transaction; none is held across the network.
+
+Never lock a row of ours first and a suggestion second: the gate calls our receiver while it holds the suggestion. Among
+our rows: the case first, then its tasks.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from approvals import services as gate
+from approvals.models import Execution, Suggestion
+from approvals.states import WAITING_FOR_A_PERSON, State
+from billingops import access, jobs
+from billingops.actors import Actor, save_with_history
+from billingops.exceptions import InvalidInput, VersionConflict
+from dunning import config, declines, states
+from dunning.facts import Snapshot
+from dunning.models import DunningCase, SupportTask
+from dunning.rules import ESCALATE, GRACE, NOTIFY, RETRY
+from dunning.states import CaseState, ClosedReason, TaskState
+
+KINDS = (RETRY, NOTIFY, GRACE, ESCALATE)
+STILL_POSSIBLE = (*WAITING_FOR_A_PERSON, State.APPROVED)
+MAX_RESULT = 2000
+PLANNING_LEASE = timedelta(minutes=10)  # far above what a model and Stripe may take together
+
+
+# -- cases -------------------------------------------------------------------------------------------------------------
+
+
+def record_failure(*, snapshot: Snapshot, failed_at: datetime, actor: Actor) -> DunningCase | None:
+    """Open the invoice's case, or write a newer failure into it. None when nothing is owed, or the case is over.
+
+    What counts is the invoice as it stands now, not the event: a failure that arrives after the payment opens nothing.
+    """
+    if not snapshot.owed:
+        return None
+    invoice = snapshot.invoice
+    columns = _columns(snapshot, failed_at)
+    try:
+        with transaction.atomic():
+            if not DunningCase.objects.of_invoice(invoice.id, invoice.account).exists():
+                case = DunningCase(invoice=invoice.id, account=invoice.account, **columns)
+                save_with_history(case, actor=actor, reason=f"attempt {case.attempt_count} failed", force_insert=True)
+                return case
+    except IntegrityError:
+        pass  # somebody else opened it between the look and the insert
+    with transaction.atomic():
+        case = DunningCase.objects.select_for_update().of_invoice(invoice.id, invoice.account).get()
+        if not case.is_unpaid:
+            return None
+        if invoice.attempt_count <= case.attempt_count:
+            return case  # the same failure again, or an older one that comes late
+        for name, value in columns.items():
+            setattr(case, name, value)
+        case.step, case.next_step_at = 0, None
+        if case.state == CaseState.WAITING:
+            case.state = CaseState.OPEN
+        save_with_history(case, actor=actor, reason=f"attempt {case.attempt_count} failed")
+        return case
+
+
+def _columns(snapshot: Snapshot, failed_at: datetime) -> dict[str, Any]:
+    invoice, failure = snapshot.invoice, snapshot.failure
+    return {
+        "customer": invoice.customer_id,
+        "subscription": invoice.subscription_id,
+        "invoice_number": invoice.number[:64],
+        "currency": invoice.currency,
+        "amount_remaining": invoice.amount_remaining,
+        "attempt_count": invoice.attempt_count,
+        "code": failure.code[:64],
+        "decline_code": failure.decline_code[:64],
+        "advice_code": failure.advice_code[:64],
+        "network_decline_code": failure.network_decline_code[:16],
+        "network_advice_code": failure.network_advice_code[:16],
+        "outcome_type": failure.outcome_type[:32],
+        "risk_level": failure.risk_level[:16],
+        "category": declines.judge(failure).category.value,
+        "payment_method": failure.payment_method_id,
+        "payment_method_type": failure.payment_method_type[:32],
+        "card_brand": failure.card_brand[:24],
+        "charge": failure.charge_id,
+        "method_seen": snapshot.method_on_file,
+        "last_failed_at": failure.at or failed_at,
+    }
+
+
+def next_step(*, case_id: int, actor: Actor, reason: str, method: str = "") -> bool:
+    """Begin to think about one more step within the same attempt; its suggestion gets a key of its own.
+
+    With `method`: only if that is another payment method than the last plan reckoned with. Without: only if the step is
+    due. True to one caller; whoever got it plans, and if that dies the case comes up again after PLANNING_LEASE.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        case = DunningCase.objects.select_for_update().get(pk=case_id)
+        if not case.is_unpaid:
+            return False
+        if method:
+            if method == case.method_seen:
+                return False
+            case.method_seen = method
+        elif case.next_step_at is None or case.next_step_at > now or case.state == CaseState.ESCALATED:
+            return False
+        case.step += 1
+        case.next_step_at = now + PLANNING_LEASE
+        case.state = CaseState.OPEN
+        save_with_history(case, actor=actor, reason=reason)
+        return True
+
+
+def dedupe_key(case: DunningCase) -> str:
+    """One suggestion per invoice, attempt and step, whatever is suggested."""
+    return f"dunning:{case.account or 'platform'}:{case.invoice}:{case.attempt_count}:{case.step}"
+
+
+def planned(*, case_id: int, key: str, suggestion: Suggestion | None, actor: Actor) -> bool:
+    """The plan made under `key` is done: `suggestion` becomes the case's latest (None: there is nothing to suggest).
+
+    False when the case was closed or has moved on meanwhile: then the suggestion is superseded.
+    """
+    with transaction.atomic():
+        case = DunningCase.objects.select_for_update().get(pk=case_id)
+        if case.is_unpaid and dedupe_key(case) == key:
+            if suggestion is None or suggestion.state in STILL_POSSIBLE:
+                case.suggestion, case.next_step_at = suggestion or case.suggestion, None
+                save_with_history(
+                    case, actor=actor, reason=f"suggested: {suggestion.kind if suggestion else 'nothing'}"
+                )
+            return True
+    if suggestion is not None:
+        gate.supersede(suggestion_id=suggestion.pk, actor=actor, reason="the case has moved on meanwhile")
+    return False
+
+
+def drop_waiting(*, case: DunningCase, actor: Actor, reason: str) -> int:
+    """Supersede what waits for a person, cancel what is approved and not yet carried out. Returns how many."""
+    found = list(suggestions_of(case).filter(state__in=STILL_POSSIBLE).values_list("pk", flat=True))
+    for suggestion_id in found:
+        gate.supersede(suggestion_id=suggestion_id, actor=actor, reason=reason)
+    return len(found)
+
+
+def close(*, case_id: int, reason: ClosedReason, actor: Actor) -> bool:
+    """The invoice is paid, or nobody will collect it any more. True when this call closed the case."""
+    case = DunningCase.objects.get(pk=case_id)
+    words = ClosedReason(reason).label
+    drop_waiting(case=case, actor=actor, reason=f"no longer needed: {words}")
+    with transaction.atomic():
+        case = DunningCase.objects.select_for_update().get(pk=case_id)
+        target = CaseState.RECOVERED if reason == ClosedReason.PAID else CaseState.CLOSED
+        if not case.is_unpaid and not (case.state == CaseState.CLOSED and target == CaseState.RECOVERED):
+            return False
+        states.check_case(case.state, target)
+        case.state, case.closed_reason, case.closed_at, case.next_step_at = target, reason, timezone.now(), None
+        if target == CaseState.RECOVERED:
+            last = suggestions_of(case).filter(state__in=(State.EXECUTED, State.CONFIRMED)).order_by("-id").first()
+            case.recovered_by = last.kind if last else ""
+        save_with_history(case, actor=actor, reason=words)
+        for task in case.tasks.select_for_update().filter(state=TaskState.OPEN):
+            _finish(task, actor=actor, result=f"Closed by itself: {words}.")
+    return True
+
+
+def confirm_retries(*, invoice: str, account: str, event_id: str, actor: Actor) -> int:
+    """`invoice.paid` came back: whatever attempt of ours was on its way has taken effect. Returns how many."""
+    on_the_way = Suggestion.objects.filter(
+        subject=invoice, account=account, kind=RETRY, state__in=(State.EXECUTING, State.EXECUTED, State.UNKNOWN)
+    ).values_list("pk", flat=True)
+    return sum(
+        gate.confirm(suggestion_id=suggestion_id, event_id=event_id, object_id=invoice, actor=actor)
+        for suggestion_id in list(on_the_way)
+    )
+
+
+def suggestions_of(case: DunningCase) -> QuerySet[Suggestion]:
+    """All dunning suggestions of a case."""
+    return Suggestion.objects.filter(subject=case.invoice, account=case.account, kind__in=KINDS)
+
+
+def follow(*, suggestion: Suggestion, actor: Actor) -> None:
+    """Keep the case in step with its suggestion. Runs inside the gate's transaction, so it only touches our row."""
+    case = (
+        DunningCase.objects.select_for_update().of_invoice(suggestion.subject, suggestion.account).first()
+        if suggestion.kind in KINDS
+        else None
+    )
+    if case is None or not case.is_unpaid:
+        return
+    before = (case.state, case.next_step_at, case.grace_period_until)
+    now = timezone.now()
+    if suggestion.state in (State.EXECUTED, State.CONFIRMED):
+        if suggestion.kind == ESCALATE:
+            case.state, case.next_step_at = CaseState.ESCALATED, None
+        else:
+            case.state = CaseState.WAITING
+        if suggestion.kind == GRACE:
+            case.grace_period_until = case.next_step_at = datetime.fromisoformat(suggestion.params["until"])
+        elif suggestion.kind == NOTIFY:
+            case.next_step_at = _notice_ends(now)
+    elif suggestion.state in (State.STALE, State.EXPIRED):
+        case.state, case.next_step_at = CaseState.OPEN, now
+        jobs.enqueue("dunning.tasks.review", case.pk)
+    if before != (case.state, case.next_step_at, case.grace_period_until):
+        save_with_history(case, actor=actor, reason=f"{suggestion.kind} is {suggestion.get_state_display()}")
+
+
+def _notice_ends(now: datetime) -> datetime:
+    return now + timedelta(days=config.current().notice_days)
+
+
+# -- support tasks -----------------------------------------------------------------------------------------------------
+
+
+def open_task(*, suggestion: Suggestion, execution: Execution, actor: Actor) -> SupportTask:
+    """The task an approved escalation asks for; the same one when called again."""
+    with transaction.atomic():
+        case = DunningCase.objects.of_invoice(suggestion.subject, suggestion.account).get()
+        task = SupportTask.objects.filter(suggestion=suggestion).first()
+        if task is None:
+            task = SupportTask(
+                suggestion=suggestion,
+                case=case,
+                account=case.account,
+                customer=case.customer,
+                title=suggestion.params["title"][:200],
+                text=suggestion.params["text"],
+            )
+            save_with_history(task, actor=actor, reason=f"attempt {execution.attempt} of an approved escalation")
+        return task
+
+
+def take_task(*, task_id: int, actor: Actor) -> SupportTask:
+    """A person takes the task on, or puts it back when it is theirs. Raises PermissionDenied, InvalidTransition."""
+    with transaction.atomic():
+        task = _locked_task(task_id, actor)
+        if task.state != TaskState.OPEN:
+            states.check_task(task.state, TaskState.DONE)
+        if task.assigned_id is not None and task.assigned_id != actor.user.pk:  # type: ignore[union-attr]
+            raise InvalidInput("Somebody else has this task already. Nothing was changed.", field="assigned")
+        task.assigned = None if task.assigned_id else actor.user
+        task.version += 1
+        save_with_history(task, actor=actor, reason="taken" if task.assigned else "put back")
+        return task
+
+
+def complete_task(*, task_id: int, actor: Actor, version: int, result: str) -> SupportTask:
+    """A person has dealt with it; `result` says what came of it. The case is looked at again after the notice period.
+
+    Raises PermissionDenied, InvalidTransition (done already), VersionConflict, InvalidInput (no result, too long).
+    """
+    if not result.strip() or len(result) > MAX_RESULT:
+        raise InvalidInput(f"Say in one to {MAX_RESULT} characters what came of it.", field="result")
+    with transaction.atomic():
+        # The case first, as `close` does, so that the two never wait for each other.
+        case = DunningCase.objects.select_for_update().get(tasks__pk=task_id)
+        task = _locked_task(task_id, actor)
+        states.check_task(task.state, TaskState.DONE)
+        if task.version != version:
+            raise VersionConflict(f"You saw version {version}, it is now version {task.version}. Nothing was changed.")
+        _finish(task, actor=actor, result=result.strip())
+        if case.state == CaseState.ESCALATED and not case.tasks.filter(state=TaskState.OPEN).exists():
+            states.check_case(case.state, CaseState.WAITING)
+            case.state, case.next_step_at = CaseState.WAITING, _notice_ends(timezone.now())
+            save_with_history(case, actor=actor, reason="its support task is done")
+        return task
+
+
+def may_complete(user: object) -> bool:
+    return user.has_perm("dunning.complete_supporttask")  # type: ignore[attr-defined]
+
+
+def _locked_task(task_id: int, actor: Actor) -> SupportTask:
+    task = SupportTask.objects.select_for_update().get(pk=task_id)
+    if actor.user is None or not may_complete(actor.user):
+        raise PermissionDenied("You may look at support tasks but not work on them.")
+    if not access.may_see_account(actor.user, task.account):
+        raise PermissionDenied("This task belongs to an account that you have no access to.")
+    return task
+
+
+def _finish(task: SupportTask, *, actor: Actor, result: str) -> None:
+    task.state, task.done_by, task.done_at, task.result = TaskState.DONE, actor.name, timezone.now(), result
+    task.version += 1
+    save_with_history(task, actor=actor, reason="done")

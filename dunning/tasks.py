@@ -1,0 +1,36 @@
+"""Dunning's tasks: think again about cases whose time has come."""
+
+from __future__ import annotations
+
+import logging
+
+from django.utils import timezone
+
+from billingops import jobs
+from billingops.actors import Actor
+from billingops.stripe.errors import StripeProblem
+from dunning import planning
+from dunning.models import DunningCase
+
+logger = logging.getLogger(__name__)
+WORKER = Actor.system("dunning")
+BATCH = 100
+
+
+def review(case_id: int) -> str:
+    """One case; safe to run twice. Without an answer from Stripe the sweep comes back to it."""
+    try:
+        proposed = planning.review(case_id=case_id, actor=WORKER)
+    except StripeProblem as problem:
+        logger.warning("case %s was not looked at: %s", case_id, problem.code)
+        return "later"
+    return str(proposed.suggestion.pk) if proposed and proposed.suggestion else "nothing"
+
+
+@jobs.every(5, name="dunning-follow-up")
+def follow_up() -> int:
+    """Cases whose deadline, grace period or lost suggestion asks for the next step, oldest first, a batch a run."""
+    due = list(DunningCase.objects.due(timezone.now()).values_list("pk", flat=True)[:BATCH])
+    for case_id in due:
+        jobs.enqueue("dunning.tasks.review", case_id)
+    return len(due)
