@@ -8,18 +8,14 @@ a minute when the server says so, in a worker whose tasks end after two.
 from __future__ import annotations
 
 import json
-import logging
 import time
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import httpx2
 import openai
 from django.conf import settings
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 0.5
 MAX_RESPONSE_BYTES = 1024 * 1024
@@ -33,6 +29,7 @@ _NOT_FOR_THE_SERVER = frozenset(
 )
 # Which of our parameters a model refuses (`max_tokens`, `temperature`), learnt from its 400 and kept for the process.
 _refused_parameters: dict[tuple[str, str], set[str]] = {}
+_clients: dict[tuple[str, str], openai.OpenAI] = {}
 
 
 class NoAnswer(Exception):
@@ -101,8 +98,21 @@ def not_configured() -> str:
     return ""
 
 
-@lru_cache(maxsize=4)
 def _sdk(key: str, base_url: str) -> openai.OpenAI:
+    """One client, and so one pool of connections, per server and process."""
+    if (key, base_url) not in _clients:
+        _clients[key, base_url] = _new_sdk(key, base_url)
+    return _clients[key, base_url]
+
+
+def reset() -> None:
+    """Close the connections and forget what was learnt of servers (tests bring a server of their own)."""
+    while _clients:
+        _clients.popitem()[1].close()
+    _refused_parameters.clear()
+
+
+def _new_sdk(key: str, base_url: str) -> openai.OpenAI:
     return openai.OpenAI(
         api_key=key or "none",  # a server on this machine asks for none, the SDK insists on one
         base_url=base_url or "https://api.openai.com/v1",

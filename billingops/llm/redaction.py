@@ -36,7 +36,8 @@ _STRIPE_ID = re.compile(
     r"\b(?:(?:acct|cus|evt|txn|txr|prod|price|pm|pi|seti|sub_sched|sub|inpay|qt|cn|fr|trr|pyr|req|src|tok|btok|ba|"
     r"cs|du|dp)_[A-Za-z0-9_]+"
     r"|(?:card|ch|in|re|tr|py|po|il|ii|si|fee|di|sli|txi|we|promo|coupon|mandate|person)_"
-    r"(?:test_|live_|\d+)?(?=[A-Za-z]*\d)[A-Za-z0-9]+)\b"
+    r"(?:test_|live_|\d+)?(?=[A-Za-z]*\d)[A-Za-z0-9]+)\b",
+    re.IGNORECASE,
 )
 _ISO_DATE = re.compile(
     r"(?<!\d)\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?(?!\d)"
@@ -72,12 +73,12 @@ class Redactions:
         self._values: dict[str, str] = {}  # placeholder → the value it stands for
         self._known: dict[str, str] = {}  # casefolded value → placeholder
         self._counts: dict[str, int] = {}
-        self._patterns: list[tuple[re.Pattern[str], str]] = []
+        self._patterns: list[tuple[int, re.Pattern[str], str]] = []  # length of the value, its pattern, its placeholder
         for kind, values in (("EMAIL", emails), ("NAME", names), ("ADDRESS", addresses), ("PHONE", phones)):
             for value in values:
                 self._add_known(kind, value)
         # The longest first, so that a full name is taken before one of its parts.
-        self._patterns.sort(key=lambda pair: -len(pair[0].pattern))
+        self._patterns.sort(key=lambda entry: -entry[0])
 
     def __repr__(self) -> str:
         return f"<Redactions: {len(self._values)} hidden>"
@@ -92,7 +93,7 @@ class Redactions:
         if not answer:
             # What looks like a placeholder but is none of ours must not be put back as somebody's name.
             text = ANY_PLACEHOLDER.sub(lambda match: f"({match.group()[1:-1]})", text)
-        for pattern, placeholder in self._patterns:
+        for _length, pattern, placeholder in self._patterns:
             text = self._outside_placeholders(text, pattern, lambda _match, mark=placeholder: mark)  # type: ignore[misc]
         for kind, shape in (("KEY", _KEY), ("EMAIL", _EMAIL), ("LINK", _LINK), ("ID", _STRIPE_ID), ("DIGITS", _IBAN)):
             text = self._outside_placeholders(text, shape, self._hider(kind))
@@ -152,24 +153,26 @@ class Redactions:
             self._values[self._known[key]] = value
         return self._known[key]
 
-    def _add_known(self, kind: str, value: str) -> None:
-        value = normalise(value or "").strip()
+    def _add_known(self, kind: str, given: str) -> None:
+        value = normalise(given or "").strip()
         if len(value) < 2:
             return
+        placeholder = self._placeholder(kind, value)
+        self._values[placeholder] = given.strip()  # put back as it was given, whatever our spelling of it
         if kind == "PHONE":
             digits = re.sub(r"\D", "", value)
             if len(digits) >= 5:
                 spread = r"[\s().\-/]{0,3}".join(digits)
-                self._patterns.append((re.compile(rf"(?<!\d)\+?\(?{spread}(?!\d)"), self._placeholder(kind, value)))
+                self._patterns.append((len(value), re.compile(rf"(?<!\d)\+?\(?{spread}(?!\d)"), placeholder))
             return
-        self._patterns.append((_literal(value), self._placeholder(kind, value)))
+        self._patterns.append((len(value), _literal(value), placeholder))
         separators = r"[\s,;/]+" if kind == "NAME" else r"[\n,;]+"
         if kind in {"NAME", "ADDRESS"}:
             for part in re.split(separators, value):
                 part = part.strip()
                 if part != value and len(part) >= (3 if kind == "NAME" else 4) and part.casefold() not in _PLAIN_WORDS:
                     # A placeholder of its own, so that the part, and not the whole, is put back.
-                    self._patterns.append((_literal(part), self._placeholder(kind, part)))
+                    self._patterns.append((len(part), _literal(part), self._placeholder(kind, part)))
 
     def _hider(self, kind: str) -> Callable[[re.Match[str]], str]:
         return lambda match: self._placeholder(kind, match.group())
@@ -205,11 +208,16 @@ def _kind(mark: str) -> str:
 
 
 def _literal(value: str) -> re.Pattern[str]:
-    """Matches `value` whatever the case and the white space. One word matches as a whole word only: a customer called
-    Grace must not blank a part of `grace_period`; several words match wherever they stand."""
-    words = [re.escape(word) for word in value.split()]
-    body = r"\s+".join(words)
-    return re.compile(rf"(?<!\w){body}(?!\w)" if len(words) == 1 else body, re.IGNORECASE)
+    """Matches `value` whatever the case and the white space.
+
+    One word matches as a whole word only: a customer called Grace must not blank a part of `grace_period`. That holds
+    for scripts with upper and lower case; the others (Chinese, Arabic, Thai…) join words without a sign between them.
+    """
+    # Upper case may change the length (ß → SS), which IGNORECASE does not follow.
+    spellings = dict.fromkeys((value, value.upper(), value.lower(), value.casefold()))
+    body = "|".join(r"\s+".join(re.escape(word) for word in spelling.split()) for spelling in spellings)
+    one_cased_word = len(value.split()) == 1 and value.upper() != value.lower()
+    return re.compile(rf"(?<!\w)(?:{body})(?!\w)" if one_cased_word else body, re.IGNORECASE)
 
 
 def normalise(text: str) -> str:

@@ -49,7 +49,7 @@ def _numbers(text: str) -> list[tuple[str, Decimal | None]]:
     for match in _NUMBER.finditer(ANY_PLACEHOLDER.sub(" ", text)):
         token = match.group()
         value = _decimal(token)
-        if value is None and "," in token:  # a list such as 3,14,15
+        if value is None and re.fullmatch(r"[\d,]+", token):  # a list such as 3,14,15
             found += [(part, _decimal(part)) for part in token.split(",")]
         else:
             found.append((token, value))
@@ -103,12 +103,12 @@ def frame_problem(
         return f"{{{unknown[0]}}} is no field of this message"
     if missing := sorted(set(required) - fields):
         return f"{{{missing[0]}}} is missing"
-    words = _FIELD.sub(" ", text)
+    words = ANY_PLACEHOLDER.sub(" ", _FIELD.sub(" ", text))
     if match := re.search(r"\d", words):
         return f"the text writes a figure ({match.group()}) where a field belongs"
     if _ADDRESS.search(words):
         return "the text writes a link or an address"
-    if match := _MARKUP.search(ANY_PLACEHOLDER.sub(" ", words)):
+    if match := _MARKUP.search(words):
         return f"the text contains markup ({match.group().strip()})"
     return None
 

@@ -1,0 +1,1 @@
+"""Stand-ins for the servers we talk to, used by the tests of every room."""
