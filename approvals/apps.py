@@ -15,4 +15,7 @@ class ApprovalsConfig(AppConfig):
     }
 
     def ready(self) -> None:
-        from approvals import tasks  # noqa: F401  (registers the sweeps)
+        from approvals import config, tasks  # noqa: F401  (tasks registers the sweeps)
+        from billingops.config import register_section
+
+        register_section(config.SECTION)

@@ -1,0 +1,174 @@
+"""What the gate may carry out for settlements: paying a seller, and taking a payout back. The only importer of the
+gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from approvals.models import Decision, Execution, Suggestion
+from approvals.registry import Kind, Outcome, Preview
+from billingops.money import format_money
+from billingops.stripe import gateway
+from billingops.stripe.models import MirroredObject
+from settlements import cases, evidence, lookups, reversals, services
+from settlements import facts as sealed
+from settlements.models import Seller
+
+
+def _metadata(suggestion: Suggestion, **more: str) -> dict[str, str]:
+    """What is written on every object made: the suggestion, the event behind it, and who approved (user ids, no
+    names)."""
+    approvals = suggestion.decisions.filter(verdict=Decision.Verdict.APPROVE).order_by("id")
+    return {
+        lookups.SUGGESTION_KEY: str(suggestion.pk),
+        "billingops_event": suggestion.event_id,
+        "billingops_approved_by": ",".join(dict.fromkeys(str(pk) for pk in approvals.values_list("actor", flat=True))),
+        "invoice": str(suggestion.facts.get("invoice", "") or suggestion.params.get("invoice", "")),
+        **more,
+    }
+
+
+def _amount(suggestion: Suggestion) -> int:
+    assert suggestion.amount is not None  # `propose` refuses a money kind without one
+    return suggestion.amount
+
+
+# -- seller_payout -----------------------------------------------------------------------------------------------------
+
+
+def _payout_facts(suggestion: Suggestion) -> dict[str, Any]:
+    case = cases.load(suggestion.subject, live=True, but=suggestion.account)
+    if case is None:
+        return sealed.payout_facts(None, None, None, seller=suggestion.account, obstacle="")
+    return case.facts(suggestion.account)
+
+
+def _payout_preview(suggestion: Suggestion) -> Preview:
+    params = suggestion.params
+    seller = Seller.objects.filter(account=suggestion.account).first()
+    return Preview(
+        sentence=(
+            f"Transfers {suggestion.money} to {seller.name if seller else 'a seller'} ({params['destination']}) from "
+            "charge "
+            f"{params['source_transaction']}; available to the seller together with the charge's funds."
+        ),
+        call=(
+            ("POST", "/v1/transfers"),
+            ("amount", str(_amount(suggestion))),
+            ("currency", suggestion.currency),
+            ("destination", params["destination"]),
+            ("source_transaction", params["source_transaction"]),
+            ("transfer_group", params["transfer_group"]),
+            ("description", params["description"]),
+            *((f"metadata[{key}]", value) for key, value in _metadata(suggestion).items()),
+        ),
+    )
+
+
+def _pay(suggestion: Suggestion, execution: Execution) -> Outcome:
+    if execution.attempt > 1 and (found := _find_payout(suggestion, execution)):
+        return found  # an earlier attempt was only slow: a second transfer would pay twice
+    params = suggestion.params
+    answer = gateway.create_transfer(
+        amount=_amount(suggestion),
+        currency=suggestion.currency,
+        destination=params["destination"],
+        source_transaction=params["source_transaction"],
+        transfer_group=params["transfer_group"],
+        description=params["description"],
+        metadata=_metadata(suggestion),
+        idempotency_key=execution.idempotency_key,
+    )
+    summary = f"transfer {answer.object_id} of {suggestion.money} to {params['destination']}"
+    return Outcome(answer.object_id, answer.request_id, summary, {"replayed": answer.replayed})
+
+
+def _find_payout(suggestion: Suggestion, execution: Execution) -> Outcome | None:
+    params = suggestion.params
+    transfer = lookups.transfer_of(
+        str(suggestion.pk), transfer_group=params["transfer_group"], destination=params["destination"]
+    )
+    if transfer is None:
+        return None
+    return Outcome(transfer.id, summary=f"looked up: transfer {transfer.id} exists")
+
+
+def _backfill(since: datetime | None) -> Iterator[tuple[str, bool]]:
+    """Settle the paid invoices of the mirror, oldest first, from the mirror alone. Memory does not grow with their
+    number."""
+    rows = MirroredObject.objects.filter(object_type="invoice", status="paid", account="")
+    if since is not None:
+        rows = rows.filter(created__gte=since)
+    for invoice_id in rows.order_by("created").values_list("object_id", flat=True).iterator(chunk_size=500):
+        settled = services.settle_invoice(invoice_id=invoice_id, actor=services.ACTOR)
+        yield invoice_id, bool(settled.proposed)
+
+
+# -- transfer_reversal -------------------------------------------------------------------------------------------------
+
+
+def _reversal_preview(suggestion: Suggestion) -> Preview:
+    transfer = suggestion.params["transfer"]
+    return Preview(
+        sentence=(
+            f"Takes {suggestion.money} of transfer {transfer} "
+            f"({format_money(suggestion.facts['amount'], suggestion.currency)}) "
+            f"back from {suggestion.account}, out of that account's balance."
+        ),
+        call=(
+            ("POST", f"/v1/transfers/{transfer}/reversals"),
+            ("amount", str(_amount(suggestion))),
+            *((f"metadata[{key}]", value) for key, value in _metadata(suggestion).items()),
+        ),
+    )
+
+
+def _reverse(suggestion: Suggestion, execution: Execution) -> Outcome:
+    if execution.attempt > 1 and (found := _find_reversal(suggestion, execution)):
+        return found
+    answer = gateway.reverse_transfer(
+        transfer_id=suggestion.params["transfer"],
+        amount=_amount(suggestion),
+        metadata=_metadata(suggestion),
+        idempotency_key=execution.idempotency_key,
+    )
+    summary = f"reversal {answer.object_id} of {suggestion.money} from {suggestion.account}"
+    return Outcome(answer.object_id, answer.request_id, summary, {"replayed": answer.replayed})
+
+
+def _find_reversal(suggestion: Suggestion, execution: Execution) -> Outcome | None:
+    found = lookups.reversal_of(str(suggestion.pk), transfer_id=suggestion.params["transfer"])
+    return Outcome(found, summary=f"looked up: reversal {found} exists") if found else None
+
+
+KINDS = (
+    Kind(
+        name=services.KIND,
+        label="Payout",
+        params_schema={"destination": str, "source_transaction": str, "transfer_group": str, "description": str},
+        moves_money=True,
+        rebuild_facts=_payout_facts,
+        preview=_payout_preview,
+        execute=_pay,
+        look_up=_find_payout,
+        confirmed_by=("transfer.created",),
+        evidence_template="settlements/evidence.html",
+        evidence_context=evidence.payout,
+        backfill=_backfill,
+    ),
+    Kind(
+        name=reversals.KIND,
+        label="Transfer reversal",
+        params_schema={"transfer": str, "charge": str, "invoice": str},
+        moves_money=True,
+        rebuild_facts=reversals.current_facts,
+        preview=_reversal_preview,
+        execute=_reverse,
+        look_up=_find_reversal,
+        confirmed_by=("transfer.reversed",),
+        evidence_template="settlements/reversal_evidence.html",
+        evidence_context=evidence.reversal,
+    ),
+)

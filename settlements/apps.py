@@ -1,0 +1,30 @@
+from django.apps import AppConfig
+
+
+class SettlementsConfig(AppConfig):
+    name = "settlements"
+    verbose_name = "Settlements"
+    has_api = True
+    _view = [
+        "settlements.view_seller",
+        "settlements.view_sharerule",
+        "settlements.view_payoutrecord",
+        "settlements.view_payoutline",
+        "settlements.view_finding",
+    ]
+    role_permissions = {
+        "Finance": [*_view, "settlements.dismiss_finding"],
+        "Finance lead": [*_view, "settlements.dismiss_finding"],
+        "Support": ["settlements.view_payoutrecord", "settlements.view_payoutline"],
+        "Auditor": [*_view],
+    }
+
+    def ready(self) -> None:
+        from approvals import registry
+        from billingops.config import register_section
+        from settlements import actions, config, event_handlers, receivers, tasks  # noqa: F401  (they register themselves)
+
+        for kind in actions.KINDS:
+            registry.register(kind)
+        for section in config.SECTIONS:
+            register_section(section)

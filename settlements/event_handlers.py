@@ -1,0 +1,111 @@
+"""What Stripe's events mean for settlements. Each handler may be called again for the same event."""
+
+from __future__ import annotations
+
+import logging
+from uuid import UUID
+
+from approvals import services as gate
+from approvals.models import Suggestion
+from billingops import jobs
+from billingops.actors import Actor
+from billingops.inbox.routes import EventNote, on
+from billingops.money import format_money
+from billingops.stripe import reader
+from billingops.stripe.facts import TransferFacts
+from settlements import findings, reversals, services
+from settlements.lookups import SUGGESTION_KEY, reversals_in
+from settlements.models import Finding, PayoutRecord
+from settlements.services import ACTOR
+
+logger = logging.getLogger(__name__)
+INBOX = Actor.system("inbox")
+
+
+@on("invoice.paid")
+def share_out(note: EventNote) -> None:
+    """A paid invoice of the platform is shared out."""
+    services.settle_invoice(invoice_id=note.object_id, account=note.account, event_id=note.event_id, actor=ACTOR)
+
+
+@on("charge.refunded", "charge.dispute.created", "charge.dispute.closed", "charge.dispute.funds_withdrawn")
+def look_at_the_money_that_left(note: EventNote) -> None:
+    """A refund or dispute withdraws what waits for approval, and asks back what has gone out."""
+    if note.account:
+        return
+    data = note.current or note.data
+    charge_id = note.object_id if note.object_type == "charge" else reader.read_dispute(data).charge_id
+    records = PayoutRecord.objects.filter(charge=charge_id).live()
+    waiting = records.filter(state=PayoutRecord.State.PENDING_REVIEW)
+    for invoice_id in set(waiting.values_list("invoice", flat=True)):
+        services.settle_invoice(invoice_id=invoice_id, event_id=note.event_id, actor=ACTOR, live=True)
+    reversals.look(charge_id=charge_id, event_id=note.event_id, actor=ACTOR)
+
+
+@on("account.updated", "account.application.deauthorized", "capability.updated")
+def look_at_the_account(note: EventNote) -> None:
+    account = note.account or (note.object_id if note.object_type == "account" else "")
+    if account:
+        jobs.enqueue("settlements.tasks.look_again_at_account", account)
+
+
+@on("transfer.created")
+def confirm_payout(note: EventNote) -> None:
+    """The transfer that a payout asked for exists: that closes the case."""
+    transfer = reader.read_transfer(note.current or note.data, note.account)
+    suggestion = _suggestion(transfer.metadata.get(SUGGESTION_KEY, ""), services.KIND)
+    if suggestion is None:
+        return
+    if wrong := _differs(transfer, suggestion):
+        _unexpected(transfer, suggestion, wrong, note)
+    elif gate.confirm(suggestion_id=suggestion.pk, event_id=note.event_id, object_id=transfer.id, actor=INBOX):
+        # Money may have left the charge while the transfer was on its way; the mirror knows without a read.
+        reversals.look(charge_id=transfer.source_transaction, event_id=note.event_id, actor=ACTOR, live=False)
+    else:
+        _unexpected(transfer, suggestion, f"its suggestion is {suggestion.get_state_display()}", note)
+
+
+@on("transfer.reversed", "transfer.updated")
+def note_reversal(note: EventNote) -> None:
+    """What came back of a transfer, by our reversal or by somebody's in Stripe's dashboard."""
+    data = note.current or note.data
+    transfer = reader.read_transfer(data, note.account)
+    services.note_reversal(
+        transfer_id=transfer.id, amount_reversed=transfer.amount_reversed, actor=INBOX, event_id=note.event_id
+    )
+    for reversal_id, named in reversals_in(data):
+        suggestion = _suggestion(named, reversals.KIND)
+        if suggestion is not None:
+            gate.confirm(suggestion_id=suggestion.pk, event_id=note.event_id, object_id=reversal_id, actor=INBOX)
+
+
+def _suggestion(value: str, kind: str) -> Suggestion | None:
+    """Metadata is other people's to write: what is no id of a suggestion of this kind is nobody's."""
+    try:
+        return Suggestion.objects.filter(pk=UUID(value), kind=kind).first()
+    except ValueError:
+        return None
+
+
+def _differs(transfer: TransferFacts, suggestion: Suggestion) -> str:
+    """ "" when the transfer is what was approved, else what is not."""
+    if (transfer.amount, transfer.currency) != (suggestion.amount, suggestion.currency):
+        return f"it is over {format_money(transfer.amount, transfer.currency)}, approved was {suggestion.money}"
+    if transfer.destination != suggestion.params["destination"]:
+        return f"it went to {transfer.destination}, approved was {suggestion.params['destination']}"
+    return ""
+
+
+def _unexpected(transfer: TransferFacts, suggestion: Suggestion, why: str, note: EventNote) -> None:
+    logger.warning("transfer %s names suggestion %s, but does not match it", transfer.id, suggestion.pk)
+    findings.open_finding(
+        code=Finding.Code.UNEXPECTED_TRANSFER,
+        subject=transfer.id,
+        account=suggestion.account,
+        text=f"Transfer {transfer.id} names the payout for invoice {suggestion.subject}, but {why}. "
+        "The payout was not marked as done. Look at the transfer in Stripe; reverse it there if nobody meant it.",
+        amount=transfer.amount,
+        currency=transfer.currency,
+        event_id=note.event_id,
+        actor=ACTOR,
+    )

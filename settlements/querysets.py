@@ -1,0 +1,46 @@
+"""Questions about many settlement rows at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import models
+from django.db.models import Count, Sum
+
+from billingops import access
+from settlements.states import FindingState, PayoutState
+
+if TYPE_CHECKING:
+    from settlements.models import Finding, PayoutRecord, ShareRule  # noqa: F401
+
+
+class ShareRuleQuerySet(models.QuerySet["ShareRule"]):
+    def not_ended(self) -> ShareRuleQuerySet:
+        return self.filter(valid_until=None)
+
+
+class PayoutRecordQuerySet(models.QuerySet["PayoutRecord"]):
+    def visible_to(self, user: Any) -> PayoutRecordQuerySet:
+        return access.scope(self, user)  # type: ignore[return-value]
+
+    def live(self) -> PayoutRecordQuerySet:
+        """All but the cancelled: whatever holds a seller's share of an invoice."""
+        return self.exclude(state=PayoutState.CANCELLED)
+
+    def usual(self, *, seller_id: int, currency: str, last: int = 20) -> list[int]:
+        """The amounts of the seller's last transferred payouts in this currency, newest first."""
+        rows = self.filter(seller_id=seller_id, currency=currency, state=PayoutState.TRANSFERRED).order_by("-id")
+        return list(rows.values_list("amount", flat=True)[:last])
+
+    def totals(self) -> list[dict[str, Any]]:
+        """One row per currency: `currency, count, amount, fee_total` (minor units)."""
+        rows = self.order_by().values("currency")
+        return list(rows.annotate(count=Count("pk"), total=Sum("amount"), fees=Sum("fee_total")).order_by("currency"))
+
+
+class FindingQuerySet(models.QuerySet["Finding"]):
+    def visible_to(self, user: Any) -> FindingQuerySet:
+        return access.scope(self, user)  # type: ignore[return-value]
+
+    def open(self) -> FindingQuerySet:
+        return self.filter(state=FindingState.OPEN)
