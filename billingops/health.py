@@ -32,7 +32,8 @@ def readyz(request: HttpRequest) -> JsonResponse:
         if answer["migrations"]:
             now = timezone.now()
             beat = Heartbeat.objects.filter(name="worker").values_list("at", flat=True).first()
-            oldest = InboundEvent.objects.waiting().order_by("received_at").values_list("received_at", flat=True).first()
+            waiting = InboundEvent.objects.filter(state=InboundEvent.State.WAITING)
+            oldest = waiting.order_by("next_attempt_at", "id").values_list("received_at", flat=True).first()
             beat_age = (now - beat).total_seconds() if beat else None
             waiting_age = (now - oldest).total_seconds() if oldest else 0
             answer["worker_heartbeat_age_seconds"] = None if beat_age is None else round(beat_age)

@@ -1,0 +1,81 @@
+"""The finance desk of `demo --once`: decides over the API, with the tokens of the demo's people, and waits for Stripe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx2
+
+Json = dict[str, Any]
+
+
+class Desk:
+    def __init__(self, url: str, tokens: dict[str, str], *, check: Callable[[], None]) -> None:
+        self.url = f"{url}/api/v1"
+        self.tokens = tokens
+        self.check = check
+        self.approved: list[str] = []
+        self.rejected: list[str] = []
+
+    def suggestions(self, **filters: str) -> Iterator[Json]:
+        """All that match, page by page."""
+        address: str | None = f"{self.url}/suggestions/"
+        params: dict[str, str] | None = filters
+        while address:
+            page = self._ask("GET", address, "auditor", params=params)
+            yield from page["results"]
+            address, params = page["next"], None
+
+    def one(self, **filters: str) -> Json:
+        """The only one that matches; anything else is off."""
+        found = list(self.suggestions(**filters))
+        if len(found) != 1:
+            raise LookupError(f"{len(found)} suggestions match {filters}, the story has exactly one.")
+        return found[0]
+
+    def get(self, suggestion_id: str) -> Json:
+        return self._ask("GET", f"{self.url}/suggestions/{suggestion_id}/", "auditor")
+
+    def approve(self, suggestion: Json, *, by: str = "finance", comment: str = "") -> Json:
+        answer = self._post(suggestion, "approve", by, {"version": suggestion["version"], "comment": comment})
+        self.approved.append(suggestion["id"])
+        return answer
+
+    def reject(self, suggestion: Json, *, reason_code: str, by: str = "finance") -> Json:
+        answer = self._post(suggestion, "reject", by, {"version": suggestion["version"], "reason_code": reason_code})
+        self.rejected.append(suggestion["id"])
+        return answer
+
+    def refusal(self, suggestion: Json, *, by: str, version: int | None = None) -> int:
+        """The status with which an approval is refused (200 when it is not)."""
+        response = httpx2.post(
+            f"{self.url}/suggestions/{suggestion['id']}/approve/",
+            json={"version": version or suggestion["version"]},
+            headers={"Authorization": f"Token {self.tokens[by]}"},
+            timeout=30,
+        )
+        return response.status_code
+
+    def wait(self, wanted: dict[str, str], *, seconds: float = 150) -> dict[str, str]:
+        """Wait until each suggestion (id → state) is in its state; returns what they are in at the end."""
+        deadline = time.monotonic() + seconds
+        while True:
+            self.check()
+            states = {suggestion_id: self.get(suggestion_id)["state"] for suggestion_id in wanted}
+            if states == wanted or time.monotonic() > deadline:
+                return states
+            time.sleep(0.5)
+
+    def _post(self, suggestion: Json, verb: str, by: str, body: Json) -> Json:
+        return self._ask("POST", f"{self.url}/suggestions/{suggestion['id']}/{verb}/", by, json=body)
+
+    def _ask(self, method: str, address: str, who: str, **kwargs: Any) -> Json:
+        response = httpx2.request(
+            method, address, headers={"Authorization": f"Token {self.tokens[who]}"}, timeout=30, **kwargs
+        )
+        if response.status_code != 200:
+            raise RuntimeError(f"{method} {address} by {who}: {response.status_code} {response.text[:300]}")
+        result: Json = response.json()
+        return result

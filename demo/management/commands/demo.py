@@ -1,0 +1,119 @@
+"""`manage.py demo [--once] [--json]`: the main job on embedded defaults. See demo/story.py for what it plays."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
+from django.utils import timezone
+
+from billingops.stripe import client
+from demo import people, verdicts
+from demo.desk import Desk
+from demo.processes import Processes, free_port
+from demo.story import Story
+from sandbox import SandboxServer
+
+CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
+SANDBOX_PORT = 12111
+
+
+class Command(BaseCommand):
+    help = "Loads the demo config, starts sandbox, web server and worker, and plays three months through signed webhooks."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="decide on some, wait for the confirmations, check, and stop")
+        parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout, and nothing else there")
+        parser.add_argument("--port", type=int, default=8000, help="of the web server (the next free one if it is taken)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.quiet = options["json"]
+        if not settings.STRIPE_IS_SANDBOX:
+            raise CommandError("The demo plays against the sandbox only: unset STRIPE_SECRET_KEY.")
+        self._fresh_database()
+        call_command("migrate", verbosity=0)
+        call_command("import_config", str(CONFIG), stdout=self.stderr if self.quiet else self.stdout)
+        tokens, password = people.create()
+        started = timezone.now()
+        port = free_port(options["port"])
+        webhook = f"http://127.0.0.1:{port}/stripe/webhook/"
+        with SandboxServer(
+            free_port(SANDBOX_PORT), webhook_url=webhook, webhook_secret=settings.SANDBOX_WEBHOOK_SECRET
+        ) as sandbox:
+            settings.STRIPE_API_BASE = sandbox.url
+            client.reset()
+            processes = Processes(port=port, stripe_api_base=sandbox.url, log_dir=settings.VAR_DIR / "demo-logs")
+            try:
+                with processes:
+                    self._play(sandbox, processes, tokens, password, started, once=options["once"])
+            except KeyboardInterrupt:
+                self._say("\nStopped: web server, worker and sandbox are down.")
+
+    def _play(
+        self, sandbox: SandboxServer, processes: Processes, tokens: dict[str, str], password: str, started: Any, *, once: bool
+    ) -> None:
+        story = Story(sandbox, say=self._say, check=processes.check)
+        story.play()
+        desk = Desk(processes.url, tokens, check=processes.check)
+        wanted: dict[str, str] = {}
+        states: dict[str, str] = {}
+        if once:
+            self._say("Finance approves some and rejects others, over the API")
+            wanted = verdicts.decide(desk, story)
+            states = desk.wait(wanted)
+            story.settle()
+        found = verdicts.counts(desk if once else None, story, wanted, states, started)
+        wrong = verdicts.differences(story, found, wanted, states)
+        if self.quiet:
+            self.stdout.write(json.dumps({"ok": not wrong, "wrong": wrong, **found}, indent=2))
+        else:
+            self._report(found, wrong)
+        if once:
+            if wrong:
+                raise CommandError(f"{len(wrong)} of the story's demands are not met: " + "; ".join(wrong))
+            return
+        self._say(f"\n  Back office   {processes.url}/admin/")
+        self._say(f"  API           {processes.url}/api/docs/")
+        self._say(f"  Sandbox       {sandbox.url}")
+        self._say(f"  Log in as     {', '.join(people.ROLES)}   (password {password})")
+        self._say(f"  Logs          {processes.log_dir}")
+        self._say("\nCtrl-C stops all of it.")
+        while True:
+            processes.check()
+            time.sleep(1)
+
+    def _report(self, found: dict[str, Any], wrong: list[str]) -> None:
+        self._say("")
+        for name, value in found.items():
+            text = ", ".join(f"{key} {count}" for key, count in value.items()) if isinstance(value, dict) else value
+            self._say(f"  {name.replace('_', ' '):24} {text}")
+        waiting = found["suggestions_by_state"].get("pending", 0)
+        self._say(f"\n  {waiting} suggestions wait for a person.")
+        for line in wrong:
+            self._say(f"  OFF: {line}")
+
+    def _say(self, text: str) -> None:
+        stream = self.stderr if self.quiet else self.stdout
+        stream.write(text)
+        stream.flush()
+
+    def _fresh_database(self) -> None:
+        """The sandbox forgets everything when it stops, so an embedded database of an earlier run is put aside, not reused."""
+        name = Path(str(settings.DATABASES["default"]["NAME"]))
+        embedded = connection.vendor == "sqlite" and name.parent == settings.VAR_DIR
+        if not embedded or not name.exists():
+            return
+        connection.close()
+        aside = name.with_name(f"{name.stem}-until-{time.strftime('%Y%m%d-%H%M%S')}{name.suffix}")
+        for suffix in ("", "-wal", "-shm"):
+            if (part := Path(f"{name}{suffix}")).exists():
+                os.replace(part, f"{aside}{suffix}")
+        print(f"The database of an earlier run is kept as {aside.name}.", file=sys.stderr)

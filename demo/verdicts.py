@@ -1,0 +1,143 @@
+"""What the desk decides in `demo --once`, and what must come of it: one row a case, compared with what came."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from approvals import audit
+from approvals.models import Suggestion
+from billingops.inbox.models import InboundEvent
+from demo.desk import Desk
+from demo.story import SHOPS, Story, Tally
+from dunning.models import DunningCase, Message, SupportTask
+from settlements.models import Finding, PayoutRecord
+
+PAYOUTS_APPROVED_PER_SELLER = 2
+PAYOUTS_REJECTED = 2
+SELLERS = [shop.account for shop in SHOPS if shop.account != "acct_demo_newcomer"]
+
+
+def decide(desk: Desk, story: Story) -> dict[str, str]:
+    """Approve and reject; returns the state that each approved suggestion must reach."""
+    tally = story.tally
+    wanted: dict[str, str] = {}
+    special = {tally.large, tally.refunded, tally.disputed}
+    for account in SELLERS:
+        payouts = [row for row in desk.suggestions(kind="seller_payout", state="pending", account=account)]
+        plain = [row for row in payouts if row["subject"] not in special and _one_approval(row)]
+        for row in plain[:PAYOUTS_APPROVED_PER_SELLER]:
+            desk.approve(row, comment="the computation agrees with the invoice")
+            wanted[row["id"]] = "confirmed"
+        if account == SELLERS[0]:
+            for row in plain[2 : 2 + PAYOUTS_REJECTED]:
+                desk.reject(row, reason_code="bad_timing")
+            _approve_what_moves(desk, story, plain[2 + PAYOUTS_REJECTED], wanted)
+    _approve_by_two(desk, tally, wanted)
+    for failure, kind in DUNNING.items():
+        row = desk.one(subject=tally.failed[failure], kind=kind, state="pending")
+        if failure in DUNNING_REJECTED:
+            desk.reject(row, reason_code="wrong_action")
+        elif failure in DUNNING_APPROVED:
+            desk.approve(row)
+            wanted[row["id"]] = "confirmed"
+    return wanted
+
+
+# What the rules must have suggested for each failure of month 3, and what the desk makes of it.
+DUNNING = {
+    "processing_error": "grace_period",  # a customer of three years, and Stripe tries again by itself
+    "expired_card": "retry_payment",  # there is a new card since
+    "lost_card": "notify_customer",
+    "insufficient_funds": "notify_customer",
+    "authentication_required": "notify_customer",
+    "do_not_honor": "escalate",  # four attempts
+}
+DUNNING_APPROVED = {"processing_error", "expired_card", "lost_card", "do_not_honor"}
+DUNNING_REJECTED = {"insufficient_funds"}
+
+
+def _one_approval(row: dict[str, Any]) -> bool:
+    return not any(limit < row["amount"] for limit in [{"usd": 20000, "eur": 30000, "jpy": 100000}[row["currency"]]])
+
+
+def _approve_by_two(desk: Desk, tally: Tally, wanted: dict[str, str]) -> None:
+    """The payout over the limit: finance, then (not finance again) the lead."""
+    row = desk.one(subject=tally.large, kind="seller_payout")
+    row = desk.approve(row)
+    if desk.refusal(row, by="finance") != 403:
+        raise RuntimeError("The same person could approve twice.")
+    if desk.refusal(row, by="support") != 403:
+        raise RuntimeError("Support could approve.")
+    if desk.refusal(row, by="lead", version=row["version"] - 1) != 409:
+        raise RuntimeError("An outdated version could be approved.")
+    desk.approve(row, by="lead")
+    wanted[row["id"]] = "confirmed"
+
+
+def _approve_what_moves(desk: Desk, story: Story, row: dict[str, Any], wanted: dict[str, str]) -> None:
+    """Refund a charge while the webhooks are held up, then approve its payout: the execution must notice by itself."""
+    story.sandbox.webhooks.pause()
+    story.refund(row["subject"])
+    desk.approve(row)
+    wanted[row["id"]] = "stale"
+    states = desk.wait({row["id"]: "stale"}, seconds=90)
+    story.sandbox.webhooks.resume()
+    if states != {row["id"]: "stale"}:
+        raise RuntimeError(f"The payout of a charge refunded meanwhile is {states}, not stale.")
+
+
+def counts(desk: Desk | None, story: Story, wanted: dict[str, str], states: dict[str, str], since: datetime) -> dict[str, Any]:
+    """Everything that can be counted after the story, by name."""
+    rows = Suggestion.objects.filter(created_at__gte=since)
+    transfers = [r for r in story.sandbox.events("transfer.created")]
+    return {
+        "customers": story.tally.customers,
+        "invoices_paid": story.tally.invoices_paid,
+        "invoices_failed": story.tally.invoices_failed,
+        "events_received": InboundEvent.objects.filter(received_at__gte=since).count(),
+        "events_by_state": dict(sorted(Counter(InboundEvent.objects.filter(received_at__gte=since).values_list("state", flat=True)).items())),
+        "suggestions_by_kind": dict(sorted(Counter(rows.values_list("kind", flat=True)).items())),
+        "suggestions_by_state": dict(sorted(Counter(rows.values_list("state", flat=True)).items())),
+        "payouts": PayoutRecord.objects.filter(suggestion__in=rows).count(),
+        "dunning_cases": DunningCase.objects.count(),
+        "findings_open": dict(sorted(Counter(Finding.objects.open().values_list("code", flat=True)).items())),
+        "messages_sent": Message.objects.filter(state="sent").count(),
+        "support_tasks": SupportTask.objects.count(),
+        "approved": len(wanted),
+        "rejected": len(desk.rejected) if desk else 0,
+        "confirmed": sum(state == "confirmed" for state in states.values()),
+        "transfers_at_stripe": len(transfers),
+        "audit_entries": audit.verify().entries,
+    }
+
+
+def differences(story: Story, found: dict[str, Any], wanted: dict[str, str], states: dict[str, str]) -> list[str]:
+    """What the story demands and did not come, one sentence each; [] when all is as it must be."""
+    tally = story.tally
+    payable = sum(len(invoices) for invoices in tally.payable.values())
+    expected: dict[str, Any] = {
+        "customers": sum(shop.customers for shop in SHOPS) + 1,
+        "invoices_paid": 3 * (sum(shop.customers for shop in SHOPS) + 1) - len(tally.failed),
+        "payouts": payable,
+        "dunning_cases": len(tally.failed) + 1,
+        "approved": len(wanted),
+        "confirmed": sum(state == "confirmed" for state in wanted.values()),
+        "transfers_at_stripe": 3 * PAYOUTS_APPROVED_PER_SELLER + 1 if wanted else 0,
+        "rejected": PAYOUTS_REJECTED + len(DUNNING_REJECTED) if wanted else 0,
+        "messages_sent": 1 if wanted else 0,
+        "support_tasks": 1 if wanted else 0,
+    }
+    wrong = [f"{name}: {found[name]}, must be {value}" for name, value in expected.items() if found[name] != value]
+    wrong += [f"suggestion {key}: {states.get(key)}, must be {value}" for key, value in wanted.items() if states.get(key) != value]
+    unfinished = set(found["events_by_state"]) - {"done", "ignored", "gone"}
+    wrong += [f"events are {state}: {found['events_by_state'][state]}" for state in sorted(unfinished)]
+    if found["findings_open"].get("missing_rule", 0) != 3:
+        wrong.append(f"missing-rule findings: {found['findings_open'].get('missing_rule', 0)}, must be 3")
+    if InboundEvent.objects.filter(event_id=tally.repeated_event).count() != 1:
+        wrong.append("the event that was delivered twice is not there exactly once")
+    verdict = audit.verify()
+    if verdict.broken_at is not None:
+        wrong.append(f"the audit chain is broken at {verdict.broken_at}")
+    return wrong
