@@ -33,6 +33,15 @@ def env_int(name: str, default: int) -> int:
         raise ImproperlyConfigured(f"{name}={raw!r} is not a whole number; unset it for the default {default}.")
 
 
+def env_amounts(name: str, default: str) -> dict[str, int]:
+    """`usd:500000,eur:500000` as {"usd": 500000, …}: whole minor units per lower-case currency."""
+    pairs = [part.partition(":") for part in env_list(name, default)]
+    for currency, _, amount in pairs:
+        if not (len(currency) == 3 and currency.isascii() and currency.islower() and amount.isascii() and amount.isdigit()):
+            raise ImproperlyConfigured(f"{name} is not of the form usd:500000,eur:500000 (minor units per currency).")
+    return {currency: int(amount) for currency, _, amount in pairs}
+
+
 # -- Django ------------------------------------------------------------------------------------------------------------
 INSECURE_SECRET_KEY = "insecure-development-key-set-DJANGO_SECRET_KEY"  # noqa: S105  (checks.py refuses it when live)
 SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY", INSECURE_SECRET_KEY)
@@ -253,6 +262,10 @@ SUGGESTION_EXPIRES_DAYS = env_int("SUGGESTION_EXPIRES_DAYS", 30)
 EXECUTION_STUCK_SECONDS = env_int("EXECUTION_STUCK_SECONDS", 180)  # above the task timeout: a live worker is never overtaken
 # "Stripe has nothing of it" is believed only this long after the call ended: it may still have been on its way.
 EXECUTION_LOOKUP_SECONDS = env_int("EXECUTION_LOOKUP_SECONDS", 60)
+# A payout above this is flagged for a second look: minor units per currency, "usd:500000,eur:500000,jpy:500000".
+PAYOUT_FLAG_OVER = env_amounts("PAYOUT_FLAG_OVER", "usd:500000,eur:500000,gbp:500000,jpy:500000")
+# How long an open finding is looked at again by itself; after that a person, an import or an event has to.
+FINDING_RECHECK_DAYS = env_int("FINDING_RECHECK_DAYS", 30)
 
 LOGGING = {
     "version": 1,
