@@ -17,8 +17,7 @@ PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadscope
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	@touch $@
 
-demo: .venv/.runtime
-	$(MANAGE) migrate --verbosity 0
+demo: .venv/.runtime  # migrates by itself
 	$(MANAGE) demo
 
 test: test-sqlite test-postgres test-browser

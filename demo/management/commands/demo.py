@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import sys
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 from django.utils import timezone
 
+from billingops.inbox.models import InboundEvent
 from billingops.stripe import client
 from demo import people, verdicts
 from demo.desk import Desk
@@ -24,6 +25,11 @@ from sandbox import SandboxServer
 
 CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
 SANDBOX_PORT = 12111
+
+
+def _interrupt(*args: Any) -> None:
+    """SIGTERM ends the demo as Ctrl-C does: children first."""
+    raise KeyboardInterrupt
 
 
 class Command(BaseCommand):
@@ -36,6 +42,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.quiet = options["json"]
+        signal.signal(signal.SIGTERM, _interrupt)
         if not settings.STRIPE_IS_SANDBOX:
             raise CommandError("The demo plays against the sandbox only: unset STRIPE_SECRET_KEY.")
         self._fresh_database()
@@ -109,11 +116,12 @@ class Command(BaseCommand):
         """The sandbox forgets everything when it stops, so an embedded database of an earlier run is put aside, not reused."""
         name = Path(str(settings.DATABASES["default"]["NAME"]))
         embedded = connection.vendor == "sqlite" and name.parent == settings.VAR_DIR
-        if not embedded or not name.exists():
+        used = embedded and InboundEvent._meta.db_table in connection.introspection.table_names()
+        if not used or not InboundEvent.objects.exists():
             return
         connection.close()
         aside = name.with_name(f"{name.stem}-until-{time.strftime('%Y%m%d-%H%M%S')}{name.suffix}")
         for suffix in ("", "-wal", "-shm"):
             if (part := Path(f"{name}{suffix}")).exists():
                 os.replace(part, f"{aside}{suffix}")
-        print(f"The database of an earlier run is kept as {aside.name}.", file=sys.stderr)
+        self.stderr.write(f"The database of an earlier run is kept as {aside.name}.")
