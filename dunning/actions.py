@@ -99,8 +99,8 @@ def look_up_payment(suggestion: Suggestion, execution: Execution) -> Outcome | N
 def preview_notice(suggestion: Suggestion) -> Preview:
     language = suggestion.params["language"]
     return Preview(
-        f"Sends the message “{suggestion.params['subject']}” ({language}) by e-mail to the address that Stripe has for the "
-        "customer then, with a personal link to the billing portal.",
+        f"Sends the message “{suggestion.params['subject']}” ({language}) by e-mail to the address that Stripe has for "
+        "the customer then, with a personal link to the billing portal.",
         _call(suggestion, ("POST", "/v1/billing_portal/sessions"), ("customer", suggestion.customer)),
     )
 
@@ -157,8 +157,8 @@ def preview_grace(suggestion: Suggestion) -> Preview:
     until = suggestion.params["until"]
     subscription = suggestion.facts.get("subscription", "")
     return Preview(
-        f"Leaves the service on until {_when(datetime.fromisoformat(until))} ({suggestion.params['days']} days): writes "
-        f"grace_period_until into subscription {subscription}. Charges nothing, changes no price.",
+        f"Leaves the service on until {_when(datetime.fromisoformat(until))} ({suggestion.params['days']} days): "
+        f"writes grace_period_until into subscription {subscription}. Charges nothing, changes no price.",
         _call(
             suggestion,
             ("POST", f"/v1/subscriptions/{subscription}"),

@@ -1,4 +1,4 @@
-"""Suggestions for unpaid invoices that the mirror already holds, for `manage.py suggest`. Idempotent, bounded memory."""
+"""Suggestions for unpaid invoices that the mirror already holds (`manage.py suggest`). Idempotent, bounded memory."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def take_up(*, invoice: str, account: str, failed_at: datetime, event_id: str, a
 
 
 def read(invoice: str, account: str) -> Snapshot | None:
-    """From the mirror, which the drain has just refreshed; from Stripe where the mirror does not know the failure yet."""
+    """From the mirror, which the drain has just refreshed; from Stripe where the mirror lacks the failure."""
     snapshot = facts.read(invoice, account, live=False)
     if snapshot is not None and (not snapshot.owed or snapshot.failure.code or snapshot.failure.decline_code):
         return snapshot

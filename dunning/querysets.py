@@ -32,14 +32,12 @@ class CaseQuerySet(models.QuerySet["DunningCase"]):
         """(recovered, lost) cases of a customer, the case `without` left out. One statement."""
         if not customer:
             return 0, 0
-        lost = models.Q(closed_reason=ClosedReason.UNCOLLECTIBLE)
-        found = (
-            self.of_customer(customer, account)
-            .exclude(pk=without)
-            .aggregate(
-                recovered=models.Count("pk", filter=models.Q(state=CaseState.RECOVERED)),
-                lost=models.Count("pk", filter=lost),
-            )
+        others = self.of_customer(customer, account)
+        if without is not None:
+            others = others.exclude(pk=without)
+        found = others.aggregate(
+            recovered=models.Count("pk", filter=models.Q(state=CaseState.RECOVERED)),
+            lost=models.Count("pk", filter=models.Q(closed_reason=ClosedReason.UNCOLLECTIBLE)),
         )
         return found["recovered"], found["lost"]
 
