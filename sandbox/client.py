@@ -24,7 +24,7 @@ class _Part:
     def _get(self, path: str) -> Any:
         return self._control.send("GET", path)
 
-    def _post(self, path: str, **body: Any) -> Any:
+    def _post(self, path: str, /, **body: Any) -> Any:
         return self._control.send("POST", path, body)
 
 

@@ -47,9 +47,8 @@ class Endpoint:
     def wants(self, event: Json) -> bool:
         """Whether this event goes here."""
         origin = event.get("account")
-        if not self.enabled or (
-            (origin is not None if not self.connect else origin is None) and origin != self.account
-        ):
+        mine = origin is not None if self.connect else origin == self.account
+        if not self.enabled or not mine:
             return False
         return "*" in self.enabled_events or event["type"] in self.enabled_events
 
