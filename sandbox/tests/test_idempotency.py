@@ -120,7 +120,7 @@ def test_many_callers_with_one_key_make_one_object(shop: Shop) -> None:
             try:
                 made.append(_customer(shop, "k").id)
                 return
-            except stripe.IdempotencyError:  # in use: come again
+            except stripe.APIError:  # 409, in use: come again
                 continue
 
     threads = [threading.Thread(target=call) for _ in range(8)]
