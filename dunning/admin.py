@@ -1,0 +1,245 @@
+"""Dunning's pages: cases, messages, support tasks. They read; the two steps on a task go through services.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Min
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from billingops import access
+from billingops.actors import Actor
+from billingops.admin import home
+from billingops.admin.actions import ConfirmedAction, Given
+from billingops.admin.base import ReadOnlyAdmin, age_column, money_column, state_column, stripe_id_column
+from billingops.admin.filters import AccountFilter, CustomerFilter
+from billingops.admin.paging import capped_counts
+from billingops.admin.site import site
+from dunning import messages, services
+from dunning.declines import Category
+from dunning.models import DunningCase, Message, SupportTask
+from dunning.states import TaskState
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a case's timeline; `object` has a state."""
+
+    at: datetime
+    label: str
+    text: str
+    url: str
+    object: Any
+
+
+@admin.register(DunningCase, site=site)
+class DunningCaseAdmin(ReadOnlyAdmin):
+    scope_field = "account"
+    list_display = ("invoice_name", "state_", "customer_", "money", "reason", "attempt_count", "next_step", "age")
+    list_filter = ("state", "category", "closed_reason", AccountFilter, CustomerFilter)
+    exact_search = ("invoice", "customer", "invoice_number", "subscription")
+    change_form_template = "admin/dunning/case_detail.html"
+    export_fields = (
+        "id", "invoice", "invoice_number", "account", "customer", "subscription", "state", "closed_reason", "currency",
+        "amount_remaining", "attempt_count", "category", "decline_code", "advice_code", "opened_at", "closed_at",
+        "recovered_by",
+    )  # fmt: skip
+    empty_text = "A case appears here when Stripe reports that a payment of an invoice has failed."
+    fieldsets = (
+        ("Case", {"fields": ("state_", "closed_reason", "recovered_by", "opened_at", "next_step_at", "closed_at")}),
+        ("Invoice", {"fields": ("invoice_", "invoice_number", "money", "customer_", "subscription_", "account_")}),
+        (
+            "Latest failure",
+            {
+                "fields": (
+                    "reason",
+                    "may_be_told",
+                    "kind_of_reason",
+                    "codes",
+                    "attempt_count",
+                    "last_failed_at",
+                    "charge_",
+                )
+            },
+        ),
+        ("Grace period", {"fields": ("grace_period_until",)}),
+    )
+    readonly_fields = (
+        "state_", "closed_reason", "recovered_by", "opened_at", "next_step_at", "closed_at", "invoice_",
+        "invoice_number", "money", "customer_", "subscription_", "account_", "reason", "may_be_told", "kind_of_reason", "codes",
+        "attempt_count", "last_failed_at", "charge_", "grace_period_until",
+    )  # fmt: skip
+
+    state_ = state_column()
+    money = money_column("amount_remaining", description="Open amount")
+    age = age_column("opened_at")
+    next_step = age_column("next_step_at", description="Looked at again")
+    customer_ = stripe_id_column("customer", "Customer", account="account")
+    invoice_ = stripe_id_column("invoice", "Invoice", account="account")
+    subscription_ = stripe_id_column("subscription", "Subscription", account="account")
+    account_ = stripe_id_column("account", "Account")
+    charge_ = stripe_id_column("charge", "Charge", account="account")
+
+    @admin.display(description="Invoice")
+    def invoice_name(self, case: DunningCase) -> str:
+        return case.invoice_number or case.invoice
+
+    @admin.display(description="Reason")
+    def reason(self, case: DunningCase) -> str:
+        return case.failure_words
+
+    @admin.display(description="The customer may hear it", boolean=True)
+    def may_be_told(self, case: DunningCase) -> bool:
+        return not case.verdict.secret
+
+    @admin.display(description="Kind of reason")
+    def kind_of_reason(self, case: DunningCase) -> str:
+        return f"{Category(case.category).label} · {case.verdict.basis}"
+
+    @admin.display(description="Codes")
+    def codes(self, case: DunningCase) -> str:
+        names = ("code", "decline_code", "advice_code", "network_decline_code", "network_advice_code")
+        return ", ".join(f"{name} {value}" for name in names if (value := getattr(case, name)))
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        case = self.get_object(request, object_id)
+        shown = {"timeline": timeline(case) if case else []}
+        return super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
+
+
+def timeline(case: DunningCase, limit: int = 100) -> list[Entry]:
+    """Suggestions, messages and tasks of a case, newest first. Three statements."""
+    entries = [
+        Entry(
+            row.created_at,
+            row.kind_label,
+            row.rationale,
+            reverse("admin:approvals_suggestion_change", args=[row.pk]),
+            row,
+        )
+        for row in services.suggestions_of(case).order_by("-id")[:limit]
+    ]
+    entries += [
+        Entry(row.created_at, "Message", row.subject, reverse("admin:dunning_message_change", args=[row.pk]), row)
+        for row in case.messages.order_by("-id")[:limit]
+    ]
+    entries += [
+        Entry(
+            row.created_at, "Support task", row.result, reverse("admin:dunning_supporttask_change", args=[row.pk]), row
+        )
+        for row in case.tasks.order_by("-id")[:limit]
+    ]
+    return sorted(entries, key=lambda entry: entry.at, reverse=True)
+
+
+@admin.register(Message, site=site)
+class MessageAdmin(ReadOnlyAdmin):
+    scope_field = "account"
+    list_display = ("subject", "state_", "customer_", "template", "language", "sent_at", "age")
+    list_filter = ("state", AccountFilter, CustomerFilter)
+    exact_search = ("customer", "pk")
+    change_form_template = "admin/dunning/message_detail.html"
+    empty_text = "Messages appear here when an approved customer message is sent."
+    fieldsets = (
+        (None, {"fields": ("subject", "state_", "error", "customer_", "account_", "channel", "template", "language")}),
+        ("Sending", {"fields": ("created_at", "sending_at", "sent_at", "message_id", "portal_session")}),
+    )
+    readonly_fields = (
+        "subject", "state_", "error", "customer_", "account_", "channel", "template", "language", "created_at",
+        "sending_at", "sent_at", "message_id", "portal_session",
+    )  # fmt: skip
+
+    state_ = state_column()
+    age = age_column()
+    customer_ = stripe_id_column("customer", "Customer", account="account")
+    account_ = stripe_id_column("account", "Account")
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        message = self.get_object(request, object_id)
+        shown = {"message_text": messages.as_shown(message.body_text) if message else ""}
+        return super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
+
+
+def _may_work(request: HttpRequest) -> bool:
+    return services.may_complete(request.user)
+
+
+def _take(task: SupportTask, actor: Actor, given: Given) -> None:
+    services.take_task(task_id=task.pk, actor=actor)
+
+
+def _complete(task: SupportTask, actor: Actor, given: Given) -> None:
+    services.complete_task(task_id=task.pk, actor=actor, version=int(given.version), result=given.comment)
+
+
+def _done_already(request: HttpRequest, task: SupportTask) -> str:
+    return "" if task.state == TaskState.OPEN else "It is done already."
+
+
+@admin.register(SupportTask, site=site)
+class SupportTaskAdmin(ReadOnlyAdmin):
+    scope_field = "account"
+    list_display = ("title", "state_", "customer_", "assigned", "age")
+    list_select_related = ("assigned",)
+    list_filter = ("state", AccountFilter, CustomerFilter)
+    exact_search = ("customer", "pk")
+    empty_text = "A task appears here when somebody approves an escalation."
+    fieldsets = (
+        (None, {"fields": ("title", "state_", "text", "customer_", "account_", "case")}),
+        ("Work", {"fields": ("assigned", "done_by", "done_at", "result", "created_at")}),
+    )
+    readonly_fields = (
+        "title", "state_", "text", "customer_", "account_", "case", "assigned", "done_by", "done_at", "result",
+        "created_at",
+    )  # fmt: skip
+    confirmed_actions = (
+        ConfirmedAction(
+            name="take",
+            label="Take or put back the selected tasks",
+            button="Take or put back",
+            sentence="Puts your name on these tasks, or takes it off again.",
+            run=_take,
+            may=_may_work,
+            refuse=_done_already,
+        ),
+        ConfirmedAction(
+            name="done",
+            label="Mark the selected tasks done",
+            button="Mark done",
+            sentence="Marks these tasks done. Their cases are looked at again after the notice period if still unpaid.",
+            run=_complete,
+            may=_may_work,
+            refuse=_done_already,
+            version=lambda task: str(task.version),
+            comment="required",
+            comment_label="What came of it",
+        ),
+    )
+
+    state_ = state_column()
+    age = age_column()
+    customer_ = stripe_id_column("customer", "Customer", account="account")
+    account_ = stripe_id_column("account", "Account")
+
+
+@home.waiting(order=40)
+def support_tasks(request: HttpRequest) -> Iterator[home.WaitingLine]:
+    """Open support tasks, for those who may work on them."""
+    if not _may_work(request):
+        return
+    tasks = access.scope(SupportTask.objects.filter(state=TaskState.OPEN), request.user)
+    yield home.WaitingLine(
+        label="support tasks",
+        count=capped_counts({"open": tasks})["open"],
+        oldest=tasks.aggregate(oldest=Min("created_at"))["oldest"],
+        url=reverse("admin:dunning_supporttask_changelist") + f"?state__exact={TaskState.OPEN}",
+    )
