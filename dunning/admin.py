@@ -40,13 +40,13 @@ class Entry:
 @admin.register(DunningCase, site=site)
 class DunningCaseAdmin(ReadOnlyAdmin):
     scope_field = "account"
-    list_display = ("invoice_name", "state_", "customer_", "money", "reason", "attempt_count", "next_step", "age")
+    list_display = ("invoice_name", "state_", "customer_", "money", "reason", "attempts_column", "next_step", "age")
     list_filter = ("state", "category", "closed_reason", AccountFilter, CustomerFilter)
     exact_search = ("invoice", "customer", "invoice_number", "subscription")
     change_form_template = "admin/dunning/case_detail.html"
     export_fields = (
         "id", "invoice", "invoice_number", "account", "customer", "subscription", "state", "closed_reason", "currency",
-        "amount_remaining", "attempt_count", "category", "decline_code", "advice_code", "opened_at", "closed_at",
+        "amount_remaining", "attempt_count", "by_hand_failures", "category", "decline_code", "advice_code", "opened_at", "closed_at",
         "recovered_by",
     )  # fmt: skip
     empty_text = "A case appears here when Stripe reports that a payment of an invoice has failed."
@@ -71,8 +71,8 @@ class DunningCaseAdmin(ReadOnlyAdmin):
     )
     readonly_fields = (
         "state_", "closed_reason", "recovered_by", "opened_at", "next_step_at", "closed_at", "invoice_",
-        "invoice_number", "money", "customer_", "subscription_", "account_", "reason", "may_be_told", "kind_of_reason", "codes",
-        "attempt_count", "last_failed_at", "charge_", "grace_period_until",
+        "invoice_number", "money", "customer_", "subscription_", "account_", "reason", "may_be_told", "kind_of_reason",
+        "codes", "attempts", "last_failed_at", "charge_", "grace_period_until",
     )  # fmt: skip
 
     state_ = state_column()
@@ -88,6 +88,14 @@ class DunningCaseAdmin(ReadOnlyAdmin):
     @admin.display(description="Invoice")
     def invoice_name(self, case: DunningCase) -> str:
         return case.invoice_number or case.invoice
+
+    @admin.display(description="Attempts")
+    def attempts_column(self, case: DunningCase) -> int:
+        return case.attempts
+
+    @admin.display(description="Attempts")
+    def attempts(self, case: DunningCase) -> str:
+        return f"{case.attempts}, {case.by_hand_failures} of them outside Stripe's own schedule"
 
     @admin.display(description="Reason")
     def reason(self, case: DunningCase) -> str:

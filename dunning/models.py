@@ -23,7 +23,7 @@ from dunning.states import UNPAID, CaseState, ClosedReason, MessageState, TaskSt
 class DunningCase(models.Model):
     """An invoice whose payment has failed, from the first failure until it is paid or given up.
 
-    `step` counts what we have considered within one attempt; with `attempt_count` it makes a suggestion's dedupe key.
+    `step` counts what we have considered; with `attempt_count` it makes a suggestion's dedupe key. It never goes back.
     `method_seen` is the payment method that the last plan reckoned with. `next_step_at`: when to think again.
     """
 
@@ -34,7 +34,10 @@ class DunningCase(models.Model):
     invoice_number = models.CharField(max_length=64, blank=True, default="")
     currency = models.CharField(max_length=3)
     amount_remaining = models.BigIntegerField()
-    attempt_count = models.PositiveIntegerField(default=0)
+    attempt_count = models.PositiveIntegerField(default=0, help_text="Stripe's count: its own schedule's attempts")
+    by_hand_failures = models.PositiveIntegerField(
+        default=0, help_text="failed attempts that Stripe's count leaves out: our retries, the customer's own"
+    )
     code = models.CharField(max_length=64, blank=True, default="")
     decline_code = models.CharField(max_length=64, blank=True, default="")
     advice_code = models.CharField(max_length=64, blank=True, default="")
@@ -93,6 +96,11 @@ class DunningCase(models.Model):
     @property
     def money(self) -> str:
         return format_money(self.amount_remaining, self.currency)
+
+    @property
+    def attempts(self) -> int:
+        """All failed attempts that we know of."""
+        return self.attempt_count + self.by_hand_failures
 
     @property
     def is_unpaid(self) -> bool:

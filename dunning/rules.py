@@ -24,7 +24,7 @@ RETRY, NOTIFY, GRACE, ESCALATE = "retry_payment", "notify_customer", "grace_peri
 class CaseHistory:
     """What the rules may know beside the failure. Amounts in minor units of `currency`, times aware.
 
-    attempt_count       Stripe's count for the invoice, its own retries included
+    attempt_count       failed attempts on the invoice: Stripe's count, and those by hand that it leaves out
     next_payment_attempt  when Stripe tries again by itself, None when it does not
     method_on_file      the payment method that a charge would use now, "" when there is none
     notices_sent        messages of this case that went out

@@ -48,7 +48,7 @@ def record_failure(*, snapshot: Snapshot, failed_at: datetime, actor: Actor) -> 
         with transaction.atomic():
             if not DunningCase.objects.of_invoice(invoice.id, invoice.account).exists():
                 case = DunningCase(invoice=invoice.id, account=invoice.account, **columns)
-                save_with_history(case, actor=actor, reason=f"attempt {case.attempt_count} failed", force_insert=True)
+                save_with_history(case, actor=actor, reason=f"attempt {case.attempts} failed", force_insert=True)
                 return case
     except IntegrityError:
         pass  # somebody else opened it between the look and the insert
@@ -56,15 +56,27 @@ def record_failure(*, snapshot: Snapshot, failed_at: datetime, actor: Actor) -> 
         case = DunningCase.objects.select_for_update().of_invoice(invoice.id, invoice.account).get()
         if not case.is_unpaid:
             return None
-        if invoice.attempt_count <= case.attempt_count:
+        scheduled = invoice.attempt_count > case.attempt_count
+        by_hand = not scheduled and _is_another_charge(snapshot, case)
+        if not scheduled and not by_hand:
             return case  # the same failure again, or an older one that comes late
         for name, value in columns.items():
             setattr(case, name, value)
-        case.step, case.next_step_at = 0, None
+        case.by_hand_failures += int(by_hand)
+        case.step, case.next_step_at = case.step + 1, None
         if case.state == CaseState.WAITING:
             case.state = CaseState.OPEN
-        save_with_history(case, actor=actor, reason=f"attempt {case.attempt_count} failed")
+        save_with_history(case, actor=actor, reason=f"attempt {case.attempts} failed")
         return case
+
+
+def _is_another_charge(snapshot: Snapshot, case: DunningCase) -> bool:
+    """Stripe counts an invoice's first attempt and its schedule's; one by hand, such as our own retry, shows only as a
+    later charge. Source: https://docs.stripe.com/api/invoices/object#invoice_object-attempt_count"""
+    failure = snapshot.failure
+    if not failure.charge_id or failure.charge_id == case.charge or snapshot.invoice.attempt_count < case.attempt_count:
+        return False
+    return failure.at is None or failure.at >= case.last_failed_at
 
 
 def _columns(snapshot: Snapshot, failed_at: datetime) -> dict[str, Any]:
