@@ -31,7 +31,7 @@ def _guarded_connect(self: socket.socket, address: Any) -> Any:
 
 socket.socket.connect = _guarded_connect  # type: ignore[method-assign]
 
-# -- the audit log refuses DELETE and TRUNCATE, which is how a transactional test cleans up -----------------------------
+# -- the audit log refuses DELETE and TRUNCATE, which is how a transactional test cleans up ------------------------
 _teardown = TransactionTestCase._fixture_teardown
 
 
@@ -97,7 +97,9 @@ def stripe_api(sandbox: Any) -> Any:
     import stripe
 
     return stripe.StripeClient(
-        django_settings.SANDBOX_KEY, base_addresses={"api": sandbox.url}, stripe_version=django_settings.STRIPE_API_VERSION
+        django_settings.SANDBOX_KEY,
+        base_addresses={"api": sandbox.url},
+        stripe_version=django_settings.STRIPE_API_VERSION,
     )
 
 
@@ -156,7 +158,7 @@ def run_jobs(db: None) -> Callable[[], int]:
 # -- people ------------------------------------------------------------------------------------------------------------
 @pytest.fixture
 def make_user(db: None) -> Callable[..., Any]:
-    """`make_user("ana", "Finance", accounts=["acct_1"])` → a member of staff in that group, limited to these accounts."""
+    """`make_user("ana", "Finance", accounts=["acct_1"])` → staff in that group, limited to these accounts."""
     from django.contrib.auth.models import Group, User
 
     from billingops.models import AccountAccess

@@ -26,7 +26,8 @@ _ANSWERS: dict[Any, Any] = {200: SuggestionSerializer, **error_responses(400, 40
 
 @extend_schema_view(
     list=extend_schema(
-        summary="List suggestions, newest first", responses={200: SuggestionSerializer(many=True), **error_responses(400)}
+        summary="List suggestions, newest first",
+        responses={200: SuggestionSerializer(many=True), **error_responses(400)},
     ),
     retrieve=extend_schema(summary="Read a suggestion", responses={200: SuggestionSerializer, **error_responses(404)}),
 )

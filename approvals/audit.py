@@ -60,7 +60,7 @@ def record(*, action: str, subject: str, actor: Actor, data: dict[str, Any]) -> 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`entries`: how many were read. `broken_at`: the first bad link's seq, None when the chain holds; `why` in words."""
+    """`entries`: how many were read. `broken_at`: the first bad link's seq, None when the chain holds; `why`: words."""
 
     entries: int
     broken_at: int | None = None

@@ -1,9 +1,10 @@
 """What happens after an approval: exactly one effect, however often the task runs and wherever the worker dies.
 
-    queued ─begin─▶ executing ─call─▶ executed | failed | unknown ─look_up─▶ executed | failed        executed ─event─▶ confirmed
+    queued ─begin─▶ executing ─call─▶ executed | failed | unknown ─look_up─▶ executed | failed
+    executed ─event─▶ confirmed
 
-`begin` commits "executing" together with the attempt's idempotency key before anything goes out, and only one caller can
-do it. Whoever finds an attempt executing for too long calls its result unknown; a look-up, never a repeat, settles it.
+`begin` commits "executing" together with the attempt's idempotency key before anything goes out, and only one caller
+can do it. Whoever finds an attempt executing for too long calls its result unknown; a look-up, never a repeat, settles it.
 Every step here is one short transaction; the calls between them (facts, execute, look_up) hold no lock.
 """
 
@@ -125,12 +126,16 @@ def record_executed(execution_id: int, outcome: Outcome) -> str:
 
 def record_failed(execution_id: int, *, code: str, message: str, request_id: str = "") -> str:
     """A definite refusal: nothing happened. A person may ask for another attempt, which gets a new key."""
-    return _record(execution_id, Execution.State.FAILED, State.FAILED, code=code, message=message, request_id=request_id)
+    return _record(
+        execution_id, Execution.State.FAILED, State.FAILED, code=code, message=message, request_id=request_id
+    )
 
 
 def record_unknown(execution_id: int, *, code: str, message: str, request_id: str = "") -> str:
     """The effect may have happened. The first look-up comes soon; "nothing there" counts only after a while."""
-    return _record(execution_id, Execution.State.UNKNOWN, State.UNKNOWN, code=code, message=message, request_id=request_id)
+    return _record(
+        execution_id, Execution.State.UNKNOWN, State.UNKNOWN, code=code, message=message, request_id=request_id
+    )
 
 
 def _record(execution_id: int, target: str, state: State, *, code: str, message: str, request_id: str) -> str:
@@ -154,7 +159,7 @@ def _record(execution_id: int, target: str, state: State, *, code: str, message:
 
 
 def resolve(execution_id: int) -> str:
-    """Look an unknown result up. Found: executed. Not there, and long enough ago: failed. No answer: later, a bounded number of times."""
+    """Look an unknown result up. Found: executed. Not there, long enough ago: failed. No answer: later, with a limit."""
     execution = Execution.objects.select_related("suggestion").get(pk=execution_id)
     if execution.state != Execution.State.UNKNOWN:
         return execution.state
@@ -209,9 +214,15 @@ def confirm(*, suggestion_id: uuid.UUID | str, event_id: str, object_id: str, ac
             execution.save()
             return True
         if execution.state == Execution.State.UNKNOWN:
-            execution.state, execution.object_id, execution.finished_at = Execution.State.EXECUTED, object_id, timezone.now()
+            execution.state, execution.object_id, execution.finished_at = (
+                Execution.State.EXECUTED,
+                object_id,
+                timezone.now(),
+            )
             execution.save()
-            services._move(suggestion, State.EXECUTED, actor=actor, reason=f"event {event_id} shows that it took effect")
+            services._move(
+                suggestion, State.EXECUTED, actor=actor, reason=f"event {event_id} shows that it took effect"
+            )
         _confirm(execution, suggestion, event_id=event_id, actor=actor)
         return True
 

@@ -24,7 +24,8 @@ class Suggestion(models.Model):
     """A pending record: something that may reach Stripe once a person, or a policy a person set, has approved it.
 
     `amount` is in minor units of `currency`; both are empty for kinds without an amount. `facts` is what the rules saw,
-    `facts_hash` seals it. `account` is the connected account ("" = the platform's own), `subject` the Stripe object it is about.
+    `facts_hash` seals it. `account` is the connected account ("" = the platform's own), `subject` the Stripe object that
+    it is about.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -196,7 +197,9 @@ class Policy(models.Model):
     kind = models.CharField(max_length=40, help_text='a kind, or "*"')
     account = models.CharField(max_length=64, blank=True, default="", help_text='"" applies to all accounts')
     mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.REVIEW)
-    two_approvers_over = models.JSONField(default=dict, blank=True, help_text='minor units per currency: {"usd": 1000000}')
+    two_approvers_over = models.JSONField(
+        default=dict, blank=True, help_text='minor units per currency: {"usd": 1000000}'
+    )
     auto_under = models.JSONField(default=dict, blank=True, help_text="minor units per currency")
     version = models.PositiveIntegerField(default=1)
     updated_at = models.DateTimeField(auto_now=True)

@@ -16,7 +16,7 @@ STRICTNESS = {Policy.Mode.OFF: 0, Policy.Mode.SHADOW: 1, Policy.Mode.REVIEW: 2, 
 
 @dataclass(frozen=True)
 class Result:
-    """`mode` as it takes effect, `approvals` needed (1 or 2), `clause`: which setting decided, in words for the page."""
+    """`mode` as it takes effect, `approvals` needed (1 or 2), `clause`: which setting decided, in words."""
 
     mode: str
     approvals: int

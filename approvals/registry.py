@@ -49,7 +49,8 @@ class Kind:
     params_schema   the keys of `params` and their types: {"destination": str, "amount": int}; `propose` checks them
     moves_money     True when its execution moves money
     rebuild_facts   (suggestion) → facts, read from Stripe now, same shape as when proposed. Called outside any
-                    transaction. The hash over it decides "stale". May raise billingops.stripe.errors.* (Ambiguous: try later).
+                    transaction. The hash over it decides "stale". May raise billingops.stripe.errors.*
+                    (Ambiguous: try later).
     preview         (suggestion) → Preview. No network: from params and facts only.
     execute         (suggestion, execution) → Outcome. Called outside any transaction; uses execution.idempotency_key.
                     Raises billingops.stripe.errors.Refused (definite: nothing happened) or .Ambiguous (state unknown).
@@ -85,7 +86,9 @@ class Kind:
             value = params[key]
             allowed = types if isinstance(types, tuple) else (types,)
             if not isinstance(value, types) or (isinstance(value, bool) and bool not in allowed):
-                raise InvalidInput(f"{self.name}: parameter {key!r} has the wrong type {type(value).__name__}.", field=key)
+                raise InvalidInput(
+                    f"{self.name}: parameter {key!r} has the wrong type {type(value).__name__}.", field=key
+                )
         if extra := sorted(set(params) - set(self.params_schema)):
             raise InvalidInput(f"{self.name} does not know the parameter {extra[0]!r}.", field=extra[0])
 

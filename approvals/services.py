@@ -1,7 +1,7 @@
 """The verbs of the gate. Nothing else changes a suggestion.
 
-Each verb is one transaction: lock the row, check the right, the version and the table of states, save with the history's
-reason, append to the audit chain, tell the house (signals.suggestion_changed). No verb talks to the network.
+Each verb is one transaction: lock the row, check the right, the version and the table of states, save with the
+history's reason, append to the audit chain, tell the house (signals.suggestion_changed). No verb talks to the network.
 `executions.py` holds the second half: what happens after an approval.
 """
 
@@ -143,7 +143,10 @@ def approve(*, suggestion_id: uuid.UUID | str, actor: Actor, version: int, comme
         given = len(earlier) + 1
         if given < suggestion.required_approvals:
             return _move(
-                suggestion, State.SECOND_REVIEW, actor=actor, reason=f"approval {given} of {suggestion.required_approvals}"
+                suggestion,
+                State.SECOND_REVIEW,
+                actor=actor,
+                reason=f"approval {given} of {suggestion.required_approvals}",
             )
         _move(suggestion, State.APPROVED, actor=actor, reason=comment or "approved")
         _queue_execution(suggestion)
@@ -161,9 +164,7 @@ def reject(
         raise InvalidInput("Say in the comment why you reject it.", field="comment")
     with transaction.atomic():
         suggestion = _locked(suggestion_id, actor=actor, version=version, allowed=WAITING_FOR_A_PERSON)
-        _decide(
-            suggestion, actor=actor, verdict=Decision.Verdict.REJECT, comment=comment, reason_code=reason_code
-        )
+        _decide(suggestion, actor=actor, verdict=Decision.Verdict.REJECT, comment=comment, reason_code=reason_code)
         target = State.OBSERVED if suggestion.is_shadow and suggestion.state == State.PENDING else State.REJECTED
         return _move(suggestion, target, actor=actor, reason=f"rejected: {reason_code}")
 
@@ -222,7 +223,7 @@ def confirm(*, suggestion_id: uuid.UUID | str, event_id: str, object_id: str, ac
 
 
 def may_decide(user: Any, suggestion: Suggestion) -> str:
-    """"" when `user` may approve or reject it now, else the sentence that says why not (for pages and bulk lists)."""
+    """ "" when `user` may approve or reject it now, else the sentence that says why not (for pages and bulk lists)."""
     if not suggestion.is_waiting:
         return f"It is {suggestion.get_state_display()}, not waiting."
     try:
@@ -239,12 +240,13 @@ def _locked(suggestion_id: uuid.UUID | str, *, actor: Actor, version: int, allow
     _check_right(suggestion, actor)
     if suggestion.state not in allowed:
         raise InvalidTransition(
-            f"This suggestion is {suggestion.get_state_display()}; that step is no longer possible. Nothing was changed."
+            f"This suggestion is {suggestion.get_state_display()}; that step is no longer possible. Nothing changed."
         )
     if suggestion.version != version:
         changes = changes_since(suggestion, version)
         raise VersionConflict(
-            f"You saw version {version}, it is now version {suggestion.version}. Nothing was changed; look again.", changes
+            f"You saw version {version}, it is now version {suggestion.version}. Nothing was changed; look again.",
+            changes,
         )
     return suggestion
 

@@ -26,7 +26,7 @@ def execute(execution_id: int) -> str:
 
 @jobs.every(1, name="approvals-executions")
 def sweep_executions() -> dict[str, int]:
-    """What is due and was not carried out, what hangs, what is unknown. Only narrows: each job locks and checks again."""
+    """What is due and was not carried out, what hangs, what is unknown. Only narrows: each job checks again."""
     now = timezone.now()
     counts = {"due": 0, "stuck": 0, "unknown": 0}
     due = Q(state=Execution.State.QUEUED, not_before__lte=now)

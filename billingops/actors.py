@@ -31,7 +31,7 @@ class Actor:
 
 
 def save_with_history(instance: Any, *, actor: Actor, reason: str, **kwargs: Any) -> None:
-    """Save `instance` so that its history row names the actor and the reason (django-simple-history reads these two)."""
+    """Save `instance` so that its history row names the actor and the reason (read by simple-history)."""
     instance._history_user = actor.user
     instance._change_reason = f"{reason} · {actor.name}" if not actor.is_person else reason
     instance.save(**kwargs)

@@ -88,4 +88,8 @@ def a_real_account_has_safe_settings(app_configs: Any, **kwargs: Any) -> list[Ch
             "016",
         ),
     ]
-    return [level(text, hint=hint, id=f"billingops.{'E' if level is Error else 'W'}{code}") for bad, text, hint, code in wrong if bad]
+    return [
+        level(text, hint=hint, id=f"billingops.{'E' if level is Error else 'W'}{code}")
+        for bad, text, hint, code in wrong
+        if bad
+    ]

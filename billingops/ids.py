@@ -29,7 +29,7 @@ def uuid7() -> uuid.UUID:
 
 
 def canonical(value: Any) -> str:
-    """The one text a hash is taken over: sorted keys, no spaces, JSON's own types only, no floats that are not numbers."""
+    """The one text a hash is taken over: sorted keys, no spaces, JSON's own types only, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 

@@ -1,7 +1,7 @@
 """Money: whole minor units (int) with a lower-case ISO currency, and the only places where a fraction is rounded.
 
 No floats, no conversion, no sum across currencies. What is split adds up to what was split, to the unit.
-Source of the tables: https://docs.stripe.com/currencies ("Zero-decimal", "Special cases", "Three-decimal"), read 2026-11.
+Source of the tables: https://docs.stripe.com/currencies (zero-decimal, special cases, three-decimal), read 2026-11.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from fractions import Fraction
 
 from billingops.exceptions import InvalidInput
 
-ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
-THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
+ZERO_DECIMAL = frozenset(
+    ["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"]
+)
+THREE_DECIMAL = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
 # Charged as two-decimal for backward compatibility, but the minor part must be 00.
 WHOLE_UNITS_CHARGED_AS_TWO_DECIMAL = frozenset({"isk", "ugx"})
 # A payout in these must be whole units although their charges are two-decimal.
-PAYOUT_WHOLE_UNITS = frozenset("huf isk twd ugx".split())
+PAYOUT_WHOLE_UNITS = frozenset(["huf", "isk", "twd", "ugx"])
 
 
 def normalise_currency(currency: str) -> str:
@@ -89,7 +91,7 @@ def exceeds(amount: int, currency: str, limits: Mapping[str, int] | None) -> boo
 
 def parse_percent(value: object, field: str) -> Decimal:
     """A percentage written as text (`"70"`, `"2.5"`): 0 to 100, no float. Raises InvalidInput naming `field`."""
-    if isinstance(value, float) or isinstance(value, bool):
+    if isinstance(value, (float, bool)):
         raise InvalidInput(f'{field} must be written as text, for example "70" — a float is not exact.', field=field)
     try:
         percent = Decimal(str(value))

@@ -19,7 +19,7 @@ EVERYBODY = ROLES
 
 
 def grant(sender: AppConfig, using: str = "default", **kwargs: Any) -> None:
-    """post_migrate receiver: grant the permissions of `sender`'s models to the groups that some app declares for them."""
+    """post_migrate receiver: grant the permissions on `sender`'s models to the groups that some app declares."""
     try:
         group_model, permission_model = apps.get_model("auth", "Group"), apps.get_model("auth", "Permission")
     except LookupError:

@@ -1,4 +1,4 @@
-"""The finance desk of `demo --once`: decides over the API, with the tokens of the demo's people, and waits for Stripe."""
+"""The finance desk of `demo --once`: decides over the API, with the demo people's tokens, and waits for Stripe."""
 
 from __future__ import annotations
 

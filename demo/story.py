@@ -1,8 +1,8 @@
 """Three months of a small marketplace, told to the sandbox: what its customers, banks and sellers do.
 
-Everything goes the way of the real thing: the official SDK writes to the sandbox, the sandbox sends signed webhooks, the
-web server takes them in, the worker drains them. The story only acts for the outside world and keeps count of what it
-did, so that `expect.py` can say what must have come of it. It never looks into our tables but to wait.
+Everything goes the way of the real thing: the official SDK writes to the sandbox, the sandbox sends signed webhooks,
+the web server takes them in, the worker drains them. The story only acts for the outside world and keeps count of what it
+did, so that `verdicts.py` can say what must have come of it. It never looks into our tables but to wait.
 """
 
 from __future__ import annotations
@@ -50,7 +50,11 @@ FAILURES = {
     "insufficient_funds": {"decline_code": "insufficient_funds", "advice_code": "try_again_later"},
     "expired_card": {"decline_code": "expired_card", "code": "expired_card", "advice_code": "confirm_card_data"},
     "lost_card": {"decline_code": "lost_card", "advice_code": "do_not_try_again"},
-    "processing_error": {"decline_code": "processing_error", "code": "processing_error", "advice_code": "try_again_later"},
+    "processing_error": {
+        "decline_code": "processing_error",
+        "code": "processing_error",
+        "advice_code": "try_again_later",
+    },
     "authentication_required": {"decline_code": "authentication_required", "code": "authentication_required"},
     "do_not_honor": {"decline_code": "do_not_honor"},
 }
@@ -155,9 +159,7 @@ class Story:
 
     def _customer(self, name: str, number: int) -> tuple[str, str]:
         self.tally.customers += 1
-        customer = self.stripe.customers.create(
-            {"name": name, "email": f"customer{self.tally.customers}@example.com"}
-        )
+        customer = self.stripe.customers.create({"name": name, "email": f"customer{self.tally.customers}@example.com"})
         token = "pm_card_mastercard" if number % 3 == 2 else "pm_card_visa"
         method = self.stripe.payment_methods.attach(token, {"customer": customer.id})
         self.stripe.customers.update(customer.id, {"invoice_settings": {"default_payment_method": method.id}})

@@ -25,7 +25,7 @@ def decide(desk: Desk, story: Story) -> dict[str, str]:
     wanted: dict[str, str] = {}
     special = {tally.large, tally.refunded, tally.disputed}
     for account in SELLERS:
-        payouts = [row for row in desk.suggestions(kind="seller_payout", state="pending", account=account)]
+        payouts = list(desk.suggestions(kind="seller_payout", state="pending", account=account))
         plain = [row for row in payouts if row["subject"] not in special and _one_approval(row)]
         for row in plain[:PAYOUTS_APPROVED_PER_SELLER]:
             desk.approve(row, comment="the computation agrees with the invoice")
@@ -88,16 +88,19 @@ def _approve_what_moves(desk: Desk, story: Story, row: dict[str, Any], wanted: d
         raise RuntimeError(f"The payout of a charge refunded meanwhile is {states}, not stale.")
 
 
-def counts(desk: Desk | None, story: Story, wanted: dict[str, str], states: dict[str, str], since: datetime) -> dict[str, Any]:
+def counts(
+    desk: Desk | None, story: Story, wanted: dict[str, str], states: dict[str, str], since: datetime
+) -> dict[str, Any]:
     """Everything that can be counted after the story, by name."""
     rows = Suggestion.objects.filter(created_at__gte=since)
-    transfers = [r for r in story.sandbox.events("transfer.created")]
     return {
         "customers": story.tally.customers,
         "invoices_paid": story.tally.invoices_paid,
         "invoices_failed": story.tally.invoices_failed,
         "events_received": InboundEvent.objects.filter(received_at__gte=since).count(),
-        "events_by_state": dict(sorted(Counter(InboundEvent.objects.filter(received_at__gte=since).values_list("state", flat=True)).items())),
+        "events_by_state": dict(
+            sorted(Counter(InboundEvent.objects.filter(received_at__gte=since).values_list("state", flat=True)).items())
+        ),
         "suggestions_by_kind": dict(sorted(Counter(rows.values_list("kind", flat=True)).items())),
         "suggestions_by_state": dict(sorted(Counter(rows.values_list("state", flat=True)).items())),
         "payouts": PayoutRecord.objects.filter(suggestion__in=rows).count(),
@@ -108,7 +111,7 @@ def counts(desk: Desk | None, story: Story, wanted: dict[str, str], states: dict
         "approved": len(wanted),
         "rejected": len(desk.rejected) if desk else 0,
         "confirmed": sum(state == "confirmed" for state in states.values()),
-        "transfers_at_stripe": len(transfers),
+        "transfers_at_stripe": len(story.sandbox.events("transfer.created")),
         "audit_entries": audit.verify().entries,
     }
 
@@ -130,7 +133,11 @@ def differences(story: Story, found: dict[str, Any], wanted: dict[str, str], sta
         "support_tasks": 1 if wanted else 0,
     }
     wrong = [f"{name}: {found[name]}, must be {value}" for name, value in expected.items() if found[name] != value]
-    wrong += [f"suggestion {key}: {states.get(key)}, must be {value}" for key, value in wanted.items() if states.get(key) != value]
+    wrong += [
+        f"suggestion {key}: {states.get(key)}, must be {value}"
+        for key, value in wanted.items()
+        if states.get(key) != value
+    ]
     unfinished = set(found["events_by_state"]) - {"done", "ignored", "gone"}
     wrong += [f"events are {state}: {found['events_by_state'][state]}" for state in sorted(unfinished)]
     if found["findings_open"].get("missing_rule", 0) != 3:

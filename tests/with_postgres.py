@@ -1,6 +1,6 @@
 """Run a command with DATABASE_URL set to a PostgreSQL that a pip package brings, and stop that server afterwards.
 
-    python tests/with_postgres.py pytest -q
+python tests/with_postgres.py pytest -q
 """
 
 from __future__ import annotations

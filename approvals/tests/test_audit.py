@@ -21,7 +21,9 @@ def test_a_whole_chain_verifies(chain):
     assert audit.verify() == audit.Verdict(entries=5)
 
 
-@pytest.mark.parametrize("statement", ["UPDATE approvals_auditentry SET actor = 'x'", "DELETE FROM approvals_auditentry"])
+@pytest.mark.parametrize(
+    "statement", ["UPDATE approvals_auditentry SET actor = 'x'", "DELETE FROM approvals_auditentry"]
+)
 def test_the_database_refuses_to_change_the_log(chain, statement):
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement)

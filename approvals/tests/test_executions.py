@@ -208,7 +208,9 @@ def test_a_later_time_is_waited_for(propose, finance, bank, run_jobs, monkeypatc
 
     later = timezone.now() + timedelta(hours=2)
     monkeypatch.setitem(
-        registry._kinds, "test_payout", dataclasses.replace(registry.get("test_payout"), due_at=lambda suggestion: later)
+        registry._kinds,
+        "test_payout",
+        dataclasses.replace(registry.get("test_payout"), due_at=lambda suggestion: later),
     )
     suggestion = services.approve(suggestion_id=propose().pk, actor=Actor.person(finance), version=1)
     run_jobs()

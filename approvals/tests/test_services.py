@@ -20,7 +20,10 @@ SYSTEM = Actor.system("test")
 
 def approve(suggestion, user, **kwargs):
     return services.approve(
-        suggestion_id=suggestion.pk, actor=Actor.person(user), version=kwargs.pop("version", suggestion.version), **kwargs
+        suggestion_id=suggestion.pk,
+        actor=Actor.person(user),
+        version=kwargs.pop("version", suggestion.version),
+        **kwargs,
     )
 
 
@@ -105,7 +108,9 @@ def test_a_user_limited_to_other_accounts_cannot_decide(propose, make_user):
     assert approve(propose(account="acct_other", dedupe_key="b"), limited).state == State.APPROVED
 
 
-@pytest.mark.parametrize(("reason", "comment", "field"), [("", "", "reason_code"), ("no", "", "reason_code"), ("other", " ", "comment")])
+@pytest.mark.parametrize(
+    ("reason", "comment", "field"), [("", "", "reason_code"), ("no", "", "reason_code"), ("other", " ", "comment")]
+)
 def test_a_rejection_needs_its_reason(propose, finance, reason, comment, field):
     suggestion = propose()
     with pytest.raises(InvalidInput) as refusal:
@@ -235,7 +240,10 @@ def test_a_decided_suggestion_cannot_be_decided_again(propose, finance):
         approve(suggestion, finance)
     with pytest.raises(InvalidTransition):
         services.reject(
-            suggestion_id=suggestion.pk, actor=Actor.person(finance), version=suggestion.version, reason_code="bad_timing"
+            suggestion_id=suggestion.pk,
+            actor=Actor.person(finance),
+            version=suggestion.version,
+            reason_code="bad_timing",
         )
     assert suggestion.executions.count() == 1
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from billingops import access, ids, jobs, roles
 from billingops.models import Heartbeat
+from billingops.settings import INSECURE_SECRET_KEY
 
 
 def test_ids_sort_in_the_order_they_were_made():
@@ -79,7 +80,7 @@ def test_the_schedules_say_what_the_code_says(db):
         ({"STRIPE_SECRET_KEY": "pk_test_x"}, "billingops.E002"),
         ({"STRIPE_WRITE_KEY": "rk_live_x", "STRIPE_API_BASE": "https://stripe.example"}, "billingops.E003"),
         ({"STRIPE_IS_SANDBOX": False, "STRIPE_LIVE_MODE": True, "DEBUG": True}, "billingops.E010"),
-        ({"STRIPE_IS_SANDBOX": False, "STRIPE_LIVE_MODE": True, "SECRET_KEY": "insecure-development-key-set-DJANGO_SECRET_KEY"}, "billingops.E011"),
+        ({"STRIPE_IS_SANDBOX": False, "STRIPE_LIVE_MODE": True, "SECRET_KEY": INSECURE_SECRET_KEY}, "billingops.E011"),
         ({"STRIPE_IS_SANDBOX": False, "STRIPE_LIVE_MODE": True, "STRIPE_WEBHOOK_SECRETS": []}, "billingops.E012"),
         ({"STRIPE_IS_SANDBOX": False, "STRIPE_LIVE_MODE": True, "ALLOWED_HOSTS": ["*"]}, "billingops.E013"),
         ({"STRIPE_IS_SANDBOX": False, "STRIPE_LIVE_MODE": False, "STRIPE_WEBHOOK_SECRETS": []}, "billingops.W012"),

@@ -33,12 +33,20 @@ def _interrupt(*args: Any) -> None:
 
 
 class Command(BaseCommand):
-    help = "Loads the demo config, starts sandbox, web server and worker, and plays three months through signed webhooks."
+    help = (
+        "Loads the demo config, starts sandbox, web server and worker, and plays three months through signed webhooks."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--once", action="store_true", help="decide on some, wait for the confirmations, check, and stop")
-        parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout, and nothing else there")
-        parser.add_argument("--port", type=int, default=8000, help="of the web server (the next free one if it is taken)")
+        parser.add_argument(
+            "--once", action="store_true", help="decide on some, wait for the confirmations, check, and stop"
+        )
+        parser.add_argument(
+            "--json", action="store_true", help="print the result as JSON on stdout, and nothing else there"
+        )
+        parser.add_argument(
+            "--port", type=int, default=8000, help="of the web server (the next free one if it is taken)"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.quiet = options["json"]
@@ -65,7 +73,14 @@ class Command(BaseCommand):
                 self._say("\nStopped: web server, worker and sandbox are down.")
 
     def _play(
-        self, sandbox: SandboxServer, processes: Processes, tokens: dict[str, str], password: str, started: Any, *, once: bool
+        self,
+        sandbox: SandboxServer,
+        processes: Processes,
+        tokens: dict[str, str],
+        password: str,
+        started: Any,
+        *,
+        once: bool,
     ) -> None:
         story = Story(sandbox, say=self._say, check=processes.check)
         story.play()
@@ -113,7 +128,7 @@ class Command(BaseCommand):
         stream.flush()
 
     def _fresh_database(self) -> None:
-        """The sandbox forgets everything when it stops, so an embedded database of an earlier run is put aside, not reused."""
+        """The sandbox forgets everything when it stops, so an embedded database of an earlier run is put aside."""
         name = Path(str(settings.DATABASES["default"]["NAME"]))
         embedded = connection.vendor == "sqlite" and name.parent == settings.VAR_DIR
         used = embedded and InboundEvent._meta.db_table in connection.introspection.table_names()
