@@ -12,6 +12,8 @@ from django.db.models import Q
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
+from billingops.inbox.querysets import InboundEventQuerySet
+
 
 class InboundEvent(models.Model):
     """An event of Stripe, unique per event id and account ("" = the platform's own).
@@ -52,6 +54,7 @@ class InboundEvent(models.Model):
 
     # A person's replay or dismissal only: the worker writes with bulk statements, which leave no history.
     history = HistoricalRecords(excluded_fields=["payload"])
+    objects = InboundEventQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]

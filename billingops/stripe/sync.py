@@ -146,9 +146,9 @@ def refresh_many(
     known = {key: data for key in wanted for found, data in [memory.get(key, since=(since or {}).get(key))] if found}
     run = _Run(memory, dict.fromkeys(known))
     open_keys = [key for key in wanted if key not in known]
-    # First what brings others along expanded, then what is left.
-    bringing = [key for key in open_keys if reads.RESOURCES[key[0]].expand]
-    run.read(bringing)
+    # First what brings others along expanded (an invoice its payments, those their payment intents), then what is left.
+    run.read([key for key in open_keys if key[0] == "invoice"])
+    run.read([key for key in open_keys if key not in run.answers and reads.RESOURCES[key[0]].expand])
     run.read([key for key in open_keys if key not in run.answers])
     problems = run.finish()
     results: dict[Key, Refreshed] = {}
