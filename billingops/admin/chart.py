@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 180, 40, 18, 8
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 1120, 180, 40, 18, 8
 
 
 @dataclass(frozen=True)

@@ -91,5 +91,10 @@ def differences(new: Any, old: Any) -> list[Change]:
 def _text(value: Any) -> str:
     if value is None or value == "":
         return ""
-    text = value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else str(value)
+    if isinstance(value, datetime):
+        text = value.isoformat(sep=" ", timespec="seconds")
+    elif isinstance(value, dict):
+        text = "; ".join(f"{key}: {part}" for key, part in value.items())
+    else:
+        text = str(value)
     return text if len(text) <= 400 else text[:400] + "…"

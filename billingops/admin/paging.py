@@ -64,3 +64,9 @@ class CappedPaginator(Paginator):
     @property
     def count_label(self) -> str:
         return count_label(self._seen, self.cap)
+
+
+def first_rows(queryset: QuerySet[Any], *, cap: int = COUNT_CAP, newest: bool = True) -> QuerySet[Any]:
+    """The first `cap` rows by primary key, as a set that can still be grouped and summed in one statement."""
+    ordered = queryset.order_by("-pk" if newest else "pk").values("pk")[:cap]
+    return queryset.model._default_manager.filter(pk__in=ordered).order_by()

@@ -192,7 +192,9 @@ def stripe_link(stripe_id: str | None, account: str | None = "") -> SafeString:
 def _copy_button(text: str) -> SafeString:
     """Shown by the script alone: without it there is nothing the button could do."""
     return format_html(
-        '<button type="button" class="bo-copy" data-copy="{}" aria-label="Copy {}" title="Copy" hidden>⧉</button>',
+        '<button type="button" class="bo-copy" data-copy="{}" aria-label="Copy {}" title="Copy" hidden>'
+        '<svg width="12" height="12" viewBox="0 0 12 12" aria-hidden="true" fill="none" stroke="currentColor">'
+        '<path d="M4 4h6.5v6.5H4z M2 8H1.5V1.5H8V2"/></svg></button>',
         text,
         text,
     )

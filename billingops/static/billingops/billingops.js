@@ -32,22 +32,25 @@
     field.remove();
   }
 
+  function mark(button, name) {
+    button.classList.add(name);
+    setTimeout(() => button.classList.remove(name), 1500);
+  }
+
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("button.bo-copy");
     if (!button) {
       return;
     }
     event.preventDefault();
-    const shown = button.textContent;
     try {
       await copy(button.dataset.copy);
-      button.textContent = "✓";
+      mark(button, "bo-copied");
       say("Copied " + button.dataset.copy);
     } catch (problem) {
-      button.textContent = "✕";
+      mark(button, "bo-not-copied");
       say("Could not copy. The id is " + button.dataset.copy);
     }
-    setTimeout(() => { button.textContent = shown; }, 1500);
   });
 
   window.BillingOps = { say, showCopyButtons };

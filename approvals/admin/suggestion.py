@@ -1,0 +1,215 @@
+"""The queue and a suggestion's page: URLs, views, nothing else. Every step is a POST to `<id>/<verb>/`.
+
+/admin/approvals/suggestion/                queue; POST: bulk, with a page in between
+/admin/approvals/suggestion/<id>/change/    evidence, verdict, executions, decisions, history
+/admin/approvals/suggestion/<id>/panel/     the fragment that opens below a row of the queue
+/admin/approvals/suggestion/<id>/approve/   POST: version, comment (also reject, cancel, retry)
+/admin/approvals/suggestion/export/         the queue as it is filtered, as CSV
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from approvals import services
+from approvals.admin import bulk, detail, queue
+from approvals.models import Suggestion
+from billingops.actors import Actor
+from billingops.admin import export
+from billingops.admin.actions import respond
+from billingops.admin.base import EXPORT_CAP, ReadOnlyAdmin
+from billingops.admin.site import site
+from billingops.exceptions import InvalidInput, InvalidTransition, VersionConflict
+
+ACTIONS = {action.name: action for action in (bulk.APPROVE, bulk.REJECT)}
+VERBS = ("approve", "reject", "cancel", "retry")
+
+
+@admin.register(Suggestion, site=site)
+class SuggestionAdmin(ReadOnlyAdmin):
+    scope_field = "account"
+    exact_search = ("id", "subject", "customer", "account")
+    export_fields = (
+        "id",
+        "kind",
+        "state",
+        "version",
+        "account",
+        "customer",
+        "subject",
+        "amount",
+        "currency",
+        "reason_code",
+        "suggested_by",
+        "event_id",
+        "created_at",
+        "updated_at",
+    )
+
+    def get_urls(self) -> list[URLPattern]:
+        def named(verb: str) -> str:
+            return f"approvals_suggestion_{verb}"
+
+        steps = [
+            path(
+                f"<uuid:object_id>/{verb}/",
+                self.admin_site.admin_view(self.step_view),
+                {"verb": verb},
+                name=named(verb),
+            )
+            for verb in VERBS
+        ]
+        panel = path("<uuid:object_id>/panel/", self.admin_site.admin_view(self.panel_view), name=named("panel"))
+        return [*steps, panel, *super().get_urls()]
+
+    # -- the queue -------------------------------------------------------------------------------------------------
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        filters = queue.Filters.of(request.GET.dict())
+        if request.method == "POST":
+            return self._bulk(request, filters)
+        context = {
+            **self.admin_site.each_context(request),
+            **queue.context(request.user, filters, request.GET.get("cursor", "")),
+            "title": "Queue",
+            "opts": self.model._meta,
+            "may_decide": bulk.has_right(request),
+            "bulk_actions": [action for action in ACTIONS.values() if action.may(request)],
+            "here": request.get_full_path(),
+        }
+        return TemplateResponse(request, "admin/approvals/suggestion/queue.html", context)
+
+    def _bulk(self, request: HttpRequest, filters: queue.Filters) -> HttpResponse:
+        action = ACTIONS.get(request.POST.get("action", ""))
+        back = request.get_full_path()
+        if action is None:
+            messages.warning(request, "Choose what to do with the selected suggestions. Nothing was changed.")
+            return HttpResponseRedirect(back)
+        queryset = queue.base(request.user)
+        if request.POST.get("select_across") == "1":
+            return respond(self, request, action, filters.apply(queryset), back=back)
+        selected = [key for key in request.POST.getlist("_selected_action") if self._as_value("pk", key) is not None]
+        seen = {
+            key.removeprefix("version_"): value for key, value in request.POST.items() if key.startswith("version_")
+        }
+        return respond(self, request, action, queryset.filter(pk__in=selected), seen=seen, back=back)
+
+    def export_view(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        found = queue.Filters.of(request.GET.dict()).apply(queue.base(request.user)).order_by("-id")[:EXPORT_CAP]
+        return export.stream(filename="suggestions.csv", header=self.export_fields, rows=self._export_rows(found))
+
+    # -- one suggestion --------------------------------------------------------------------------------------------
+
+    def _visible(self, request: HttpRequest, object_id: Any) -> Suggestion:
+        suggestion = self.get_object(request, unquote(str(object_id)))
+        if suggestion is None:
+            raise Http404("There is no such suggestion, or it belongs to an account that you have no access to.")
+        if not self.has_view_permission(request, suggestion):
+            raise PermissionDenied
+        return suggestion
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        return self._page(request, self._visible(request, object_id))
+
+    def _page(
+        self, request: HttpRequest, suggestion: Suggestion, *, problem: dict[str, Any] | None = None, status: int = 200
+    ) -> HttpResponse:
+        number = request.GET.get("p", "1")
+        context = {
+            **self.admin_site.each_context(request),
+            **detail.context(suggestion, request.user, page=int(number) if number.isdecimal() else 1),
+            "title": f"{suggestion.kind_label} {suggestion.money}".strip(),
+            "opts": self.model._meta,
+            "original": suggestion,
+            "problem": problem,
+            "typed": request.POST if problem else {},
+        }
+        return TemplateResponse(request, "admin/approvals/suggestion/page.html", context, status=status)
+
+    def panel_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
+        """Evidence and verdict without the frame. Its forms come back to `next`, the queue as it was filtered."""
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        suggestion = self._visible(request, object_id)
+        context = {
+            **detail.verdict(suggestion, request.user),
+            "evidence": detail.evidence(suggestion, request.user),
+            "next": self._safe_next(request, request.GET.get("next", "")),
+            "in_panel": True,
+        }
+        response = TemplateResponse(request, "admin/approvals/suggestion/_panel.html", context)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def step_view(self, request: HttpRequest, object_id: Any, verb: str) -> HttpResponse:
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        suggestion = self._visible(request, object_id)
+        if not bulk.has_right(request):
+            raise PermissionDenied("You may look at suggestions but not decide on them. Nothing was changed.")
+        try:
+            after = self._step(request, suggestion, verb)
+        except VersionConflict as conflict:
+            return self._refused(request, suggestion, "This page was outdated", str(conflict), 409, conflict.changes)
+        except InvalidTransition as problem:
+            return self._refused(request, suggestion, "That step is no longer possible", str(problem), 409)
+        except InvalidInput as problem:
+            return self._refused(request, suggestion, "Not accepted", f"{problem} Nothing was changed.", 400)
+        except PermissionDenied as problem:
+            return self._refused(request, suggestion, "You may not do this", f"{problem} Nothing was changed.", 403)
+        who = f"{request.user.get_username()}, {timezone.localtime():%H:%M %Z}"
+        messages.success(request, detail.happened(after, verb, who))
+        return HttpResponseRedirect(
+            self._safe_next(request, request.POST.get("next", ""))
+            or reverse("admin:approvals_suggestion_change", args=[suggestion.pk])
+        )
+
+    def _step(self, request: HttpRequest, suggestion: Suggestion, verb: str) -> Suggestion:
+        version = request.POST.get("version", "")
+        if not version.isdecimal():
+            raise InvalidInput("The version of the suggestion that you saw is missing.", field="version")
+        given: dict[str, Any] = {
+            "suggestion_id": suggestion.pk,
+            "actor": Actor.person(request.user),
+            "version": int(version),
+            "comment": request.POST.get("comment", "").strip(),
+        }
+        if verb == "reject":
+            given["reason_code"] = request.POST.get("reason_code", "")
+        return getattr(services, verb)(**given)
+
+    def _refused(
+        self,
+        request: HttpRequest,
+        suggestion: Suggestion,
+        title: str,
+        text: str,
+        status: int,
+        changes: list[str] | None = None,
+    ) -> HttpResponse:
+        """The page as it is now, with what was refused on top."""
+        suggestion.refresh_from_db()
+        problem = {"title": title, "text": text, "changes": changes or []}
+        return self._page(request, suggestion, problem=problem, status=status)
+
+    @staticmethod
+    def _safe_next(request: HttpRequest, target: str) -> str:
+        safe = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
+        return target if safe else ""
