@@ -199,7 +199,8 @@ class Value:
         return str(text)
 
     def choice(self, options: Collection[str]) -> str | None:
-        if self.type != "str" or self.node.value not in options:
+        # By its letters, whatever YAML takes them for: `off` is a word here.
+        if not isinstance(self.node, yaml.ScalarNode) or self.node.value not in options:
             self._expected(f"one of {', '.join(options)}")
             return None
         return str(self.node.value)

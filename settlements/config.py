@@ -306,17 +306,21 @@ def apply_rules(plan: list[RulePlan] | None, *, actor: Actor, prune: bool) -> li
             "valid_from": wanted.valid_from,
             "valid_until": None,
         }
-        lines = [
-            f"{key}: {_shown(getattr(row, key))} → {_shown(new)}"
-            for key, new in content.items()
-            if getattr(row, key, None) != new
-        ]
+        lines = (
+            [
+                f"{key}: {_shown(getattr(row, key))} → {_shown(new)}"
+                for key, new in content.items()
+                if getattr(row, key) != new
+            ]
+            if row is not None
+            else []
+        )
         if row is not None and not lines:
             continue
         fresh = ShareRule(name=wanted.name, version=row.version + 1 if row else 1, **content)
         save_with_history(fresh, actor=actor, reason="config file")
         what = f"rule {fresh}: {fresh.share_text}, {wanted.seller or 'any seller'}, {fresh.match_text}"
-        changes.append(Change("~" if row else "+", what, tuple(lines) if row else ()))
+        changes.append(Change("~" if row else "+", what, tuple(lines)))
     for row in rows.values():
         if row.valid_until is not None:
             continue

@@ -1,0 +1,267 @@
+"""`import_config`: every kind of mistake is named with line and key, nothing is applied by halves, nothing twice."""
+
+from __future__ import annotations
+
+from datetime import date
+from io import StringIO
+from textwrap import dedent
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from approvals.models import AuditEntry, Policy
+from billingops import config
+from billingops.actors import Actor
+from settlements.models import Seller, ShareRule
+
+ACTOR = Actor.system("test")
+GOOD = """\
+sellers:
+  - account: acct_demo_bakery      # the connected account
+    name: Bakery Supplies
+    schedule: per_invoice
+    hold_days: 0
+    minimum_payout: {usd: 100}
+    reserve_percent: "0"
+    reserve_days: 0
+    tax_withholding_percent: "0"
+rules:
+  - name: bakery-70-30
+    seller: acct_demo_bakery
+    match: {product: prod_1}
+    share: {type: percent, seller: "70"}
+    valid_from: 2026-01-01
+policies:
+  - kind: seller_payout
+    account: null
+    mode: review
+    two_approvers_over: {usd: 1000000}
+    auto_under: {usd: 0}
+"""
+
+
+def run(text, **options):
+    return config.import_text(dedent(text), file="c.yaml", actor=ACTOR, **options)
+
+
+def refused(text):
+    with pytest.raises(config.ConfigError) as caught:
+        run(text)
+    assert not Seller.objects.exists()
+    assert not ShareRule.objects.exists()
+    assert not Policy.objects.exists()
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.django_db
+def test_the_example_of_the_design_is_imported_once_and_says_nothing_the_second_time():
+    first = run(GOOD)
+    assert [change.sign for change in first] == ["+", "+", "+"]
+    assert run(GOOD) == []
+    rule = ShareRule.objects.get()
+    assert (rule.name, rule.version, rule.seller.account, rule.match_text) == (
+        "bakery-70-30",
+        1,
+        "acct_demo_bakery",
+        "product prod_1",
+    )
+    assert rule.share_text == "70 % to the seller"
+    assert Seller.objects.get().minimum_payout == {"usd": 100}
+    assert Policy.objects.get().two_approvers_over == {"usd": 1_000_000}
+    assert Seller.history.get().history_change_reason == "config file · system:test"
+    assert AuditEntry.objects.filter(action="policy.added", subject="policy:seller_payout/").count() == 1
+
+
+SELLER = "sellers:\n  - {account: acct_1, name: One}\n"
+MISTAKES = [
+    # (id, file, line, key path, words of the message)
+    ("unknown section", "brands: []", 1, "brands", "allowed here: sellers, rules, policies"),
+    ("unknown key", "sellers:\n  - account: acct_1\n    name: One\n    shedule: daily", 4, "sellers[0].shedule", "allowed here: account, name"),
+    ("duplicate key", "sellers:\n  - account: acct_1\n    name: One\n    name: Two", 4, "sellers[0].name", "given twice (first on line 3)"),
+    ("duplicate section", "rules: []\nrules: []", 2, "rules", "given twice"),
+    ("missing key", "sellers:\n  - account: acct_1", 2, "sellers[0]", "the key 'name' is missing"),
+    ("null for a needed key", "sellers:\n  - account: acct_1\n    name:", 2, "sellers[0]", "'name' is missing"),
+    ("not a list", "sellers: acct_1", 1, "sellers", "must be a list"),
+    ("not a mapping", "sellers: [acct_1]", 1, "sellers[0]", "must be a mapping with the keys account"),
+    ("number as text", "sellers:\n  - account: acct_1\n    name: 12", 3, "sellers[0].name", 'must be text (in quotes'),
+    ("no account", "sellers:\n  - account: bakery\n    name: One", 2, "sellers[0].account", "acct_…"),
+    ("seller twice", "sellers:\n  - {account: acct_1, name: One}\n  - {account: acct_1, name: Two}", 3, "sellers[1]", "listed twice"),
+    ("schedule", "sellers:\n  - account: acct_1\n    name: One\n    schedule: hourly", 4, "sellers[0].schedule", "one of per_invoice, daily"),
+    ("schedule not yet", "sellers:\n  - account: acct_1\n    name: One\n    schedule: daily", 4, "sellers[0].schedule", "is not supported yet; allowed for now: per_invoice"),
+    ("hold not yet", "sellers:\n  - account: acct_1\n    name: One\n    hold_days: 3", 4, "sellers[0].hold_days", "is not supported yet"),
+    ("reserve not yet", "sellers:\n  - account: acct_1\n    name: One\n    reserve_percent: \"5\"", 4, "sellers[0].reserve_percent", "is not supported yet"),
+    ("withholding not yet", "sellers:\n  - account: acct_1\n    name: One\n    tax_withholding_percent: \"5\"", 4, "sellers[0].tax_withholding_percent", "is not supported yet"),
+    ("negative days", "sellers:\n  - account: acct_1\n    name: One\n    hold_days: -1", 4, "sellers[0].hold_days", "must be between 0 and"),
+    ("octal", "sellers:\n  - account: acct_1\n    name: One\n    hold_days: 010", 4, "sellers[0].hold_days", "plain digits"),
+    ("float amount", "sellers:\n  - account: acct_1\n    name: One\n    minimum_payout: {usd: 1.5}", 4, "sellers[0].minimum_payout.usd", "a whole number"),
+    ("negative amount", "sellers:\n  - account: acct_1\n    name: One\n    minimum_payout: {usd: -1}", 4, "sellers[0].minimum_payout.usd", "must be between 0"),
+    ("unknown currency", "sellers:\n  - account: acct_1\n    name: One\n    minimum_payout: {usb: 1}", 4, "sellers[0].minimum_payout.usb", "unknown currency 'usb'"),
+    ("upper-case currency", "sellers:\n  - account: acct_1\n    name: One\n    minimum_payout: {USD: 1}", 4, "sellers[0].minimum_payout.USD", "lower-case"),
+    ("unknown seller", SELLER + "rules:\n  - name: r\n    seller: acct_2\n    share: {type: percent, seller: \"70\"}\n    valid_from: 2026-01-01", 5, "rules[0].seller", "known: acct_1"),
+    ("float percent", SELLER + "rules:\n  - name: r\n    share: {type: percent, seller: 70.5}\n    valid_from: 2026-01-01", 5, "rules[0].share.seller", '"70.5" in quotes: a float is not exact'),
+    ("percent over 100", SELLER + "rules:\n  - name: r\n    share: {type: percent, seller: \"101\"}\n    valid_from: 2026-01-01", 5, "rules[0].share.seller", "between 0 and 100"),
+    ("negative percent", SELLER + "rules:\n  - name: r\n    share: {type: percent, seller: \"-1\"}\n    valid_from: 2026-01-01", 5, "rules[0].share.seller", "between 0 and 100"),
+    ("percent sign", SELLER + "rules:\n  - name: r\n    share: {type: percent, seller: \"70%\"}\n    valid_from: 2026-01-01", 5, "rules[0].share.seller", "a percentage written as text"),
+    ("unknown share", SELLER + "rules:\n  - name: r\n    share: {type: half}\n    valid_from: 2026-01-01", 5, "rules[0].share.type", "percent, flat_per_unit, flat, tiered"),
+    ("a key of another share", SELLER + "rules:\n  - name: r\n    share: {type: percent, seller: \"70\", fee: 5}\n    valid_from: 2026-01-01", 5, "rules[0].share.fee", "a share of type percent has type, seller"),
+    ("flat without currency", SELLER + "rules:\n  - name: r\n    share: {type: flat, fee: 5}\n    valid_from: 2026-01-01", 5, "rules[0].share", "'currency' is missing"),
+    ("negative fee", SELLER + "rules:\n  - name: r\n    share: {type: flat, fee: -5, currency: usd}\n    valid_from: 2026-01-01", 5, "rules[0].share.fee", "must be between 0"),
+    ("tiered not yet", SELLER + "rules:\n  - name: r\n    share: {type: tiered, period: month, currency: usd, tiers: [{up_to: 10, seller: \"70\"}, {seller: \"80\"}]}\n    valid_from: 2026-01-01", 5, "rules[0].share.type", "tiered is not supported yet"),
+    ("tiers out of order", SELLER + "rules:\n  - name: r\n    share: {type: tiered, period: month, currency: usd, tiers: [{up_to: 10, seller: \"70\"}, {up_to: 10, seller: \"80\"}]}\n    valid_from: 2026-01-01", 5, "rules[0].share.tiers[1].up_to", "more than the tier before it (10)"),
+    ("match on both", SELLER + "rules:\n  - name: r\n    match: {price: price_1, product: prod_1}\n    share: {type: percent, seller: \"70\"}\n    valid_from: 2026-01-01", 5, "rules[0].match", "name one of them"),
+    ("match on something else", SELLER + "rules:\n  - name: r\n    match: {customer: cus_1}\n    share: {type: percent, seller: \"70\"}\n    valid_from: 2026-01-01", 5, "rules[0].match.customer", "allowed here: price, product"),
+    ("no such day", SELLER + "rules:\n  - name: r\n    share: {type: percent, seller: \"70\"}\n    valid_from: 2026-02-30", 6, "rules[0].valid_from", "a day that exists"),
+    ("a time for a day", SELLER + "rules:\n  - name: r\n    share: {type: percent, seller: \"70\"}\n    valid_from: 2026-02-01 10:00:00", 6, "rules[0].valid_from", "YYYY-MM-DD"),
+    ("rule name twice", SELLER + "rules:\n  - {name: r, seller: acct_1, share: {type: percent, seller: \"70\"}, valid_from: 2026-01-01}\n  - {name: r, share: {type: percent, seller: \"70\"}, valid_from: 2026-01-01}", 5, "rules[1]", "a second rule named 'r'"),
+    ("rules overlap", SELLER + "rules:\n  - {name: r, seller: acct_1, share: {type: percent, seller: \"70\"}, valid_from: 2026-01-01}\n  - {name: s, seller: acct_1, share: {type: percent, seller: \"80\"}, valid_from: 2026-01-01}", 5, "rules[1]", "covers the same as rule 'r' from the same day"),
+    ("unknown kind", "policies:\n  - kind: seller_payut\n    mode: review", 2, "policies[0].kind", "seller_payout"),
+    ("unknown mode", "policies:\n  - kind: seller_payout\n    mode: reveiw", 3, "policies[0].mode", "one of off, shadow, review, auto"),
+    ("policy twice", "policies:\n  - {kind: seller_payout, mode: review}\n  - {kind: seller_payout, mode: off}", 3, "policies[1]", "a second policy for seller_payout"),
+    ("policy of no account", "policies:\n  - {kind: seller_payout, mode: review, account: bakery}", 2, "policies[0].account", "acct_…"),
+    ("star without quotes", "policies:\n  - kind: *\n    mode: review", 2, "", 'write "*" in quotes'),
+    ("alias", "sellers: &a []\nrules: *a", 1, "", "are not used here"),
+    ("tag", "sellers: !!python/object:os.system []", 1, "", "tags (!) are not used"),
+    ("no YAML", "sellers: [", 1, "", "this is not YAML"),
+    ("two documents", "rules: []\n---\nrules: []", 2, "", "this is not YAML"),
+    ("empty", "# nothing", 1, "", "the file is empty"),
+]  # fmt: skip
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("text", "line", "path", "words"), [case[1:] for case in MISTAKES], ids=[case[0] for case in MISTAKES])
+def test_a_mistake_changes_nothing_and_is_named_with_line_and_key(text, line, path, words):
+    problems = refused(text)
+    assert any(
+        problem.startswith(f"c.yaml:{line}: {path + ': ' if path else ''}") and words in problem for problem in problems
+    ), problems
+
+
+@pytest.mark.django_db
+def test_all_mistakes_are_listed_at_once_in_the_order_of_the_file():
+    problems = refused(
+        """\
+        sellers:
+          - account: acct_1
+            hold_days: -1
+        rules:
+          - name: r
+            share: {type: percent, seller: 70.5}
+            valid_from: someday
+        policies:
+          - kind: nothing
+            mode: review
+        """
+    )
+    assert [problem.split(":")[1] for problem in problems] == ["2", "3", "6", "7", "9"]
+
+
+@pytest.mark.django_db
+def test_a_file_too_large_is_refused():
+    assert "larger than" in refused("#" * (config.MAX_BYTES + 1))[0]
+
+
+@pytest.mark.django_db
+def test_a_changed_rule_is_a_new_version_and_the_old_row_stays():
+    run(GOOD)
+    changes = run(GOOD.replace('"70"', '"75.5"').replace("{usd: 1000000}", "{usd: 5}"))
+    assert [str(change) for change in changes] == [
+        "~ rule bakery-70-30 v2: 75.5 % to the seller, acct_demo_bakery, product prod_1\n    seller_percent: 70 → 75.5",
+        "~ policy seller_payout · all accounts v2: review\n"
+        "    two_approvers_over: {'usd': 1000000} → {'usd': 5}",
+    ]
+    assert [(row.version, str(row.seller_percent)) for row in ShareRule.objects.order_by("version")] == [
+        (1, "70.000000"),
+        (2, "75.500000"),
+    ]
+    assert run(GOOD.replace('"70"', '"75.50"').replace("{usd: 1000000}", "{usd: 5}")) == []
+    entry = AuditEntry.objects.get(action="policy.changed")
+    assert entry.data["version"] == 2
+
+
+@pytest.mark.django_db
+def test_a_stored_version_of_a_rule_cannot_be_changed():
+    run(GOOD)
+    row = ShareRule.objects.get()
+    row.seller_percent = 1
+    with pytest.raises(TypeError, match="never changes"):
+        row.save()
+
+
+@pytest.mark.django_db
+def test_a_dry_run_prints_the_difference_and_changes_nothing(run_jobs):
+    changes = run(GOOD, dry_run=True)
+    assert len(changes) == 3
+    assert not Seller.objects.exists()
+    assert not AuditEntry.objects.exists()
+    assert run_jobs() == 0
+
+
+NOTHING = "sellers: []\nrules: []\npolicies: []\n"
+
+
+@pytest.mark.django_db
+def test_what_the_file_no_longer_names_is_reported_and_kept():
+    run(GOOD)
+    changes = run(NOTHING)
+    assert [(change.sign, change.applied) for change in changes] == [("-", False)] * 3
+    assert "kept (--prune ends it)" in changes[1].lines[0]
+    assert Seller.objects.get().active
+    assert ShareRule.objects.get().valid_until is None
+    assert Policy.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_prune_ends_rules_switches_sellers_off_and_removes_policies_and_they_can_come_back():
+    run(GOOD)
+    run(GOOD.replace('"70"', '"75"'))
+    changes = run(NOTHING, prune=True)
+    assert all(change.applied for change in changes)
+    assert not Seller.objects.get().active
+    assert not ShareRule.objects.filter(valid_until=None).exists()  # the older version must not come back
+    assert not Policy.objects.exists()
+    assert AuditEntry.objects.filter(action="policy.removed").exists()
+    assert run(NOTHING, prune=True) == []
+    again = run(GOOD)
+    assert [change.sign for change in again] == ["~", "~", "+"]
+    assert ShareRule.objects.order_by("-version").first().version == 3
+    assert Seller.objects.get().active
+
+
+@pytest.mark.django_db
+def test_a_section_that_the_file_lacks_is_left_alone():
+    run(GOOD)
+    assert run(SELLER, prune=True)[-1].what.startswith("seller Bakery")
+    assert ShareRule.objects.get().valid_until is None
+
+
+@pytest.mark.django_db
+def test_a_rule_that_stays_in_force_outside_the_file_may_not_be_doubled():
+    run(GOOD)
+    text = GOOD.replace("name: bakery-70-30", "name: other")
+    with pytest.raises(config.ConfigError, match="covers the same as rule 'bakery-70-30' v1, which is in force"):
+        run(text)
+
+
+@pytest.mark.django_db
+def test_the_rules_of_a_seller_of_this_or_an_earlier_file_are_accepted():
+    run(SELLER)
+    run("rules:\n  - {name: r, seller: acct_1, match: none, share: {type: flat, fee: 5, currency: jpy}, valid_from: 2026-02-01}")
+    row = ShareRule.objects.get()
+    assert (row.share_text, row.match_text, row.valid_from) == ("JPY 5 per line to the platform", "anything", date(2026, 2, 1))
+
+
+@pytest.mark.django_db
+def test_the_command_prints_the_difference_and_fails_on_a_mistake(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(GOOD)
+    out = StringIO()
+    call_command("import_config", str(path), "--dry-run", stdout=out)
+    assert "+ seller Bakery Supplies (acct_demo_bakery)" in out.getvalue()
+    assert "Dry run: nothing was changed." in out.getvalue()
+    call_command("import_config", str(path), stdout=out)
+    assert Seller.objects.count() == 1
+    path.write_text(GOOD + "brands: []\n")
+    with pytest.raises(CommandError, match="1 mistake. Nothing was changed."):
+        call_command("import_config", str(path))
+    with pytest.raises(CommandError, match="cannot be read"):
+        call_command("import_config", str(tmp_path / "absent.yaml"))
