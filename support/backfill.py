@@ -77,29 +77,23 @@ def _own(queryset: QuerySet[Any], customer: str) -> Iterator[Any]:
 
 def _objects(object_type: str, model: type[Model], customer: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """(account, Stripe's JSON) of every mirrored object of a type."""
-    index = mirror.MirroredObject.objects.filter(object_type=object_type)
+    queryset = model._default_manager.all()
     if customer:
-        index = _index_of(customer, object_type)
-    last = None
-    while chunk := list((index.filter(pk__gt=last) if last is not None else index).order_by("pk")[:CHUNK]):
-        accounts = {row.object_id: row.account for row in chunk}
-        stored = model._default_manager.filter(id__in=accounts).values_list("id", "stripe_data")
-        yield from ((accounts[object_id], data) for object_id, data in stored)
-        last = chunk[-1].pk
+        queryset = queryset.filter(id__in=list(_ids_of(customer, object_type)))
+    for row in _by_key(queryset):
+        account = row.account if hasattr(row, "account") else row.djstripe_owner_account_id
+        yield account or "", row.stripe_data
 
 
-def _index_of(customer: str, object_type: str) -> QuerySet[mirror.MirroredObject]:
-    """A customer's objects of a type: named on the object itself, or through the charge or invoice it belongs to."""
-    index = mirror.MirroredObject.objects
+def _ids_of(customer: str, object_type: str) -> Iterable[str]:
+    """The ids of a customer's objects of a type."""
     if object_type == "customer":
-        return index.filter(object_id=customer)
-    if object_type in ("refund", "dispute"):
-        charges = index.filter(customer_id=customer, object_type="charge").values("object_id")
-        return index.filter(object_type=object_type, parent_id__in=charges)
+        return [customer]
     if object_type == "invoice_payment":
-        invoices = index.filter(customer_id=customer, object_type="invoice").values("object_id")
-        return index.filter(object_type=object_type, parent_id__in=invoices)
-    return index.filter(customer_id=customer, object_type=object_type)
+        invoices = list(_ids_of(customer, "invoice"))
+        return mirror.InvoicePayment.objects.filter(invoice_id__in=invoices).values_list("id", flat=True)
+    index = mirror.MirroredObject.objects.filter(customer_id=customer, object_type=object_type)
+    return index.values_list("object_id", flat=True)
 
 
 def _record_object(object_type: str) -> Callable[[tuple[str, dict[str, Any]]], int]:
@@ -120,7 +114,7 @@ def _events(customer: str) -> Iterator[InboundEvent]:
         return _by_key(events)
     ids = [customer]
     for object_type in ("subscription", "invoice", "dispute"):
-        ids += _index_of(customer, object_type).values_list("object_id", flat=True)
+        ids += _ids_of(customer, object_type)
     return _by_key(events.filter(object_id__in=ids))
 
 

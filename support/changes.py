@@ -90,10 +90,14 @@ def dispute_step(
         at=at,
         kind=Kind.DISPUTE,
         what=what,
-        state=dispute.status if side == "dispute_closed" else "",
         amount=dispute.amount,
         currency=dispute.currency,
         object_id=dispute.id,
         subject=invoice,
-        facts=small(event=event_id, reason=dispute.reason, charge=dispute.charge_id),
+        facts=small(
+            event=event_id,
+            reason=dispute.reason,
+            charge=dispute.charge_id,
+            outcome=dispute.status if side == "dispute_closed" else "",
+        ),
     )

@@ -65,7 +65,7 @@ class TimelineEntry(models.Model):
     class Meta:
         ordering = ["-at", "-id"]
         verbose_name = "timeline entry"
-        verbose_name_plural = "timeline entries"
+        verbose_name_plural = "customer timelines"
         indexes = [
             models.Index(fields=["customer", "-at", "-id"], name="timeline_customer"),
             models.Index(fields=["customer", "kind", "-at", "-id"], name="timeline_customer_kind"),
