@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 
 class Clock:
     """Stamps every object. Signatures of webhooks use real time, because receivers compare with theirs."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_jump: Callable[[], None] = lambda: None) -> None:
         self._offset = 0.0
+        self._on_jump = on_jump
 
     def now(self) -> int:
         """Unix seconds."""
@@ -18,11 +20,13 @@ class Clock:
     def set(self, unix: int) -> int:
         """Jump to `unix`; the clock runs on from there."""
         self._offset = unix - time.time()
+        self._on_jump()
         return self.now()
 
     def advance(self, seconds: float = 0, minutes: float = 0, hours: float = 0, days: float = 0) -> int:
         """Move forward (or back, with a negative number)."""
         self._offset += seconds + 60 * minutes + 3600 * hours + 86400 * days
+        self._on_jump()
         return self.now()
 
     def reset(self) -> None:

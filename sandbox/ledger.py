@@ -33,26 +33,30 @@ class Ledger:
         self.available.setdefault(currency, 0)
         heapq.heappush(self._waiting, (transaction["available_on"], self._count, transaction))
 
-    def settle(self, now: int, all_transactions: list[Json] | None = None) -> None:
-        """Make available what is due. A clock that went back makes the sums anew from `all_transactions`."""
+    def settle(self, now: int, all_transactions: list[Json] | None = None) -> bool:
+        """Make available what is due; True if something had to wait for that. A clock that went back makes the sums
+        anew from `all_transactions`."""
         if now < self._moment and all_transactions is not None:
             self.__init__()  # type: ignore[misc]
             for transaction in all_transactions:
                 transaction["status"] = "pending"
                 self.add(transaction)
         self._moment = now
+        waited = False
         while self._waiting and self._waiting[0][0] <= now:
             transaction = heapq.heappop(self._waiting)[2]
             currency, net = transaction["currency"], transaction["net"]
             transaction["status"] = "available"
             self.pending[currency] -= net
             self.available[currency] += net
+            waited = waited or transaction["available_on"] > transaction["created"]
+        return waited
 
 
 def settle(world: World, scope: Scope) -> Ledger:
-    """The account's ledger as of now."""
-    now = world.clock.now()
-    scope.ledger.settle(now, scope.all("balance_transaction"))
+    """The account's ledger as of now; funds that became available are told by `balance.available`."""
+    if scope.ledger.settle(world.clock.now(), scope.all("balance_transaction")):
+        world.emit(scope, "balance.available", balance(world, scope))
     return scope.ledger
 
 

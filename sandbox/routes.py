@@ -26,11 +26,19 @@ from .resources import (
     subscriptions,
     transfers,
 )
-from .resources.base import list_as, retrieve_as
+from .resources.base import list_as, nothing, retrieve_as
 
 Handler = Callable[..., dict[str, Any]]
 # Beyond Stripe: ids that the caller chooses, for demos and tests.
 OWN_ID = frozenset({"id"})
+PAGING = frozenset({"limit", "starting_after", "ending_before", "created"})
+EMPTY_LISTS = (
+    "/v1/checkout/sessions", "/v1/entitlements/features", "/v1/file_links", "/v1/files",
+    "/v1/identity/verification_reports", "/v1/identity/verification_sessions", "/v1/issuing/authorizations",
+    "/v1/issuing/cardholders", "/v1/issuing/cards", "/v1/issuing/disputes", "/v1/issuing/transactions",
+    "/v1/radar/early_fraud_warnings", "/v1/reviews", "/v1/shipping_rates", "/v1/sigma/scheduled_query_runs",
+    "/v1/tax_codes", "/v1/topups",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -237,7 +245,8 @@ TABLE: list[Route] = [
         events.update_configuration,
     ),
     _route("POST", "/v1/billing_portal/sessions", "billing_portal.SessionCreateParams", events.create_session),
-    # Read by dj-stripe while it syncs; nothing of this kind is made here
+    # Read by dj-stripe while it syncs or back-fills; nothing of these kinds is made here
+    *[_route("GET", path, None, nothing, PAGING) for path in EMPTY_LISTS],
     _route("GET", "/v1/files/{id}", None, retrieve_as("file")),
     _route("GET", "/v1/mandates/{id}", None, retrieve_as("mandate")),
     _route("GET", "/v1/subscription_schedules", "SubscriptionScheduleListParams", list_as("subscription_schedule")),

@@ -15,6 +15,7 @@ import random
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -90,7 +91,7 @@ class Webhooks:
         find_event: Callable[[str], Json] | None = None,
     ) -> None:
         self.endpoints: list[Endpoint] = []
-        self.attempts: list[Attempt] = []
+        self.attempts: deque[Attempt] = deque(maxlen=20_000)
         self.retry_delays = tuple(retry_delays)
         self._workers = workers
         self._on_acknowledged = on_acknowledged

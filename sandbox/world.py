@@ -14,6 +14,7 @@ from typing import Any
 
 import stripe
 
+from . import ledger
 from .cards import Cards
 from .clock import Clock
 from .errors import Json
@@ -66,7 +67,7 @@ class World:
 
     def __init__(self, *, webhook_workers: int = 1, retry_delays: Sequence[float] | None = None) -> None:
         self.lock = threading.RLock()
-        self.clock = Clock()
+        self.clock = Clock(on_jump=self._settle_all)
         self.cards = Cards()
         self.faults = Faults()
         self.keys = IdempotencyKeys()
@@ -92,6 +93,12 @@ class World:
             self.keys.clear()
             self.clock.reset()
             self.webhooks.clear()
+
+    def _settle_all(self) -> None:
+        """The clock jumped: funds may have become available."""
+        with self.lock:
+            for scope in self.store.scopes():
+                ledger.settle(self, scope)
 
     # Events
 

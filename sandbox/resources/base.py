@@ -71,6 +71,11 @@ def raise_if(error: StripeError | None) -> None:
         raise error
 
 
+def nothing(call: Call) -> Json:
+    """The list of a kind that the sandbox does not make."""
+    return {"object": "list", "data": [], "has_more": False, "url": call.path}
+
+
 def retrieve_as(kind: str):  # type: ignore[no-untyped-def]
     """A GET-by-id handler."""
 

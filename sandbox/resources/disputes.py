@@ -59,9 +59,10 @@ def open_dispute(world: World, scope: Scope, charge: Json, *, reason: str = "fra
     )  # fmt: skip
     scope.add(made)
     charge["disputed"], charge["_refundable"] = True, inquiry
-    world.emit(scope, "charge.dispute.created", made)
     if not inquiry:
         _book(world, scope, made, -amount, fee=FEE, category="dispute")
+    world.emit(scope, "charge.dispute.created", made)
+    if not inquiry:
         world.emit(scope, "charge.dispute.funds_withdrawn", made)
     return made
 

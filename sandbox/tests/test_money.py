@@ -84,6 +84,14 @@ def test_a_charge_costs_a_fee_and_is_available_after_two_days(shop: Shop) -> Non
     assert shop.v1.balance_transactions.retrieve(txn.id).status == "available"
 
 
+def test_funds_that_become_available_are_announced(shop: Shop) -> None:
+    shop.charge(10000)
+    assert shop.server.events("balance.available") == []
+    shop.server.clock.advance(days=2)
+    (event,) = shop.server.events("balance.available")
+    assert event["data"]["object"]["available"][0]["amount"] == 9680
+
+
 def test_a_clock_that_goes_back_takes_availability_back(shop: Shop) -> None:
     shop.charge(10000)
     shop.server.clock.advance(days=2)
@@ -323,6 +331,8 @@ def test_a_dispute_takes_the_money_and_a_fee_and_winning_gives_the_money_back(sh
     assert (dispute["status"], dispute["reason"]) == ("needs_response", "product_not_received")
     assert shop.v1.charges.retrieve(charge.id).disputed is True
     txn = shop.v1.disputes.retrieve(dispute["id"]).balance_transactions[0]
+    (created,) = shop.server.events("charge.dispute.created")
+    assert created["data"]["object"]["balance_transactions"][0]["id"] == txn.id
     assert (txn.amount, txn.fee, txn.type, txn.reporting_category) == (-10000, 1500, "adjustment", "dispute")
     with pytest.raises(stripe.InvalidRequestError) as caught:
         shop.v1.refunds.create({"charge": charge.id})
