@@ -37,7 +37,9 @@ def env_amounts(name: str, default: str) -> dict[str, int]:
     """`usd:500000,eur:500000` as {"usd": 500000, …}: whole minor units per lower-case currency."""
     pairs = [part.partition(":") for part in env_list(name, default)]
     for currency, _, amount in pairs:
-        if not (len(currency) == 3 and currency.isascii() and currency.islower() and amount.isascii() and amount.isdigit()):
+        if not (
+            len(currency) == 3 and currency.isascii() and currency.islower() and amount.isascii() and amount.isdigit()
+        ):
             raise ImproperlyConfigured(f"{name} is not of the form usd:500000,eur:500000 (minor units per currency).")
     return {currency: int(amount) for currency, _, amount in pairs}
 
@@ -106,7 +108,9 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL") or f"sqlite:///{VAR_DIR / 'billingops.sqlite3'}")}
+DATABASES = {
+    "default": dj_database_url.parse(os.environ.get("DATABASE_URL") or f"sqlite:///{VAR_DIR / 'billingops.sqlite3'}")
+}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     VAR_DIR.mkdir(parents=True, exist_ok=True)
     # IMMEDIATE takes the write lock at BEGIN, so a transaction waits its turn instead of failing half-way; WAL lets
@@ -134,6 +138,7 @@ USE_TZ = True
 USE_I18N = True
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 STATICFILES_DIRS: list[Path] = []
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -150,7 +155,9 @@ STRIPE_SECRET_KEY = os.environ.get("STRIPE_SECRET_KEY") or SANDBOX_KEY
 STRIPE_WRITE_KEY = os.environ.get("STRIPE_WRITE_KEY") or STRIPE_SECRET_KEY
 STRIPE_IS_SANDBOX = STRIPE_SECRET_KEY == SANDBOX_KEY
 STRIPE_LIVE_MODE = any(key.startswith(("sk_live_", "rk_live_")) for key in (STRIPE_SECRET_KEY, STRIPE_WRITE_KEY))
-STRIPE_API_BASE = os.environ.get("STRIPE_API_BASE") or (SANDBOX_API_BASE if STRIPE_IS_SANDBOX else "https://api.stripe.com")
+STRIPE_API_BASE = os.environ.get("STRIPE_API_BASE") or (
+    SANDBOX_API_BASE if STRIPE_IS_SANDBOX else "https://api.stripe.com"
+)
 # dj-stripe and the SDK otherwise each take their own; payloads of other versions are read all the same (reader.py).
 STRIPE_API_VERSION = os.environ.get("STRIPE_API_VERSION") or "2026-08-26.dahlia"
 STRIPE_WEBHOOK_SECRETS = env_list("STRIPE_WEBHOOK_SECRETS", SANDBOX_WEBHOOK_SECRET if STRIPE_IS_SANDBOX else "")
@@ -259,7 +266,9 @@ SIMPLE_HISTORY_HISTORY_CHANGE_REASON_USE_TEXT_FIELD = True
 
 # -- the domain's own dials --------------------------------------------------------------------------------------------
 SUGGESTION_EXPIRES_DAYS = env_int("SUGGESTION_EXPIRES_DAYS", 30)
-EXECUTION_STUCK_SECONDS = env_int("EXECUTION_STUCK_SECONDS", 180)  # above the task timeout: a live worker is never overtaken
+EXECUTION_STUCK_SECONDS = env_int(
+    "EXECUTION_STUCK_SECONDS", 180
+)  # above the task timeout: a live worker is never overtaken
 # "Stripe has nothing of it" is believed only this long after the call ended: it may still have been on its way.
 EXECUTION_LOOKUP_SECONDS = env_int("EXECUTION_LOOKUP_SECONDS", 60)
 # A payout above this is flagged for a second look: minor units per currency, "usd:500000,eur:500000,jpy:500000".

@@ -86,7 +86,7 @@ def test_the_schedules_say_what_the_code_says(db):
         ({"STRIPE_IS_SANDBOX": False, "STRIPE_LIVE_MODE": False, "STRIPE_WEBHOOK_SECRETS": []}, "billingops.W012"),
     ],
 )  # fmt: skip
-def test_unsafe_settings_are_refused(settings, overrides, code):
+def test_unsafe_settings_are_refused(settings, db, overrides, code):
     assert code not in {message.id for message in run_checks()}
     for name, value in overrides.items():
         setattr(settings, name, value)
