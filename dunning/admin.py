@@ -46,8 +46,8 @@ class DunningCaseAdmin(ReadOnlyAdmin):
     change_form_template = "admin/dunning/case_detail.html"
     export_fields = (
         "id", "invoice", "invoice_number", "account", "customer", "subscription", "state", "closed_reason", "currency",
-        "amount_remaining", "attempt_count", "by_hand_failures", "category", "decline_code", "advice_code", "opened_at", "closed_at",
-        "recovered_by",
+        "amount_remaining", "attempt_count", "by_hand_failures", "category", "decline_code", "advice_code", "opened_at",
+        "closed_at", "recovered_by",
     )  # fmt: skip
     empty_text = "A case appears here when Stripe reports that a payment of an invoice has failed."
     fieldsets = (
@@ -61,7 +61,7 @@ class DunningCaseAdmin(ReadOnlyAdmin):
                     "may_be_told",
                     "kind_of_reason",
                     "codes",
-                    "attempt_count",
+                    "attempts",
                     "last_failed_at",
                     "charge_",
                 )

@@ -1,0 +1,102 @@
+"""A customer with a subscription at the sandbox, whose card fails as each test wants it to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from approvals import services as gate
+from approvals.models import Suggestion
+from billingops.actors import Actor
+from dunning.models import DunningCase
+
+
+@dataclass
+class Debtor:
+    """What a test needs to know of the customer."""
+
+    customer: str
+    subscription: str
+    method: str
+    stripe: Any
+    sandbox: Any
+
+    def fail(self, decline_code: str, **options: Any) -> str:
+        """The next period is billed and the charge is declined; returns the invoice."""
+        self.sandbox.cards.set_outcome(self.method, decline_code, **options)
+        return str(self.sandbox.bill_subscription(self.subscription)["id"])
+
+    def mend(self) -> None:
+        """From now on the card pays."""
+        self.sandbox.cards.set_outcome(self.method)
+
+    def stop_stripes_retries(self, invoice: str) -> None:
+        """As if Smart Retries were switched off in the dashboard."""
+        self.stripe.v1.invoices.update(invoice, {"auto_advance": False})
+
+    def new_card(self) -> str:
+        method = self.stripe.v1.payment_methods.attach("pm_card_mastercard", {"customer": self.customer})
+        self.stripe.v1.customers.update(
+            self.customer, {"invoice_settings": {"default_payment_method": method.id}}
+        )
+        return str(method.id)
+
+
+@pytest.fixture
+def make_debtor(sandbox: Any, stripe_api: Any, deliver: Callable[..., Any]) -> Callable[..., Debtor]:
+    def make(*, email: str = "debtor@example.com", price: int = 7900, currency: str = "eur", days: int = 30) -> Debtor:
+        import time
+
+        sandbox.clock.set(int(time.time()) - days * 86_400)
+        product = stripe_api.v1.products.create({"name": "Plan"})
+        made = stripe_api.v1.prices.create(
+            {"product": product.id, "currency": currency, "unit_amount": price, "recurring": {"interval": "month"}}
+        )
+        given = {"name": "Dora Debtor", **({"email": email} if email else {})}
+        customer = stripe_api.v1.customers.create(given)
+        method = stripe_api.v1.payment_methods.attach("pm_card_visa", {"customer": customer.id})
+        stripe_api.v1.customers.update(customer.id, {"invoice_settings": {"default_payment_method": method.id}})
+        subscription = stripe_api.v1.subscriptions.create(
+            {"customer": customer.id, "items": [{"price": made.id}]}
+        )
+        sandbox.clock.set(int(time.time()))
+        deliver()
+        return Debtor(customer.id, subscription.id, method.id, stripe_api, sandbox)
+
+    return make
+
+
+@pytest.fixture
+def debtor(make_debtor: Callable[..., Debtor]) -> Debtor:
+    return make_debtor()
+
+
+@pytest.fixture
+def no_stripe_retries(settings: Any) -> None:
+    """Stripe's own schedule does not keep our rules from suggesting retries."""
+    settings.DUNNING = {"retry_beside_stripe": True}
+
+
+@pytest.fixture
+def decide(finance: Any, run_jobs: Callable[[], int]) -> Callable[..., Suggestion]:
+    """`decide(suggestion)` approves as finance and lets the worker run; the suggestion afterwards."""
+
+    def approve(suggestion: Suggestion) -> Suggestion:
+        suggestion.refresh_from_db()
+        gate.approve(suggestion_id=suggestion.pk, actor=Actor.person(finance), version=suggestion.version)
+        run_jobs()
+        suggestion.refresh_from_db()
+        return suggestion
+
+    return approve
+
+
+def only_case() -> DunningCase:
+    return DunningCase.objects.get()
+
+
+def waiting() -> list[Suggestion]:
+    return list(Suggestion.objects.filter(subject__startswith="in_", state="pending").order_by("id"))
