@@ -9,7 +9,9 @@ from settlements.flags import payout_flags
 OVER = {"usd": 500_000}
 
 
-@pytest.mark.parametrize(("amount", "currency", "flagged"), [(500_000, "usd", 0), (500_001, "usd", 1), (10**9, "jpy", 0)])
+@pytest.mark.parametrize(
+    ("amount", "currency", "flagged"), [(500_000, "usd", 0), (500_001, "usd", 1), (10**9, "jpy", 0)]
+)
 def test_an_amount_over_the_threshold_of_its_currency_is_flagged(amount, currency, flagged):
     found = payout_flags(amount=amount, currency=currency, over=OVER, usual=[])
     assert len(found) == flagged

@@ -76,24 +76,31 @@ SELLER = "sellers:\n  - {account: acct_1, name: One}\n"
 MISTAKES = [
     # (id, file, line, key path, words of the message)
     ("unknown section", "brands: []", 1, "brands", "allowed here: sellers, rules, policies"),
-    ("unknown key", "sellers:\n  - account: acct_1\n    name: One\n    shedule: daily", 4, "sellers[0].shedule", "allowed here: account, name"),
-    ("duplicate key", "sellers:\n  - account: acct_1\n    name: One\n    name: Two", 4, "sellers[0].name", "given twice (first on line 3)"),
-    ("duplicate section", "rules: []\nrules: []", 2, "rules", "given twice"),
-    ("missing key", "sellers:\n  - account: acct_1", 2, "sellers[0]", "the key 'name' is missing"),
+    ("unknown key", "sellers:\n  - account: acct_1\n    name: One\n    shedule: daily", 4, "sellers[0].shedule",
+    "allowed here: account, name"), ("duplicate key", "sellers:\n  - account: acct_1\n    name: One\n    name: Two", 4, "sellers[0].name", "given twice
+    (first on line 3)"), ("duplicate section", "rules: []\nrules: []", 2, "rules", "given twice"),
+    
+    
+     ("missing key", "sellers:\n  - account: acct_1", 2, "sellers[0]", "the key 'name' is missing"),
     ("null for a needed key", "sellers:\n  - account: acct_1\n    name:", 2, "sellers[0]", "'name' is missing"),
     ("not a list", "sellers: acct_1", 1, "sellers", "must be a list"),
     ("not a mapping", "sellers: [acct_1]", 1, "sellers[0]", "must be a mapping with the keys account"),
     ("number as text", "sellers:\n  - account: acct_1\n    name: 12", 3, "sellers[0].name", 'must be text (in quotes'),
     ("no account", "sellers:\n  - account: bakery\n    name: One", 2, "sellers[0].account", "acct_…"),
     ("seller twice", "sellers:\n  - {account: acct_1, name: One}\n  - {account: acct_1, name: Two}", 3, "sellers[1]", "listed twice"),
-    ("schedule", "sellers:\n  - account: acct_1\n    name: One\n    schedule: hourly", 4, "sellers[0].schedule", "one of per_invoice, daily"),
-    ("schedule not yet", "sellers:\n  - account: acct_1\n    name: One\n    schedule: daily", 4, "sellers[0].schedule", "is not supported yet; allowed for now: per_invoice"),
-    ("hold not yet", "sellers:\n  - account: acct_1\n    name: One\n    hold_days: 3", 4, "sellers[0].hold_days", "is not supported yet"),
-    ("reserve not yet", "sellers:\n  - account: acct_1\n    name: One\n    reserve_percent: \"5\"", 4, "sellers[0].reserve_percent", "is not supported yet"),
-    ("withholding not yet", "sellers:\n  - account: acct_1\n    name: One\n    tax_withholding_percent: \"5\"", 4, "sellers[0].tax_withholding_percent", "is not supported yet"),
-    ("negative days", "sellers:\n  - account: acct_1\n    name: One\n    hold_days: -1", 4, "sellers[0].hold_days", "must be between 0 and"),
-    ("octal", "sellers:\n  - account: acct_1\n    name: One\n    hold_days: 010", 4, "sellers[0].hold_days", "plain digits"),
-    ("float amount", "sellers:\n  - account: acct_1\n    name: One\n    minimum_payout: {usd: 1.5}", 4, "sellers[0].minimum_payout.usd", "a whole number"),
+    ("schedule", "sellers:\n  - account: acct_1\n    name: One\n    schedule: hourly", 4, "sellers[0].schedule", "one
+    
+    
+     of per_invoice, daily"), ("schedule not yet", "sellers:\n  - account: acct_1\n    name: One\n    schedule: daily",
+     
+     
+    4, "sellers[0].schedule", "is not supported yet; allowed for now: per_invoice"), ("hold not yet", "sellers:\n  - account: acct_1\n    name: One\n    hold_days: 3", 4, "sellers[0].hold_days", "is
+    not supported yet"), ("reserve not yet", "sellers:\n  - account: acct_1\n    name: One\n    reserve_percent:
+    
+     \"5\"", 4, "sellers[0].reserve_percent", "is not supported yet"), ("withholding not yet", "sellers:\n  - account: acct_1\n    name: One\n    tax_withholding_percent: \"5\"", 4,
+    "sellers[0].tax_withholding_percent", "is not supported yet"), ("negative days", "sellers:\n  - account: acct_1\n    name: One\n    hold_days: -1", 4, "sellers[0].hold_days",
+    "must be between 0 and"), ("octal", "sellers:\n  - account: acct_1\n    name: One\n    hold_days: 010", 4, "sellers[0].hold_days", "plain
+    digits"), ("float amount", "sellers:\n  - account: acct_1\n    name: One\n    minimum_payout: {usd: 1.5}", 4, "sellers[0].minimum_payout.usd", "a whole number"),
     ("negative amount", "sellers:\n  - account: acct_1\n    name: One\n    minimum_payout: {usd: -1}", 4, "sellers[0].minimum_payout.usd", "must be between 0"),
     ("unknown currency", "sellers:\n  - account: acct_1\n    name: One\n    minimum_payout: {usb: 1}", 4, "sellers[0].minimum_payout.usb", "unknown currency 'usb'"),
     ("upper-case currency", "sellers:\n  - account: acct_1\n    name: One\n    minimum_payout: {USD: 1}", 4, "sellers[0].minimum_payout.USD", "lower-case"),
@@ -115,8 +122,10 @@ MISTAKES = [
     ("rule name twice", SELLER + "rules:\n  - {name: r, seller: acct_1, share: {type: percent, seller: \"70\"}, valid_from: 2026-01-01}\n  - {name: r, share: {type: percent, seller: \"70\"}, valid_from: 2026-01-01}", 5, "rules[1]", "a second rule named 'r'"),
     ("rules overlap", SELLER + "rules:\n  - {name: r, seller: acct_1, share: {type: percent, seller: \"70\"}, valid_from: 2026-01-01}\n  - {name: s, seller: acct_1, share: {type: percent, seller: \"80\"}, valid_from: 2026-01-01}", 5, "rules[1]", "covers the same as rule 'r' from the same day"),
     ("unknown kind", "policies:\n  - kind: seller_payut\n    mode: review", 2, "policies[0].kind", "seller_payout"),
-    ("unknown mode", "policies:\n  - kind: seller_payout\n    mode: reveiw", 3, "policies[0].mode", "one of off, shadow, review, auto"),
-    ("policy twice", "policies:\n  - {kind: seller_payout, mode: review}\n  - {kind: seller_payout, mode: off}", 3, "policies[1]", "a second policy for seller_payout"),
+    ("unknown mode", "policies:\n  - kind: seller_payout\n    mode: reveiw", 3, "policies[0].mode", "one of off,
+    
+    
+     shadow, review, auto"), ("policy twice", "policies:\n  - {kind: seller_payout, mode: review}\n  - {kind: seller_payout, mode: off}", 3, "policies[1]", "a second policy for seller_payout"),
     ("policy of no account", "policies:\n  - {kind: seller_payout, mode: review, account: bakery}", 2, "policies[0].account", "acct_…"),
     ("star without quotes", "policies:\n  - kind: *\n    mode: review", 2, "", 'write "*" in quotes'),
     ("alias", "sellers: &a []\nrules: *a", 1, "", "are not used here"),

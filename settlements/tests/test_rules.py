@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billingops.money import THREE_DECIMAL, WHOLE_UNITS_CHARGED_AS_TWO_DECIMAL, ZERO_DECIMAL
+from billingops.money import THREE_DECIMAL, ZERO_DECIMAL
 from settlements import rules
 from settlements.tests.build import BAKERY, STUDIO, charge, flat, invoice, line, rule, terms
 
@@ -33,7 +33,11 @@ def codes(settlement, seller=BAKERY):
     ("made", "known", "expected"),
     [
         (line(price_id="price_1", price_metadata=METADATA), [rule(match_type="price", match_value="price_1")], BAKERY),
-        (line(product_id="prod_1", price_metadata=METADATA), [rule(match_type="product", match_value="prod_1")], BAKERY),
+        (
+            line(product_id="prod_1", price_metadata=METADATA),
+            [rule(match_type="product", match_value="prod_1")],
+            BAKERY,
+        ),
         (line(price_metadata=METADATA, product_metadata={"seller_account": "acct_x"}), [rule()], STUDIO),
         (line(product_metadata=METADATA), [rule()], STUDIO),
         (line(), [rule()], BAKERY),  # the invoice's own metadata
