@@ -4,8 +4,8 @@
     executed ─event─▶ confirmed
 
 `begin` commits "executing" together with the attempt's idempotency key before anything goes out, and only one caller
-can do it. Whoever finds an attempt executing for too long calls its result unknown; a look-up, never a repeat, settles it.
-Every step here is one short transaction; the calls between them (facts, execute, look_up) hold no lock.
+can do it. Whoever finds an attempt executing for too long calls its result unknown; a look-up, never a repeat,
+settles it. Every step here is one short transaction; the calls between them (facts, execute, look_up) hold no lock.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def _record(execution_id: int, target: str, state: State, *, code: str, message:
 
 
 def resolve(execution_id: int) -> str:
-    """Look an unknown result up. Found: executed. Not there, long enough ago: failed. No answer: later, with a limit."""
+    """Look an unknown result up. Found: executed. Not there, long enough ago: failed. No answer: later, limited."""
     execution = Execution.objects.select_related("suggestion").get(pk=execution_id)
     if execution.state != Execution.State.UNKNOWN:
         return execution.state

@@ -24,7 +24,7 @@ class Suggestion(models.Model):
     """A pending record: something that may reach Stripe once a person, or a policy a person set, has approved it.
 
     `amount` is in minor units of `currency`; both are empty for kinds without an amount. `facts` is what the rules saw,
-    `facts_hash` seals it. `account` is the connected account ("" = the platform's own), `subject` the Stripe object that
+    `facts_hash` seals it. `account` is the connected account ("" = the platform's own), `subject` the Stripe object
     it is about.
     """
 

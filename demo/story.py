@@ -1,8 +1,8 @@
 """Three months of a small marketplace, told to the sandbox: what its customers, banks and sellers do.
 
 Everything goes the way of the real thing: the official SDK writes to the sandbox, the sandbox sends signed webhooks,
-the web server takes them in, the worker drains them. The story only acts for the outside world and keeps count of what it
-did, so that `verdicts.py` can say what must have come of it. It never looks into our tables but to wait.
+the web server takes them in, the worker drains them. The story only acts for the outside world and keeps count of
+what it did, so that `verdicts.py` can say what must have come of it. It never looks into our tables but to wait.
 """
 
 from __future__ import annotations

@@ -71,6 +71,8 @@ class Command(BaseCommand):
                     self._play(sandbox, processes, tokens, password, started, once=options["once"])
             except KeyboardInterrupt:
                 self._say("\nStopped: web server, worker and sandbox are down.")
+            except (RuntimeError, LookupError) as error:
+                raise CommandError(str(error))
 
     def _play(
         self,
