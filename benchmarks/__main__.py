@@ -12,19 +12,21 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from benchmarks import drain, processes, receive, report
+from benchmarks import drain, pages, processes, receive, report
 from benchmarks.databases import Base, NoPostgres, Server
 
-PARTS: dict[str, Callable[..., report.Section]] = {receive.NAME: receive.run, drain.NAME: drain.run}
+PARTS: dict[str, Callable[..., report.Section]] = {
+    receive.NAME: receive.run,
+    drain.NAME: drain.run,
+    pages.NAME: pages.run,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=PARTS, action="append", help="this part alone; may be repeated")
     parser.add_argument("--rounds", type=int, default=5, help="how often the sides take turns (default: 5)")
-    parser.add_argument(
-        "--quick", action="store_true", help="small sizes: shows that it works, its figures mean little"
-    )
+    parser.add_argument("--quick", action="store_true", help="small sizes: shows that it works, no more")
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")

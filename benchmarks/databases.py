@@ -1,4 +1,4 @@
-"""Fresh databases on the throw-away PostgreSQL that DATABASE_URL names: migrated once, then copied as often as needed."""
+"""Fresh databases on the throw-away PostgreSQL that DATABASE_URL names: migrated once, then copied as needed."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ STALLED_SECONDS = 60
 
 @dataclass(frozen=True)
 class Run:
-    """`seconds` from the first byte sent to the last answer read; `statuses` counts answers; latencies in milliseconds."""
+    """`seconds` from the first byte sent to the last answer read; `statuses` counts answers; latencies in ms."""
 
     requests: int
     seconds: float
@@ -80,7 +80,10 @@ class _Connection:
 
 
 def fire(port: int, requests: Sequence[bytes], *, connections: int) -> Run:
-    """Send all requests, each connection the next one as soon as its answer is there. Raises ConnectionError, TimeoutError."""
+    """Send all requests, each connection the next one as soon as its answer is there.
+
+    Raises ConnectionError when the server hangs up, TimeoutError when no answer comes.
+    """
     pending = iter(requests)
     statuses: Counter[int] = Counter()
     latencies: list[float] = []

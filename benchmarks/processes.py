@@ -1,4 +1,4 @@
-"""The benchmark's children: the stand-in API, web servers, workers. Each is stopped by its own pid when its block ends."""
+"""The benchmark's children: the stand-in API, web servers, workers. Each is stopped by its own pid after its block."""
 
 from __future__ import annotations
 

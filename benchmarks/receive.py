@@ -47,9 +47,7 @@ class Side:
         made = []
         at = int(time.time())
         for _ in range(number):
-            subject = stripe_objects.customer(self.sent % self.customers)
-            event = stripe_objects.event(f"evt_bench{self.sent:09d}", stripe_objects.CUSTOMER_TYPE, subject, created=at)
-            body = stripe_objects.dumps(event)
+            body = _body(self.sent, self.customers, at=at)
             header = stripe_objects.signature(body, processes.SECRET, at=at)
             made.append(load.request(self.path, body, {"Stripe-Signature": header}))
             self.sent += 1
@@ -73,6 +71,12 @@ class Side:
         return f"{self.name}: {self.sent} accepted, {stored} stored"
 
 
+def _body(number: int, customers: int, *, at: int) -> bytes:
+    subject = stripe_objects.customer(number % customers)
+    event = stripe_objects.event(f"evt_bench{number:09d}", stripe_objects.CUSTOMER_TYPE, subject, created=at)
+    return stripe_objects.dumps(event)
+
+
 def run(server: Server, base: Base, *, rounds: int, quick: bool) -> report.Section:
     events = {OURS: 600, DJSTRIPE: 100, FLOOR: 600} if quick else {OURS: 5000, DJSTRIPE: 500, FLOOR: 5000}
     section = report.Section(
@@ -80,9 +84,7 @@ def run(server: Server, base: Base, *, rounds: int, quick: bool) -> report.Secti
         setting={
             "event type": stripe_objects.CUSTOMER_TYPE,
             "events per round": events,
-            "body bytes": len(
-                stripe_objects.dumps(stripe_objects.event("evt_", "", stripe_objects.customer(1), created=1))
-            ),
+            "body bytes": len(_body(0, base.customers, at=0)),
             "connections": CONNECTIONS,
             "server": f"gunicorn, {processes.WEB_WORKERS} workers x {processes.WEB_THREADS} threads, keep-alive",
             "api delay ms": 0,

@@ -1,7 +1,10 @@
 """A stand-in for Stripe's API that reads only: it answers after a fixed delay and counts what it was asked.
 
 Purpose-made, in place of the sandbox, because it must cost next to nothing itself and because every answer must be late
-by the same time, however many are under way. As a process of its own: `python -m benchmarks.stand_in_api PORT MS CUSTOMERS`.
+by the same time, however many are under way.
+
+    python -m benchmarks.stand_in_api PORT MILLISECONDS CUSTOMERS
+
 `GET /counts` gives the requests so far, by path without the id, and sets them to zero.
 """
 

@@ -1,4 +1,4 @@
-"""Ours, with dj-stripe's own webhook view mounted in place of our receive view; dj-stripe's settings are its stock ones."""
+"""Ours, with dj-stripe's own webhook view in place of our receive view; it is configured as it comes."""
 
 from billingops.settings import *  # noqa: F403
 

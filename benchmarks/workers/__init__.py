@@ -1,1 +1,1 @@
-"""What needs Django, each run as a process of its own: `python -m benchmarks.workers.<name> …`, a JSON line as its result."""
+"""What needs Django, each a process of its own (`python -m benchmarks.workers.<name>`) that ends with a JSON line."""
