@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,15 +26,19 @@ _BASIL = "2025-03-31"  # from this version on an invoice has `payments` and no `
 
 @dataclass(frozen=True)
 class Resource:
-    """Where an object type lives and what is expanded when one is read. `since`: the API version that has it."""
+    """Where an object type lives, and what is expanded when one is read and when many are listed.
+
+    `before`: the expansions of one before 2025-03-31, where they differ. A list's `data` counts as a level, and at most
+    four may be expanded (https://docs.stripe.com/api/expanding_objects).
+    """
 
     path: str
     expand: tuple[str, ...] = ()
-    before: tuple[str, ...] | None = None  # the expansions before 2025-03-31, where they differ
-    since: str = ""
+    listed: tuple[str, ...] | None = None
+    before: tuple[str, ...] | None = None
+    filters: tuple[tuple[str, str], ...] = ()  # what a list of all of them must be asked with
 
 
-# At most four levels may be expanded (https://docs.stripe.com/api/expanding_objects).
 RESOURCES: dict[str, Resource] = {
     "account": Resource("accounts"),
     "balance_transaction": Resource("balance_transactions"),
@@ -43,15 +47,17 @@ RESOURCES: dict[str, Resource] = {
     "credit_note": Resource("credit_notes"),
     "customer": Resource("customers"),
     "dispute": Resource("disputes"),
-    "invoice": Resource("invoices", ("payments.data.payment.payment_intent",), before=("payment_intent",)),
-    "invoice_payment": Resource("invoice_payments", ("payment.payment_intent",), since=_BASIL),
+    "invoice": Resource(
+        "invoices", ("payments.data.payment.payment_intent",), listed=("payments",), before=("payment_intent",)
+    ),
+    "invoice_payment": Resource("invoice_payments", ("payment.payment_intent",)),
     "payment_intent": Resource("payment_intents"),
     "payment_method": Resource("payment_methods"),
     "payout": Resource("payouts", ("balance_transaction",)),
     "price": Resource("prices", ("product",)),
     "product": Resource("products"),
     "refund": Resource("refunds", ("balance_transaction",)),
-    "subscription": Resource("subscriptions"),
+    "subscription": Resource("subscriptions", filters=(("status", "all"),)),
     "transfer": Resource("transfers", ("balance_transaction",)),
 }
 
@@ -95,8 +101,21 @@ def pages(
     are repeated a few times; a read is always safe to repeat.
     """
     resource = RESOURCES[object_type]
-    expand = ["data." + path for path in _expansions(resource) if path.count(".") < 3]
+    expand = ["data." + path for path in _expansions(resource, listed=True)]
+    filters = {**dict(resource.filters), **filters}
     yield from _pages(f"/v1/{resource.path}", account, after=after, limit=limit, expand=expand, **filters)
+
+
+def payment_methods_of(customers: Sequence[str], account: str = "") -> list[dict[str, Any]]:
+    """The payment methods of these customers: Stripe lists them per customer only."""
+
+    def one(customer: str) -> list[dict[str, Any]]:
+        try:
+            return [row for page in _pages(f"/v1/customers/{customer}/payment_methods", account) for row in page]
+        except errors.Gone:
+            return []
+
+    return [row for rows in _pool(os.getpid()).map(one, customers) for row in rows]
 
 
 def event_pages(account: str = "", **filters: Any) -> Iterator[list[dict[str, Any]]]:
@@ -117,9 +136,10 @@ def patiently(call: Callable[[], Any], *, tries: int = 5) -> Any:
 
 
 # -- below -------------------------------------------------------------------------------------------------------------
-def _expansions(resource: Resource) -> list[str]:
-    old = settings.STRIPE_API_VERSION[:10] < _BASIL
-    return list(resource.before if old and resource.before is not None else resource.expand)
+def _expansions(resource: Resource, *, listed: bool = False) -> list[str]:
+    if settings.STRIPE_API_VERSION[:10] < _BASIL and resource.before is not None:
+        return list(resource.before)
+    return list(resource.listed if listed and resource.listed is not None else resource.expand)
 
 
 def _get(path: str, account: str, **params: Any) -> dict[str, Any]:

@@ -66,6 +66,7 @@ class Memory:
         return (True, data) if since is None or read_at > since + CLOCK_MARGIN else (False, None)
 
 
+Problems = dict[Key, Exception]
 _memory: ContextVar[Memory | None] = ContextVar("stripe_memory", default=None)
 
 
@@ -108,12 +109,16 @@ def fetch(object_type: str, object_id: str, account: str = "") -> dict[str, Any]
 def store(data: Any, account: str = "") -> None:
     """Write one object (plain JSON or the SDK's) to the mirror, with what is expanded in it; reads what it refers to
     and the mirror lacks. Raises what the first of them failed with."""
-    content = plain(data)
-    account = "" if content.get("object") == "account" else account
-    problems = _Run(Memory(), {}).take([(content, account, timezone.now())]).finish()
-    for problem in problems.values():
-        if problem and not isinstance(problem, mirror.Overtaken):
-            raise problem
+    for problem in store_many([plain(data)], account).values():
+        raise problem
+
+
+def store_many(objects: Iterable[dict[str, Any]], account: str = "", *, read_at: datetime | None = None) -> Problems:
+    """The same for many at once; what could not be stored has its problem in the answer, the others are stored."""
+    read_at = read_at or timezone.now()
+    found = [(data, "" if data.get("object") == "account" else account, read_at) for data in objects]
+    problems = _Run(Memory(), {}).take(found).finish()
+    return {key: problem for key, problem in problems.items() if problem and not isinstance(problem, mirror.Overtaken)}
 
 
 def refresh(object_type: str, object_id: str, account: str = "") -> dict[str, Any] | None:
