@@ -158,7 +158,7 @@ class Api:
                 world.origin = Origin(request_id, key)
                 try:
                     result = route.handler(call, *(unquote(id) for id in ids))
-                    body = json.dumps(render(world, scope, result, expand), indent=2).encode()
+                    body = json.dumps(render(world, scope, result, expand)).encode()
                 finally:
                     world.origin = Origin()
             if "error_after" in kinds:
@@ -172,7 +172,7 @@ class Api:
             return 500, self._error_body(bug, request_id), False
 
     def _error_body(self, error: StripeError, request_id: str) -> bytes:
-        return json.dumps(error.body(request_id, self.world.clock.now()), indent=2).encode()
+        return json.dumps(error.body(request_id, self.world.clock.now())).encode()
 
     @staticmethod
     def _headers(request: Request, key: str | None, request_id: str) -> dict[str, str]:
@@ -237,4 +237,4 @@ def _masked(key: str) -> str:
 
 def as_json(value: Any) -> bytes:
     """JSON of what the controls answer."""
-    return json.dumps(value, default=vars, indent=2).encode()
+    return json.dumps(value, default=vars).encode()

@@ -179,10 +179,19 @@ def _failed(world: World, scope: Scope, invoice: Json, *, automatic: bool) -> No
         elif automatic or tries == 1:
             invoice["next_payment_attempt"] = world.clock.now() + RETRY_DAYS[tries - 1] * DAY
     world.emit(scope, "invoice.payment_failed", invoice)
+    if automatic:
+        _set_delinquent(world, scope, invoice, True)
     subscription = subscription_of(scope, invoice)
     if subscription and subscription["status"] in ("active", "trialing"):
         with world.changes(scope, subscription, "customer.subscription.updated"):
             subscription["status"] = "past_due"
+
+
+def _set_delinquent(world: World, scope: Scope, invoice: Json, delinquent: bool) -> None:
+    customer = scope.find("customer", invoice["customer"])
+    if customer is not None:
+        with world.changes(scope, customer, "customer.updated"):
+            customer["delinquent"] = delinquent
 
 
 def _settle(world: World, scope: Scope, invoice: Json) -> None:
@@ -193,6 +202,7 @@ def _settle(world: World, scope: Scope, invoice: Json) -> None:
         invoice["status_transitions"]["paid_at"] = now
     world.emit(scope, "invoice.paid", invoice)
     world.emit(scope, "invoice.payment_succeeded", invoice)
+    _set_delinquent(world, scope, invoice, False)
     subscription = subscription_of(scope, invoice)
     waits = subscription and subscription["status"] in ("incomplete", "past_due", "unpaid")
     if subscription and waits and subscription["latest_invoice"] in (None, invoice["id"]):
@@ -236,6 +246,7 @@ def mark_uncollectible(world: World, scope: Scope, invoice: Json) -> None:
     invoice.update(status="uncollectible", next_payment_attempt=None, auto_advance=False)
     invoice["status_transitions"]["marked_uncollectible_at"] = world.clock.now()
     world.emit(scope, "invoice.marked_uncollectible", invoice)
+    _set_delinquent(world, scope, invoice, False)
 
 
 def _drop_payment(world: World, scope: Scope, invoice: Json) -> None:

@@ -71,9 +71,10 @@ def period_lines(world: World, scope: Scope, subscription: Json) -> list[Json]:
 
 def bill(
     world: World, scope: Scope, subscription: Json, *, reason: str, lines: list[Json] | None = None,
-    payment_method: str | None = None, collect: bool = True,
+    collect: bool = True, period: tuple[int, int] | None = None,
 ) -> tuple[Json, StripeError | None]:  # fmt: skip
-    """Make, finalize and (unless told otherwise) try to collect an invoice of this subscription."""
+    """Make, finalize and (unless told otherwise) try to collect an invoice of this subscription. `period`: what it
+    looks back on, the past one on a renewal."""
     customer = scope.get("customer", subscription["customer"])
     waiting = invoices.pending_items(scope, customer["id"], subscription["currency"], subscription["id"])
     charged = (period_lines(world, scope, subscription) if lines is None else lines) + invoices.claim_items(
@@ -83,6 +84,7 @@ def bill(
         world, scope, lines=charged, customer=customer, currency=subscription["currency"], billing_reason=reason,
         subscription=subscription, discounts=discounts_for(world, scope, subscription), auto_advance=True,
         due_date=_due_date(world, subscription),
+        period_start=period[0] if period else None, period_end=period[1] if period else None,
     )  # fmt: skip
     for item in waiting:
         item["invoice"] = invoice["id"]
@@ -96,7 +98,7 @@ def bill(
         return invoice, None
     if not collect or invoice["status"] != "open" or invoice["collection_method"] != "charge_automatically":
         return invoice, None
-    return invoice, collection.collect(world, scope, invoice, payment_method=payment_method, automatic=True)
+    return invoice, collection.collect(world, scope, invoice, automatic=True)
 
 
 def _due_date(world: World, subscription: Json) -> int | None:
@@ -129,6 +131,7 @@ def renew(world: World, scope: Scope, subscription: Json) -> Json | None:
     if subscription["cancel_at_period_end"] or (subscription["cancel_at"] and subscription["cancel_at"] <= end):
         cancel(world, scope, subscription, reason="cancellation_requested")
         return None
+    past = (min(item["current_period_start"] for item in items), end)
     with world.changes(scope, subscription, "customer.subscription.updated"):
         if subscription["status"] == "trialing":
             subscription["status"] = "active"
@@ -145,7 +148,7 @@ def renew(world: World, scope: Scope, subscription: Json) -> Json | None:
         subscription_line(world, scope, subscription, item, item["current_period_start"], item["current_period_end"])
         for item in renewed
     ]
-    invoice, _ = bill(world, scope, subscription, reason="subscription_cycle", lines=lines)
+    invoice, _ = bill(world, scope, subscription, reason="subscription_cycle", lines=lines, period=past)
     return invoice
 
 
@@ -157,6 +160,10 @@ def cancel(world: World, scope: Scope, subscription: Json, *, reason: str = "can
     subscription["cancellation_details"] = {
         "comment": None, "feedback": None, "reason": reason, **(details or {}),
     }  # fmt: skip
+    latest = scope.find("invoice", subscription["latest_invoice"])
+    if latest is not None and latest["status"] == "open":
+        with world.changes(scope, latest, "invoice.updated"):  # Stripe no longer collects it by itself
+            latest.update(auto_advance=False, next_payment_attempt=None)
     world.emit(scope, "customer.subscription.deleted", subscription)
 
 

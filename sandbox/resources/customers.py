@@ -41,12 +41,16 @@ def create(call: Call) -> Json:
         delinquent=False,
         _discount=None,
     )
+    if params.get("payment_method"):
+        token = params["payment_method"]
+        method = attach_to(call.world, call.scope, token, customer)
+        settings = params.get("invoice_settings") or {}
+        if settings.get("default_payment_method") == token:
+            settings["default_payment_method"] = method["id"]
     _change(call, customer)
     call.scope.add(customer)
     for entry in params.get("tax_id_data") or []:
         _add_tax_id(call, customer, entry)
-    if params.get("payment_method"):
-        attach_to(call.world, call.scope, params["payment_method"], customer)
     call.emit("customer.created", customer)
     return customer
 
@@ -62,9 +66,13 @@ def _change(call: Call, customer: Json) -> None:
         found = payments.require_payment_method(
             call.world, call.scope, default, param="invoice_settings[default_payment_method]"
         )
-        if found["customer"] not in (None, customer["id"]):
-            raise invalid("The customer does not have a payment method with the ID " + default,
-                          param="invoice_settings[default_payment_method]")  # fmt: skip
+        if found["customer"] != customer["id"]:
+            raise invalid(
+                f"The customer does not have a payment method with the ID {default}. The payment method must be "
+                "attached to the customer.",
+                param="invoice_settings[default_payment_method]",
+                code="resource_missing",
+            )
         settings["default_payment_method"] = found["id"]
     base.merge(customer["invoice_settings"], settings)
     if "balance" in params:

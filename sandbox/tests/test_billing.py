@@ -419,3 +419,34 @@ def test_credit_notes_lower_what_is_due_or_refund_what_was_paid(shop: Shop) -> N
     assert (note.type, refund.amount) == ("post_payment", 1000)
     with pytest.raises(stripe.InvalidRequestError, match="cannot exceed"):
         shop.v1.credit_notes.create({"invoice": unpaid.id, "refund_amount": 2500})
+
+
+def test_a_customer_is_delinquent_while_stripes_attempts_fail(shop: Shop) -> None:
+    customer = shop.customer()
+    subscription = shop.subscription(customer)
+    shop.server.cards.set_outcome(shop.card_of(customer), "generic_decline")
+    invoice: Any = shop.server.bill_subscription(subscription.id)
+    assert shop.v1.customers.retrieve(customer.id).delinquent is True
+    shop.v1.invoices.pay(invoice["id"], {"payment_method": "pm_card_mastercard"})
+    assert shop.v1.customers.retrieve(customer.id).delinquent is False
+
+
+def test_a_canceled_subscriptions_open_invoice_is_no_longer_collected(shop: Shop) -> None:
+    customer = shop.customer()
+    subscription = shop.subscription(customer)
+    shop.server.cards.set_outcome(shop.card_of(customer), "generic_decline")
+    invoice: Any = shop.server.bill_subscription(subscription.id)
+    shop.v1.subscriptions.cancel(subscription.id)
+    left = shop.v1.invoices.retrieve(invoice["id"])
+    assert (left.status, left.next_payment_attempt) == ("open", None)
+
+
+def test_a_customer_is_made_with_a_card_in_one_call(shop: Shop) -> None:
+    customer = shop.v1.customers.create(
+        {"payment_method": "pm_card_visa", "invoice_settings": {"default_payment_method": "pm_card_visa"}}
+    )
+    methods = shop.v1.customers.payment_methods.list(customer.id).data
+    assert [method.id for method in methods] == [customer.invoice_settings.default_payment_method]
+    with pytest.raises(stripe.CardError):
+        shop.v1.customers.create({"payment_method": "pm_card_visa_chargeDeclined"})
+    assert len(shop.v1.customers.list().data) == 1
