@@ -15,6 +15,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -25,7 +26,7 @@ from approvals.admin import bulk, detail, queue
 from approvals.models import Suggestion
 from billingops.actors import Actor
 from billingops.admin import export
-from billingops.admin.actions import respond
+from billingops.admin.actions import respond, versions_seen
 from billingops.admin.base import EXPORT_CAP, ReadOnlyAdmin
 from billingops.admin.site import site
 from billingops.exceptions import InvalidInput, InvalidTransition, VersionConflict
@@ -100,12 +101,10 @@ class SuggestionAdmin(ReadOnlyAdmin):
         if request.POST.get("select_across") == "1":
             return respond(self, request, action, filters.apply(queryset), back=back)
         selected = [key for key in request.POST.getlist("_selected_action") if self._as_value("pk", key) is not None]
-        seen = {
-            key.removeprefix("version_"): value for key, value in request.POST.items() if key.startswith("version_")
-        }
-        return respond(self, request, action, queryset.filter(pk__in=selected), seen=seen, back=back)
+        chosen = queryset.filter(pk__in=selected)
+        return respond(self, request, action, chosen, seen=versions_seen(request), back=back)
 
-    def export_view(self, request: HttpRequest) -> HttpResponse:
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
         if not self.has_view_permission(request):
             raise PermissionDenied
         found = queue.Filters.of(request.GET.dict()).apply(queue.base(request.user)).order_by("-id")[:EXPORT_CAP]

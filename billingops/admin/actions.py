@@ -177,6 +177,13 @@ def respond(
     return TemplateResponse(request, "admin/_confirm.html", context, status=400 if errors else 200)
 
 
+def versions_seen(request: HttpRequest) -> dict[str, str]:
+    """Primary key → version, from the hidden fields `version_<pk>` that came with the selection."""
+    return {
+        key.removeprefix("version_"): str(value) for key, value in request.POST.items() if key.startswith("version_")
+    }
+
+
 def check_given(action: ConfirmedAction, given: Given) -> dict[str, str]:
     errors = {}
     if action.reasons and given.reason not in dict(action.reasons):

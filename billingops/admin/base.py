@@ -29,13 +29,14 @@ from django.contrib.admin.utils import unquote
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied, ValidationError
 from django.db.models import Field, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.text import capfirst
 
 from billingops import access
 from billingops.admin import export, history
-from billingops.admin.actions import ConfirmedAction, respond
+from billingops.admin.actions import ConfirmedAction, respond, versions_seen
 from billingops.admin.paging import CappedPaginator
 from billingops.templatetags import billingops as tags
 
@@ -64,7 +65,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     paginator = CappedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    sortable_by: tuple[str, ...] = ()
+    sortable_by = ()
     list_per_page = 50
     list_max_show_all = 0
     change_list_template = "admin/_list.html"
@@ -199,7 +200,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         name = f"{opts.app_label}_{opts.model_name}_export"
         return [path("export/", self.admin_site.admin_view(self.export_view), name=name), *super().get_urls()]
 
-    def export_view(self, request: HttpRequest) -> HttpResponse:
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
         """The list as it is filtered, as CSV, at most EXPORT_CAP rows."""
         if not self.has_view_permission(request) or not self.export_fields:
             raise PermissionDenied
@@ -221,10 +222,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 
 def _action_callable(action: ConfirmedAction) -> Callable[[Any, HttpRequest, QuerySet[Any]], HttpResponse]:
     def run(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        seen = {
-            key.removeprefix("version_"): value for key, value in request.POST.items() if key.startswith("version_")
-        }
-        return respond(model_admin, request, action, queryset, seen=seen)
+        return respond(model_admin, request, action, queryset, seen=versions_seen(request))
 
     return run
 

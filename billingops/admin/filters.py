@@ -30,7 +30,7 @@ class ExactFilter(admin.SimpleListFilter):
         value = (self.value() or "").strip()
         return queryset.filter(**{self.field or self.parameter_name or "": value}) if value else queryset
 
-    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+    def choices(self, changelist: Any) -> Iterator[Any]:
         yield {
             "selected": bool(self.value()),
             "value": self.value() or "",

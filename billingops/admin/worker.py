@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest
 from django_q.models import Failure, Schedule, Success
 
 from billingops.admin.base import ReadOnlyAdmin
@@ -37,8 +38,10 @@ class TaskAdmin(ReadOnlyAdmin):
     list_display: Any = ("name", "func", "attempt_count", "took", "stopped_")
     exact_search = ("id", "name")
     ordering = ("-stopped",)
-    fields: Any = ("id", "name", "func", "attempt_count", "started", "stopped", "took")
-    readonly_fields: Any = fields
+    fields = ("id", "name", "func", "attempt_count", "started", "stopped", "took")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fields
 
     @admin.display(description="Took")
     def took(self, obj: Any) -> str:
@@ -59,7 +62,6 @@ class FailureAdmin(TaskAdmin):
     """`error` is the traceback: code and ids, which is why only those see it who may see this page."""
 
     fields = (*TaskAdmin.fields, "error")
-    readonly_fields = fields
     empty_text = "Tasks that raised an error. Nothing failed."
 
     @admin.display(description="Error")

@@ -226,7 +226,7 @@ def get(mapping: Any, key: Any) -> Any:
 @register.simple_tag
 def labelled_cells(headers: list[dict[str, Any]], row: Any) -> list[str]:
     """A change list's cells, each told its column's name, so that a narrow screen can show the row as a card."""
-    cells = []
+    cells: list[str] = []
     for header, item in zip(headers, row, strict=False):
         html = str(item)
         text = str(header.get("text", ""))
