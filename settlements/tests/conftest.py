@@ -22,7 +22,10 @@ sellers:
   - {account: acct_new, name: Newcomer}
 rules:
   - {name: bakery-70-30, seller: acct_bakery, share: {type: percent, seller: "70"}, valid_from: 2020-01-01}
-  - {name: studio-flat, seller: acct_studio, share: {type: flat_per_unit, fee: 500, currency: usd}, valid_from: 2020-01-01}
+  - name: studio-flat
+    seller: acct_studio
+    share: {type: flat_per_unit, fee: 500, currency: usd}
+    valid_from: 2020-01-01
   - {name: kyoto-flat, seller: acct_kyoto, share: {type: flat, fee: 800, currency: jpy}, valid_from: 2020-01-01}
 """
 IMPORTER = Actor.system("import_config")

@@ -18,6 +18,7 @@ from sandbox.faults import Fault
 from settlements import services
 from settlements.models import Finding, PayoutRecord
 from settlements.states import PayoutState
+from settlements.tests.conftest import CONFIG
 
 pytestmark = pytest.mark.django_db
 
@@ -249,9 +250,7 @@ def test_a_refund_between_approval_and_execution_goes_stale_and_pays_nothing(mar
 def test_a_changed_rule_makes_the_approved_payout_stale_and_proposes_it_anew(market, approve):
     _, record = market.settled(("acct_bakery", 10_000))
     approve(record)
-    market.import_config(
-        'rules: [{name: bakery-70-30, seller: acct_bakery, share: {type: percent, seller: "80"}, valid_from: 2020-01-01}]'
-    )
+    market.import_config(CONFIG.replace('"70"', '"80"'))
     market.run_jobs()
     assert fresh(record).suggestion.state == State.STALE
     again = PayoutRecord.objects.live().get()
