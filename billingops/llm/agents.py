@@ -24,7 +24,7 @@ from billingops.exceptions import InvalidInput
 from billingops.llm import client, prices, prompts
 from billingops.llm.client import Meter, NoAnswer
 from billingops.llm.models import AgentRun
-from billingops.llm.redaction import Redactions, allowed, clean_free_text
+from billingops.llm.redaction import Redactions, allowed, clean_free_text, values_under
 
 Answer = TypeVar("Answer", bound=BaseModel)
 Outcome = AgentRun.Outcome
@@ -128,7 +128,7 @@ def ask(
     subject          what it is about (in_…, a row's id); recorded, never sent. `account`: its connected account
     free_text        texts made by a customer, by what they are ("dispute note"); sent masked, cut short, marked as data
     validate         (answer, placeholders put back) → why it must not be used, or None
-    secrets          the known names, addresses… behind the facts; what has a shape (e-mail, phone, card, Stripe id) is
+    secrets          more known names, addresses… behind the facts; what has a shape (e-mail, phone, card, Stripe id) is
                      found without being named
     decision_field   the field of the answer that decides; with `free_text` the question is asked again without it, and
                      an answer that moves is not used
@@ -147,6 +147,8 @@ def ask(
 
     redactions = secrets if secrets is not None else Redactions()
     kept, left_out = allowed(facts, loaded.facts)
+    for name in values_under(kept, loaded.names):
+        redactions.hide("NAME", name)
     question = _Question(
         prompt=loaded,
         facts=json.dumps(redactions.mask_value(kept), ensure_ascii=False, indent=1, sort_keys=True),

@@ -233,8 +233,10 @@ def _read(body: bytes, meter: Meter) -> _Completion:
     except (ValueError, ValidationError, RecursionError):
         raise NoAnswer("error", "error: the server's answer is no chat completion")
     meter.add(completion.usage)
-    if completion.model and completion.model.isprintable() and len(completion.model) <= 60:
-        meter.model = completion.model
+    # A local server may name the file it has loaded, with its whole path.
+    named = (completion.model or "").rpartition("/")[2] if (completion.model or "")[:1] == "/" else completion.model
+    if named and named.isprintable() and len(named) <= 60:
+        meter.model = named
     return completion
 
 

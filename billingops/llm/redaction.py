@@ -76,15 +76,19 @@ class Redactions:
         self._patterns: list[tuple[int, re.Pattern[str], str]] = []  # length of the value, its pattern, its placeholder
         for kind, values in (("EMAIL", emails), ("NAME", names), ("ADDRESS", addresses), ("PHONE", phones)):
             for value in values:
-                self._add_known(kind, value)
-        # The longest first, so that a full name is taken before one of its parts.
-        self._patterns.sort(key=lambda entry: -entry[0])
+                self.hide(kind, value)
 
     def __repr__(self) -> str:
         return f"<Redactions: {len(self._values)} hidden>"
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def hide(self, kind: str, value: str) -> None:
+        """One more known value: `kind` is NAME, EMAIL, PHONE or ADDRESS."""
+        self._add_known(kind, value)
+        # The longest first, so that a full name is taken before one of its parts.
+        self._patterns.sort(key=lambda entry: -entry[0])
 
     def mask(self, text: str, *, free: bool = False, answer: bool = False) -> str:
         """`text` without personal data. `free`: text of a customer, where no number of four digits or more survives.
@@ -234,6 +238,16 @@ def clean_free_text(text: str, redactions: Redactions, *, limit: int = FREE_TEXT
     text = redactions.mask(text[: limit * 20], free=True)
     text = re.sub(r"\s+", " ", text).replace("<", "‹").replace(">", "›").replace("`", "'").strip()
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def values_under(facts: Any, names: frozenset[str]) -> list[str]:
+    """The texts that stand in `facts` under a key in `names`, at any depth."""
+    if isinstance(facts, Mapping):
+        own = [value for key, value in facts.items() if key in names and isinstance(value, str)]
+        return own + [text for value in facts.values() for text in values_under(value, names)]
+    if isinstance(facts, list | tuple):
+        return [text for value in facts for text in values_under(value, names)]
+    return []
 
 
 def allowed(facts: Mapping[str, Any], names: Iterable[str]) -> tuple[dict[str, Any], list[str]]:

@@ -1,7 +1,8 @@
 """The prompts, as versioned files: `<name>-v<version>.md`. A change of wording is a new file with the next version.
 
-A file has a front matter (name, version, purpose, facts), then `# system` and `# user`. `facts` is the allow-list: the
-keys, at any depth, that may be sent with this prompt. `{{facts}}` and `{{customer_text}}` are filled in.
+A file has a front matter (name, version, purpose, facts, names), then `# system` and `# user`. `facts` is the
+allow-list: the keys, at any depth, that may be sent with this prompt; what stands under a key in `names` is sent as a
+placeholder only. `{{facts}}` and `{{customer_text}}` are filled in.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Prompt:
     version: int
     purpose: str
     facts: frozenset[str]
+    names: frozenset[str]
     system: str
     user: str
     sha256: str
@@ -59,6 +61,7 @@ def load(label: str) -> Prompt:
         version=front["version"],
         purpose=front["purpose"],
         facts=frozenset(front["facts"]),
+        names=frozenset(front.get("names", ())),
         system=match["system"].strip(),
         user=match["user"].strip(),
         sha256=hashlib.sha256(raw).hexdigest(),

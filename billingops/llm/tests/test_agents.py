@@ -349,10 +349,28 @@ def test_what_a_model_invents_is_masked_in_the_record(server: Any, ask: Any) -> 
 
 def test_facts_outside_the_prompts_list_are_left_out_and_named(server: Any, ask: Any) -> None:
     server.answer(GOOD)
-    ask(facts={"attempt_count": 2, "receipt_email": "x@y.org", "invoice": {"amount_due": 5, "customer_address": "Rue"}})
+    ask(facts={"attempt_count": 2, "receipt_email": "x@y.org", "permitted": [{"days": 5, "customer_address": "Rue"}]})
     assert "receipt_email" not in server.requests[0].text
     assert "Rue" not in server.requests[0].text
     assert AgentRun.objects.get().input["left_out"] == ["customer_address", "receipt_email"]
+
+
+def test_a_fact_that_is_a_name_is_sent_as_a_placeholder_without_being_declared(server: Any, ask: Any) -> None:
+    class Memo(BaseModel):
+        memo: str
+
+    server.answer({"memo": "[NAME_1] is paid USD 5.00."})
+    facts = {"seller_name": "Bakery 54 Supplies", "payout": "USD 5.00", "lines": [{"rule": "bakery 54 supplies, 70 %"}]}
+    run = ask(prompt="settlement-memo-v1", schema=Memo, facts=facts, validate=None)
+    assert run.answer.memo == "Bakery 54 Supplies is paid USD 5.00."
+    assert "bakery" not in server.requests[0].text.lower()
+    assert '"payout": "USD 5.00"' in server.requests[0].text
+
+
+def test_a_model_file_is_named_without_its_path(server: Any, ask: Any) -> None:
+    server.model = "/srv/models/small.gguf"
+    server.answer(GOOD)
+    assert ask().author == "model small.gguf, prompt dunning-choose-v1"
 
 
 def test_asking_inside_a_transaction_is_refused(server: Any, ask: Any) -> None:

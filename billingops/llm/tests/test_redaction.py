@@ -54,7 +54,7 @@ def test_no_personal_value_is_in_the_bytes_that_leave_or_in_the_record(
         agent="dunning",
         purpose="choose_action",
         prompt="dunning-choose-v1",
-        facts={"description": told, "reasons": [told, {"reason": told}], "receipt_email": customer["email"]},
+        facts={"description": told, "permitted": [told, {"reason": told}], "receipt_email": customer["email"]},
         free_text={"note": f"Hello, this is {told} speaking"},
         schema=Choice,
         subject="in_1",
