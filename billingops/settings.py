@@ -283,5 +283,5 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL", "INFO")},
     # The SDK logs request parameters at INFO and below; they carry personal data.
-    "loggers": {"stripe": {"level": "WARNING"}, "openai": {"level": "WARNING"}, "httpx2": {"level": "WARNING"}},
+    "loggers": {name: {"level": "WARNING"} for name in ("stripe", "openai", "httpx2", "django-q")},
 }

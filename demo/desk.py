@@ -28,11 +28,11 @@ class Desk:
             yield from page["results"]
             address, params = page["next"], None
 
-    def one(self, **filters: str) -> Json:
-        """The only one that matches; anything else is off."""
-        found = list(self.suggestions(**filters))
+    def one(self, *, subject: str, **filters: str) -> Json:
+        """The only one about `subject` that matches; anything else is off."""
+        found = [row for row in self.suggestions(**filters) if row["subject"] == subject]
         if len(found) != 1:
-            raise LookupError(f"{len(found)} suggestions match {filters}, the story has exactly one.")
+            raise LookupError(f"{len(found)} suggestions about {subject} match {filters}, the story has exactly one.")
         return found[0]
 
     def get(self, suggestion_id: str) -> Json:
