@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from ..errors import Json, bad_parameter, invalid, missing_parameter
+from ..errors import Json, bad_parameter, invalid, missing_parameter, no_such
 from ..render import listing, page, virtual
 from ..shapes import shape
 from ..store import Scope
@@ -281,11 +281,24 @@ def update_coupon(call: Call, id: str) -> Json:
 
 
 def delete_coupon(call: Call, id: str) -> Json:
-    """DELETE /v1/coupons/{id}: it can no longer be redeemed; discounts already given hold."""
-    coupon = call.scope.get("coupon", id)
-    coupon["valid"] = False
-    call.emit("coupon.deleted", coupon)
-    return base.deleted(coupon)
+    """DELETE /v1/coupons/{id}: it is gone for callers; discounts already given hold."""
+    deleted = coupon(call, id)
+    deleted.update(valid=False, _deleted=True)
+    call.emit("coupon.deleted", deleted)
+    return base.deleted(deleted)
+
+
+def coupon(call: Call, id: str) -> Json:
+    """GET /v1/coupons/{id}"""
+    found = call.scope.get("coupon", id)
+    if found.get("_deleted"):
+        raise no_such("coupon", id)
+    return found
+
+
+def coupons(call: Call) -> Json:
+    """GET /v1/coupons"""
+    return listing(call, "coupon", where=lambda item: not item.get("_deleted"))
 
 
 @virtual("coupon", "applies_to")
