@@ -8,28 +8,20 @@ from approvals.models import Suggestion
 from settlements.flags import median
 from settlements.models import Finding, PayoutRecord
 
-SIMILAR = 5
+EARLIER = 5
 
 
 def payout(suggestion: Suggestion, user: Any) -> dict[str, Any]:
-    """`record` (None when it was never made), its `lines`, the seller's `usual` figures and last payouts."""
+    """`record` (None when it was never made), its `lines`, the seller's `usual` figures, open findings."""
     record = PayoutRecord.objects.filter(suggestion=suggestion).select_related("seller").first()
     if record is None:
         return {"record": None}
     usual = PayoutRecord.objects.usual(seller_id=record.seller_id, currency=record.currency)
-    similar = (
-        PayoutRecord.objects.visible_to(user)
-        .filter(seller_id=record.seller_id, currency=record.currency)
-        .exclude(pk=record.pk)
-        .order_by("-id")[:SIMILAR]
-    )
     return {
         "record": record,
         "lines": list(record.lines.select_related("rule")),
-        "base_total": record.base_total,
         "usual_count": len(usual),
         "usual_median": round(median(usual)) if usual else None,
-        "similar": list(similar),
         "findings": list(
             Finding.objects.open().visible_to(user).filter(subject=record.invoice, account=record.account)
         ),
@@ -45,5 +37,5 @@ def reversal(suggestion: Suggestion, user: Any) -> dict[str, Any]:
         "record": record,
         "facts": suggestion.facts,
         "left": record.amount - record.amount_reversed if record else None,
-        "earlier": list(earlier.exclude(pk=suggestion.pk).order_by("-id")[:SIMILAR]),
+        "earlier": list(earlier.exclude(pk=suggestion.pk).order_by("-id")[:EARLIER]),
     }

@@ -171,6 +171,8 @@ class PayoutRecord(models.Model):
             models.Index(fields=["account", "-id"], name="payout_account"),
             models.Index(fields=["seller", "currency", "state", "-id"], name="payout_usual"),
             models.Index(fields=["charge"], name="payout_charge"),
+            models.Index(fields=["invoice"], name="payout_invoice"),
+            models.Index(fields=["invoice_number"], name="payout_invoice_number"),
             models.Index(fields=["customer", "-id"], name="payout_customer"),
             models.Index(fields=["suggestion"], name="payout_suggestion"),
         ]
@@ -258,6 +260,7 @@ class Finding(models.Model):
             models.Index(fields=["state", "-id"], name="finding_state"),
             models.Index(fields=["state", "code", "account", "-id"], name="finding_state_code"),
             models.Index(fields=["subject", "state"], name="finding_subject"),
+            models.Index(fields=["account", "-id"], name="finding_account"),
         ]
 
     def __str__(self) -> str:

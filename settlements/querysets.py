@@ -32,10 +32,12 @@ class PayoutRecordQuerySet(models.QuerySet["PayoutRecord"]):
         rows = self.filter(seller_id=seller_id, currency=currency, state=PayoutState.TRANSFERRED).order_by("-id")
         return list(rows.values_list("amount", flat=True)[:last])
 
-    def totals(self) -> list[dict[str, Any]]:
-        """One row per currency: `currency, count, amount, fee_total` (minor units)."""
-        rows = self.order_by().values("currency")
-        return list(rows.annotate(count=Count("pk"), total=Sum("amount"), fees=Sum("fee_total")).order_by("currency"))
+    def totals_of_newest(self, cap: int) -> list[dict[str, Any]]:
+        """One row per currency over the newest `cap` rows: `currency, count, amount` (minor units). One statement."""
+        newest = self.order_by("-id").values("pk")[:cap]
+        rows = self.model._default_manager.filter(pk__in=newest).order_by().values("currency")
+        found = rows.annotate(count=Count("pk"), total=Sum("amount")).order_by("currency")
+        return [{"currency": row["currency"], "count": row["count"], "amount": row["total"]} for row in found]
 
 
 class FindingQuerySet(models.QuerySet["Finding"]):
