@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from approvals import executions
 from approvals import services as gate
-from approvals.models import Suggestion
+from approvals.models import Execution, Suggestion
 from billingops.actors import Actor
 from dunning.models import DunningCase
 
@@ -39,9 +40,7 @@ class Debtor:
 
     def new_card(self) -> str:
         method = self.stripe.v1.payment_methods.attach("pm_card_mastercard", {"customer": self.customer})
-        self.stripe.v1.customers.update(
-            self.customer, {"invoice_settings": {"default_payment_method": method.id}}
-        )
+        self.stripe.v1.customers.update(self.customer, {"invoice_settings": {"default_payment_method": method.id}})
         return str(method.id)
 
 
@@ -59,9 +58,7 @@ def make_debtor(sandbox: Any, stripe_api: Any, deliver: Callable[..., Any]) -> C
         customer = stripe_api.v1.customers.create(given)
         method = stripe_api.v1.payment_methods.attach("pm_card_visa", {"customer": customer.id})
         stripe_api.v1.customers.update(customer.id, {"invoice_settings": {"default_payment_method": method.id}})
-        subscription = stripe_api.v1.subscriptions.create(
-            {"customer": customer.id, "items": [{"price": made.id}]}
-        )
+        subscription = stripe_api.v1.subscriptions.create({"customer": customer.id, "items": [{"price": made.id}]})
         sandbox.clock.set(int(time.time()))
         deliver()
         return Debtor(customer.id, subscription.id, method.id, stripe_api, sandbox)
@@ -92,6 +89,21 @@ def decide(finance: Any, run_jobs: Callable[[], int]) -> Callable[..., Suggestio
         return suggestion
 
     return approve
+
+
+@pytest.fixture
+def attempt(finance: Any) -> Callable[..., Suggestion]:
+    """`attempt(suggestion)` approves and makes the one call, without the look-up that the queue would run after it."""
+
+    def run(suggestion: Suggestion) -> Suggestion:
+        suggestion.refresh_from_db()
+        gate.approve(suggestion_id=suggestion.pk, actor=Actor.person(finance), version=suggestion.version)
+        Execution.objects.filter(suggestion=suggestion).update(not_before=suggestion.created_at)
+        executions.execute(Execution.objects.get(suggestion=suggestion).pk)
+        suggestion.refresh_from_db()
+        return suggestion
+
+    return run
 
 
 def only_case() -> DunningCase:

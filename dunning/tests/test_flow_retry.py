@@ -37,21 +37,13 @@ def test_a_failed_payment_opens_a_case_with_one_suggestion(
 
 
 def test_an_approved_retry_charges_once_and_the_event_confirms_it(
-    debtor: Debtor, deliver: Callable[..., Any], decide: Callable[..., Suggestion], no_stripe_retries: None
+    debtor: Debtor, deliver: Callable[..., Any], attempt: Callable[..., Suggestion], no_stripe_retries: None
 ) -> None:
     invoice = debtor.fail("processing_error")
     deliver()
-    debtor.sandbox.clock.advance(hours=0)
     (suggestion,) = waiting()
     debtor.mend()
-    decided = decide(suggestion)
-    assert decided.state == State.APPROVED  # its time has not come
-    Execution.objects.update(not_before=suggestion.created_at)
-    from approvals import tasks
-
-    tasks.execute(Execution.objects.get().pk)
-    suggestion.refresh_from_db()
-    assert suggestion.state == State.EXECUTED
+    assert attempt(suggestion).state == State.EXECUTED
     assert debtor.stripe.v1.invoices.retrieve(invoice).status == "paid"
     deliver()
     suggestion.refresh_from_db()
@@ -63,18 +55,12 @@ def test_an_approved_retry_charges_once_and_the_event_confirms_it(
 
 
 def test_a_declined_retry_fails_and_the_next_step_is_suggested(
-    debtor: Debtor, deliver: Callable[..., Any], decide: Callable[..., Suggestion], no_stripe_retries: None
+    debtor: Debtor, deliver: Callable[..., Any], attempt: Callable[..., Suggestion], no_stripe_retries: None
 ) -> None:
     debtor.fail("generic_decline")
     deliver()
     (first,) = waiting()
-    decide(first)
-    Execution.objects.update(not_before=first.created_at)
-    from approvals import tasks
-
-    tasks.execute(Execution.objects.get().pk)
-    first.refresh_from_db()
-    assert first.state == State.FAILED
+    assert attempt(first).state == State.FAILED
     assert Execution.objects.get().error_code == "generic_decline"
     deliver()
     case = only_case()
@@ -83,6 +69,16 @@ def test_a_declined_retry_fails_and_the_next_step_is_suggested(
     assert second.kind == RETRY
     assert second.dedupe_key != first.dedupe_key
     assert second.previous == first
+
+
+def test_a_retry_waits_for_its_time(
+    debtor: Debtor, deliver: Callable[..., Any], decide: Callable[..., Suggestion], no_stripe_retries: None
+) -> None:
+    debtor.fail("insufficient_funds")
+    deliver()
+    (suggestion,) = waiting()
+    assert decide(suggestion).state == State.APPROVED
+    assert Execution.objects.get().not_before.isoformat() == suggestion.params["at"]
 
 
 def test_paid_in_the_meantime_supersedes_the_suggestion_and_closes_the_case(
@@ -127,9 +123,7 @@ def test_events_out_of_order_open_no_case_for_a_paid_invoice(
     assert not waiting()
 
 
-def test_duplicate_events_change_nothing(
-    debtor: Debtor, deliver: Callable[..., Any], no_stripe_retries: None
-) -> None:
+def test_duplicate_events_change_nothing(debtor: Debtor, deliver: Callable[..., Any], no_stripe_retries: None) -> None:
     debtor.fail("insufficient_funds")
     deliver(order=lambda events: [*events, *events])
     assert len(waiting()) == 1
@@ -182,9 +176,7 @@ def test_an_open_dispute_goes_to_a_person(debtor: Debtor, deliver: Callable[...,
 
 
 @pytest.mark.parametrize("path", ["voided", "uncollectible", "cancelled"])
-def test_whatever_ends_the_claim_ends_the_case(
-    debtor: Debtor, deliver: Callable[..., Any], path: str
-) -> None:
+def test_whatever_ends_the_claim_ends_the_case(debtor: Debtor, deliver: Callable[..., Any], path: str) -> None:
     invoice = debtor.fail("insufficient_funds")
     deliver()
     (suggestion,) = waiting()

@@ -1,0 +1,230 @@
+"""Ambiguous results, escalations, the backfill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.exceptions import PermissionDenied
+
+from approvals import executions
+from approvals.models import Execution, Suggestion
+from approvals.states import State
+from billingops.actors import Actor
+from billingops.exceptions import InvalidInput, InvalidTransition, VersionConflict
+from dunning import backfill, planning, services
+from dunning.models import DunningCase, SupportTask
+from dunning.rules import ESCALATE, GRACE, NOTIFY, RETRY
+from dunning.states import CaseState, TaskState
+from dunning.tests.conftest import Debtor, only_case, waiting
+from sandbox import Fault
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def retry_now(debtor: Debtor, deliver: Callable[..., Any]) -> Suggestion:
+    """A retry that is due at once: the customer has another card."""
+    debtor.fail("stolen_card")
+    deliver()
+    debtor.new_card()
+    deliver()
+    (suggestion,) = waiting()
+    assert suggestion.kind == RETRY
+    return suggestion
+
+
+@pytest.mark.parametrize("fault", ["error_after", "drop_after"])
+def test_a_charge_with_an_unknown_result_is_found_by_looking(
+    retry_now: Suggestion, debtor: Debtor, attempt: Callable[..., Suggestion], fault: str
+) -> None:
+    debtor.sandbox.faults.add(Fault(fault, method="POST", path=f"/v1/invoices/{retry_now.subject}/pay"))
+    assert attempt(retry_now).state == State.UNKNOWN
+    executions.resolve(Execution.objects.get().pk)
+    retry_now.refresh_from_db()
+    assert retry_now.state == State.EXECUTED
+    charges = debtor.stripe.v1.charges.list({"customer": debtor.customer}).data
+    assert sum(charge.status == "succeeded" for charge in charges) == 2  # the first period, and this one
+
+
+def test_a_charge_that_never_reached_stripe_fails_after_a_while(
+    retry_now: Suggestion, debtor: Debtor, attempt: Callable[..., Suggestion], settings: Any
+) -> None:
+    settings.EXECUTION_LOOKUP_SECONDS = 0
+    debtor.sandbox.faults.add(Fault("error_before", method="POST", path=f"/v1/invoices/{retry_now.subject}/pay"))
+    assert attempt(retry_now).state == State.UNKNOWN
+    executions.resolve(Execution.objects.get().pk)
+    retry_now.refresh_from_db()
+    assert retry_now.state == State.FAILED
+    assert Execution.objects.get().error_code == "not_carried_out"
+
+
+def test_the_returning_event_settles_an_unknown_charge(
+    retry_now: Suggestion, debtor: Debtor, attempt: Callable[..., Suggestion], deliver: Callable[..., Any]
+) -> None:
+    debtor.sandbox.faults.add(Fault("drop_after", method="POST", path=f"/v1/invoices/{retry_now.subject}/pay"))
+    assert attempt(retry_now).state == State.UNKNOWN
+    deliver()
+    retry_now.refresh_from_db()
+    assert retry_now.state == State.CONFIRMED
+    assert only_case().recovered_by == RETRY
+
+
+def test_a_grace_period_with_an_unknown_result_is_found_by_looking(
+    make_debtor: Callable[..., Debtor], deliver: Callable[..., Any], attempt: Callable[..., Suggestion]
+) -> None:
+    debtor = make_debtor(days=900)
+    debtor.fail("insufficient_funds")
+    deliver()
+    (suggestion,) = waiting()
+    assert suggestion.kind == GRACE
+    path = f"/v1/subscriptions/{debtor.subscription}"
+    debtor.sandbox.faults.add(Fault("drop_after", method="POST", path=path))
+    assert attempt(suggestion).state == State.UNKNOWN
+    executions.resolve(Execution.objects.get().pk)
+    suggestion.refresh_from_db()
+    assert suggestion.state == State.EXECUTED
+
+
+def test_foreign_metadata_confirms_no_grace_period(
+    make_debtor: Callable[..., Debtor], deliver: Callable[..., Any], decide: Callable[..., Suggestion]
+) -> None:
+    debtor = make_debtor(days=900)
+    debtor.fail("insufficient_funds")
+    deliver()
+    (suggestion,) = waiting()
+    decide(suggestion)
+    update = debtor.stripe.v1.subscriptions.update
+    update(debtor.subscription, {"metadata": {"grace_period_until": "2099-01-01T00:00:00+00:00"}})
+    deliver()
+    suggestion.refresh_from_db()
+    assert suggestion.state == State.EXECUTED
+    update(debtor.subscription, {"metadata": {"billingops_suggestion": "not-a-uuid"}})
+    deliver()
+    suggestion.refresh_from_db()
+    assert suggestion.state == State.EXECUTED
+
+
+# -- escalation --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def task(
+    make_debtor: Callable[..., Debtor], deliver: Callable[..., Any], decide: Callable[..., Suggestion]
+) -> SupportTask:
+    make_debtor(email="").fail("expired_card")
+    deliver()
+    (suggestion,) = waiting()
+    assert suggestion.kind == ESCALATE
+    assert decide(suggestion).state == State.CONFIRMED
+    return SupportTask.objects.get()
+
+
+def test_an_escalation_opens_one_task_and_hands_the_case_over(task: SupportTask, deliver: Callable[..., Any]) -> None:
+    case = only_case()
+    assert (task.case, task.state, task.customer) == (case, TaskState.OPEN, case.customer)
+    assert case.state == CaseState.ESCALATED
+    assert case.money in task.title
+    execution = Execution.objects.get()
+    again = services.open_task(suggestion=task.suggestion, execution=execution, actor=Actor.system("worker"))
+    assert again == task
+
+
+def test_a_case_with_a_person_gets_no_further_suggestion(
+    task: SupportTask, sandbox: Any, deliver: Callable[..., Any]
+) -> None:
+    sandbox.retry_invoice(task.case.invoice)
+    deliver()
+    assert only_case().attempt_count == 2
+    assert waiting() == []
+
+
+def test_support_completes_a_task_with_its_result(task: SupportTask, support_agent: Any) -> None:
+    support = Actor.person(support_agent)
+    services.take_task(task_id=task.pk, actor=support)
+    task.refresh_from_db()
+    assert task.assigned == support_agent
+    with pytest.raises(InvalidInput):
+        services.complete_task(task_id=task.pk, actor=support, version=task.version, result=" ")
+    with pytest.raises(VersionConflict):
+        services.complete_task(task_id=task.pk, actor=support, version=1, result="called")
+    services.complete_task(task_id=task.pk, actor=support, version=task.version, result="They will pay on Friday.")
+    task.refresh_from_db()
+    assert (task.state, task.done_by, task.result) == (TaskState.DONE, "support", "They will pay on Friday.")
+    assert only_case().state == CaseState.WAITING
+    with pytest.raises(InvalidTransition):
+        services.complete_task(task_id=task.pk, actor=support, version=task.version, result="again")
+    last = task.history.first()
+    assert last.history_user == support_agent
+
+
+@pytest.mark.parametrize("group", ["Finance", "Auditor"])
+def test_others_may_not_complete_a_task(task: SupportTask, make_user: Callable[..., Any], group: str) -> None:
+    actor = Actor.person(make_user("other", group))
+    with pytest.raises(PermissionDenied):
+        services.complete_task(task_id=task.pk, actor=actor, version=task.version, result="done")
+    with pytest.raises(PermissionDenied):
+        services.take_task(task_id=task.pk, actor=actor)
+
+
+def test_a_task_of_another_account_is_out_of_reach(task: SupportTask, make_user: Callable[..., Any]) -> None:
+    actor = Actor.person(make_user("limited", "Support", accounts=["acct_other"]))
+    with pytest.raises(PermissionDenied):
+        services.complete_task(task_id=task.pk, actor=actor, version=task.version, result="done")
+
+
+def test_a_payment_closes_the_task_too(
+    task: SupportTask, sandbox: Any, stripe_api: Any, deliver: Callable[..., Any]
+) -> None:
+    method = stripe_api.v1.payment_methods.attach("pm_card_visa", {"customer": task.customer})
+    stripe_api.v1.invoices.pay(task.case.invoice, {"payment_method": method.id})
+    deliver()
+    task.refresh_from_db()
+    assert (task.state, task.done_by) == (TaskState.DONE, "system:inbox")
+    assert only_case().state == CaseState.RECOVERED
+
+
+# -- backfill ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_backfill_suggests_for_what_the_mirror_holds_and_nothing_twice(
+    debtor: Debtor, deliver: Callable[..., Any]
+) -> None:
+    invoice = debtor.fail("expired_card")
+    deliver()
+    DunningCase.history.all().delete()
+    DunningCase.objects.update(suggestion=None)
+    Suggestion.objects.all()._raw_delete("default")
+    DunningCase.objects.all()._raw_delete("default")
+    assert list(backfill.unpaid_invoices(None)) == [(invoice, True)]
+    (suggestion,) = waiting()
+    assert suggestion.kind == NOTIFY
+    assert list(backfill.unpaid_invoices(None)) == [(invoice, False)]
+    assert len(waiting()) == 1
+    assert only_case().decline_code == "expired_card"
+
+
+def test_the_mirror_and_stripe_tell_the_same_facts(debtor: Debtor, deliver: Callable[..., Any]) -> None:
+    from dunning import facts
+
+    invoice = debtor.fail("expired_card", network_decline_code="54")
+    deliver()
+    mirrored, live = facts.read(invoice, "", live=False), facts.read(invoice, "", live=True)
+    assert mirrored is not None
+    assert live is not None
+    for kind in services.KINDS:
+        assert facts.sealed(kind, mirrored) == facts.sealed(kind, live)
+
+
+def test_a_review_of_a_case_that_was_paid_unseen_closes_it(debtor: Debtor, deliver: Callable[..., Any]) -> None:
+    from django.utils import timezone
+
+    invoice = debtor.fail("expired_card")
+    deliver()
+    debtor.mend()
+    debtor.stripe.v1.invoices.pay(invoice)  # its events never arrive
+    DunningCase.objects.update(next_step_at=timezone.now())
+    planning.review(case_id=only_case().pk, actor=Actor.system("dunning"))
+    assert only_case().state == CaseState.RECOVERED
+    assert waiting() == []
