@@ -76,6 +76,8 @@ def record_charge(charge: ChargeFacts) -> int:
     count = _store_object("charge", charge.id, entries.of_charge(charge))
     if charge.invoice_id and charge.status == "failed":
         _settle_attempts(charge.invoice_id)
+    if charge.invoice_id and (charge.amount_refunded or charge.disputed):
+        _pass_on([charge.id], charge.customer_id, charge.invoice_id)
     return count
 
 
@@ -175,13 +177,15 @@ def link_payments(invoice_id: str, customer_id: str) -> None:
     if not lines.exclude(subject=invoice_id).update(subject=invoice_id):
         return
     customer_id = customer_id or lines.values_list("customer", flat=True).first() or ""
-    children = MirroredObject.objects.filter(parent_id__in=charges, object_type__in=("refund", "dispute"))
-    TimelineEntry.objects.filter(
-        customer=customer_id,
-        kind__in=(TimelineEntry.Kind.REFUND, TimelineEntry.Kind.DISPUTE),
-        object_id__in=list(children.values_list("object_id", flat=True)),
-    ).update(subject=invoice_id)
+    _pass_on(charges, customer_id, invoice_id)
     _settle_attempts(invoice_id)
+
+
+def _pass_on(charges: Iterable[str], customer_id: str, invoice_id: str) -> None:
+    """Name the charges' invoice on the lines of their refunds and disputes."""
+    kinds = (TimelineEntry.Kind.REFUND, TimelineEntry.Kind.DISPUTE)
+    children = TimelineEntry.objects.filter(customer=customer_id, kind__in=kinds, facts__charge__in=list(charges))
+    children.exclude(subject=invoice_id).update(subject=invoice_id)
 
 
 def _invoice_of_charge(charge_id: str, payment_intent_id: str) -> str:
