@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -88,6 +89,8 @@ class MirrorAdmin(ReadOnlyAdmin):
 
     def by_id(self, request: HttpRequest, stripe_id: str) -> HttpResponse:
         """The object's page by Stripe's id; where it is not mirrored (yet), a page that says so."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         pk = self.get_queryset(request).filter(id=stripe_id).values_list("pk", flat=True).first()
         if pk is not None:
             return self.change_view(request, str(pk))
@@ -141,6 +144,7 @@ def register(
 ) -> None:
     """A page for `model`; ids with one of `prefixes` (space-separated) lead there from everywhere."""
     attributes |= {
+        "__module__": __name__,
         "list_display": ("stripe_id", *columns, "owner", "created_"),
         "read": staticmethod(read) if read else None,
         "amount_field": amount_field,

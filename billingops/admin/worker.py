@@ -38,10 +38,13 @@ class TaskAdmin(ReadOnlyAdmin):
     list_display: Any = ("name", "func", "attempt_count", "took", "stopped_")
     exact_search = ("id", "name")
     ordering = ("-stopped",)
-    fields = ("id", "name", "func", "attempt_count", "started", "stopped", "took")
+    facts = ("id", "name", "func", "attempt_count", "started", "stopped", "took")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.facts
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.fields
+        return self.facts
 
     @admin.display(description="Took")
     def took(self, obj: Any) -> str:
@@ -61,8 +64,12 @@ class SuccessAdmin(TaskAdmin):
 class FailureAdmin(TaskAdmin):
     """`error` is the traceback: code and ids, which is why only those see it who may see this page."""
 
-    fields = (*TaskAdmin.fields, "error")
     empty_text = "Tasks that raised an error. Nothing failed."
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return (*self.facts, "error")
+
+    get_readonly_fields = get_fields
 
     @admin.display(description="Error")
     def error(self, obj: Any) -> str:
