@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -9,9 +10,11 @@ from django.utils import timezone
 
 from billingops.actors import Actor
 from billingops.stripe import sync
+from billingops.stripe.errors import StripeProblem
 from billingops.stripe.models import MirroredObject
 from dunning import planning
 
+logger = logging.getLogger(__name__)
 CHUNK = 500
 BACKFILL = Actor.system("suggest")
 
@@ -31,7 +34,16 @@ def unpaid_invoices(since: datetime | None) -> Iterator[tuple[str, bool]]:
             facts = sync.invoice_facts(invoice, account, live=False)
             if facts is None or facts.attempt_count == 0:
                 continue
-            proposed = planning.take_up(
-                invoice=invoice, account=account, failed_at=timezone.now(), event_id="", actor=BACKFILL
-            )
-            yield invoice, bool(proposed and proposed.created)
+            yield invoice, _suggest(invoice, account)
+
+
+def _suggest(invoice: str, account: str) -> bool:
+    """One invoice that cannot be read now does not end the run; the next run comes to it again."""
+    try:
+        proposed = planning.take_up(
+            invoice=invoice, account=account, failed_at=timezone.now(), event_id="", actor=BACKFILL
+        )
+    except StripeProblem as problem:
+        logger.warning("%s was left out: %s", invoice, problem.code)
+        return False
+    return bool(proposed and proposed.created)

@@ -48,7 +48,6 @@ DEFINITE = (
     ConnectionRefusedError,
     socket.gaierror,
 )
-_HOSTED = {"en": "Should the link have expired, you can also pay here: {url}"}
 
 
 @dataclass(frozen=True)
@@ -71,15 +70,20 @@ def draft(*, template: str, snapshot: Snapshot, deadline: datetime, words: tuple
     values = values_of(snapshot, deadline, language)
     filled = fill_frame(body, values)
     if snapshot.invoice.hosted_invoice_url:
-        hosted = _HOSTED.get(language, _HOSTED[FALLBACK_LANGUAGE]).format(url=snapshot.invoice.hosted_invoice_url)
-        filled = f"{filled.rstrip()}\n\n{hosted}"
+        filled = f"{filled.rstrip()}\n\n{_hosted_line(language, snapshot.invoice.hosted_invoice_url)}"
     return Draft(template, language, _one_line(fill_frame(subject, values)), filled.strip())
+
+
+def _hosted_line(language: str, url: str) -> str:
+    """Portal links live for minutes; the hosted invoice page is there for whoever reads the message later."""
+    names = [f"email/dunning/{language}/_hosted.txt", f"email/dunning/{FALLBACK_LANGUAGE}/_hosted.txt"]
+    return fill_frame(select_template(names).render().strip(), {"hosted": url})
 
 
 def values_of(snapshot: Snapshot, deadline: datetime, language: str) -> Mapping[str, str]:
     invoice = snapshot.invoice
     with translation.override(language):
-        day = date_format(deadline, "j F Y")
+        day = date_format(deadline, "j F Y" if language == FALLBACK_LANGUAGE else "DATE_FORMAT")
     return {
         "amount": format_money(invoice.amount_remaining, invoice.currency),
         "invoice": invoice.number or invoice.id,

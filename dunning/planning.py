@@ -72,6 +72,9 @@ def review(*, case_id: int, actor: Actor) -> Proposed | None:
     if snapshot is None or not snapshot.owed:
         close_ended(invoice=case.invoice, account=case.account, snapshot=snapshot, actor=actor)
         return None
+    if services.is_under_way(case):
+        services.postpone(case_id=case_id, actor=actor)
+        return None
     if not services.next_step(case_id=case_id, actor=actor, reason="the next step is due"):
         return None
     case.refresh_from_db()

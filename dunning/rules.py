@@ -277,10 +277,11 @@ def _grace(
     until = schedule.at_nine(now + timedelta(days=config.grace_days))
     years = (now - history.customer_since).days // 365
     since = f"{years} years" if years > 1 else "more than a year" if years else f"since {_day(history.customer_since)}"
+    record = f", {history.recoveries} earlier failure(s) all recovered" if history.recoveries else ""
     return Proposal(
         GRACE,
         "good_customer",
-        f"A customer for {since} without a lost invoice, and retries are scheduled: leave the service on until "
+        f"A customer for {since} without a lost invoice{record}, and retries are scheduled: leave the service on until "
         f"{_day(until)} and wait.",
         days=config.grace_days,
         until=until,

@@ -153,6 +153,20 @@ def planned(*, case_id: int, key: str, suggestion: Suggestion | None, actor: Act
     return False
 
 
+def postpone(*, case_id: int, actor: Actor) -> None:
+    """Something of ours is still under way for the case: look again after the notice period."""
+    with transaction.atomic():
+        case = DunningCase.objects.select_for_update().get(pk=case_id)
+        case.next_step_at = _notice_ends(timezone.now())
+        save_with_history(case, actor=actor, reason="a step is still under way")
+
+
+def is_under_way(case: DunningCase) -> bool:
+    """Whether a suggestion of the case waits for a person, for its time, or for its result."""
+    open_states = (*STILL_POSSIBLE, State.EXECUTING, State.UNKNOWN)
+    return suggestions_of(case).filter(state__in=open_states).exists()
+
+
 def drop_waiting(*, case: DunningCase, actor: Actor, reason: str) -> int:
     """Supersede what waits for a person, cancel what is approved and not yet carried out. Returns how many."""
     found = list(suggestions_of(case).filter(state__in=STILL_POSSIBLE).values_list("pk", flat=True))
@@ -218,6 +232,11 @@ def follow(*, suggestion: Suggestion, actor: Actor) -> None:
             case.grace_period_until = case.next_step_at = datetime.fromisoformat(suggestion.params["until"])
         elif suggestion.kind == NOTIFY:
             case.next_step_at = _notice_ends(now)
+        elif suggestion.kind == RETRY:
+            case.next_step_at = None  # its event makes the next step
+    elif suggestion.state in (State.REJECTED, State.CANCELLED, State.FAILED):
+        # A person said no, or it did not work: nobody should have to remember the case, so it comes up again.
+        case.next_step_at = case.next_step_at or _notice_ends(now)
     elif suggestion.state in (State.STALE, State.EXPIRED):
         case.state, case.next_step_at = CaseState.OPEN, now
         jobs.enqueue("dunning.tasks.review", case.pk)

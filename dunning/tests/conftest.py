@@ -24,6 +24,11 @@ class Debtor:
     method: str
     stripe: Any
     sandbox: Any
+    account: str = ""
+
+    @property
+    def options(self) -> dict[str, str]:
+        return {"stripe_account": self.account} if self.account else {}
 
     def fail(self, decline_code: str, **options: Any) -> str:
         """The next period is billed and the charge is declined; returns the invoice."""
