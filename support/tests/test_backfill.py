@@ -44,8 +44,4 @@ def test_a_rebuild_of_one_customer_leaves_the_others_alone(
     before = told("cus_other")
     rebuild(capsys, "--customer", story.customer)
     assert told("cus_other") == before
-    assert rebuild(capsys, "--customer", "cus_nobody") | {"customer": 0} == dict.fromkeys(
-        ["customer", "subscription", "charge", "invoice", "invoice_payment", "refund", "dispute", "credit_note"]
-        + ["case", "message", "task", "suggestion", "event"],
-        0,
-    )
+    assert set(rebuild(capsys, "--customer", "cus_nobody").values()) == {0}
