@@ -46,7 +46,11 @@ def lost_in_disputes(charge_id: str) -> int:
 
 
 def look(*, charge_id: str, event_id: str, actor: Actor, live: bool = True) -> list[Suggestion]:
-    """Suggest what is to be taken back of the transfers out of this charge. Idempotent; outside any transaction."""
+    """Suggest what is to be taken back of the transfers out of this charge. Outside any transaction.
+
+    Idempotent: a suggestion is held per transfer, total to be taken back and number of reversals confirmed before, so a
+    refund seen twice is one suggestion, a rejected one stays rejected, and a further refund asks for the rest.
+    """
     paid = [PayoutState.TRANSFERRED]
     records = list(
         PayoutRecord.objects.filter(charge=charge_id, state__in=paid).select_related("seller").order_by("id")
@@ -75,7 +79,9 @@ def _propose(
     in_flight = earlier.filter(state__in=IN_FLIGHT).aggregate(total=Sum("amount"))["total"] or 0
     amount = part - record.amount_reversed - in_flight
     waiting = earlier.filter(state__in=WAITING_FOR_A_PERSON).first()
-    if amount <= 0 or Suggestion.objects.holding(dedupe_key(record, part)).exists():
+    key = f"{KIND}:{record.transfer}:{part}:{earlier.filter(state=State.CONFIRMED).count()}"
+    held = Suggestion.objects.holding(key).first()
+    if amount <= 0 or (held is not None and not (held.is_waiting and held.amount != amount)):
         return None
     transfer = sync.transfer_facts(record.transfer, live=True)
     if transfer is None or transfer.amount_reversed + amount > transfer.amount:
@@ -88,7 +94,7 @@ def _propose(
     )
     with transaction.atomic():
         if waiting is not None:
-            gate.supersede(suggestion_id=waiting.pk, actor=actor, reason="more is to be taken back now")
+            gate.supersede(suggestion_id=waiting.pk, actor=actor, reason="another amount is to be taken back now")
         proposed = gate.propose(
             kind=KIND,
             subject=record.transfer,
@@ -108,7 +114,7 @@ def _propose(
             reason_code="dispute_lost" if lost else "refunded",
             suggested_by=rules.VERSION,
             event_id=event_id,
-            dedupe_key=dedupe_key(record, part),
+            dedupe_key=key,
             previous=waiting,
             actor=actor,
         )
@@ -125,12 +131,6 @@ def _propose(
                 actor=actor,
             )
     return proposed.suggestion if proposed.created else None
-
-
-def dedupe_key(record: PayoutRecord, part: int) -> str:
-    """Per transfer and total to be taken back: the same refund seen twice is one suggestion, a further one is
-    another."""
-    return f"{KIND}:{record.transfer}:{part}"
 
 
 def current_facts(suggestion: Suggestion) -> dict[str, Any]:
