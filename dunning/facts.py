@@ -77,15 +77,19 @@ def has_open_dispute(customer: str, account: str) -> bool:
 
 
 def card_attempts(failure: PaymentFailure, customer: str, account: str, now: datetime) -> tuple[int, int]:
-    """Charges of the failed card in the last day and in the last 30 days, Stripe's own attempts included.
+    """Declined charges of the failed card in the last day and in the last 30 days, Stripe's own attempts included.
 
-    One card may be saved under several payment methods: its fingerprint decides where it is known. Two statements.
+    The networks count attempts after a decline, so charges that went through are left out. One card may be saved under several payment methods: its fingerprint decides where it is known. Two statements.
     """
     if not customer or not failure.payment_method_id:
         return 0, 0
     ids = list(
         MirroredObject.objects.filter(
-            object_type="charge", customer_id=customer, account=account, created__gte=now - timedelta(days=30)
+            object_type="charge",
+            customer_id=customer,
+            account=account,
+            status="failed",
+            created__gte=now - timedelta(days=30),
         ).values_list("object_id", flat=True)[:MAX_CHARGES]
     )
     charges = [

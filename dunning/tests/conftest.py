@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -33,40 +34,43 @@ class Debtor:
     def fail(self, decline_code: str, **options: Any) -> str:
         """The next period is billed and the charge is declined; returns the invoice."""
         self.sandbox.cards.set_outcome(self.method, decline_code, **options)
-        return str(self.sandbox.bill_subscription(self.subscription)["id"])
+        return str(self.sandbox.bill_subscription(self.subscription, account=self.account or None)["id"])
 
     def mend(self) -> None:
         """From now on the card pays."""
         self.sandbox.cards.set_outcome(self.method)
 
-    def stop_stripes_retries(self, invoice: str) -> None:
-        """As if Smart Retries were switched off in the dashboard."""
-        self.stripe.v1.invoices.update(invoice, {"auto_advance": False})
-
     def new_card(self) -> str:
-        method = self.stripe.v1.payment_methods.attach("pm_card_mastercard", {"customer": self.customer})
-        self.stripe.v1.customers.update(self.customer, {"invoice_settings": {"default_payment_method": method.id}})
-        return str(method.id)
+        method = attach(self.stripe, "pm_card_mastercard", self.customer, self.options)
+        return str(method)
+
+
+def attach(stripe: Any, token: str, customer: str, options: dict[str, str]) -> str:
+    """A card on file, the customer's default from now on."""
+    method = stripe.v1.payment_methods.attach(token, {"customer": customer}, options)
+    chosen = {"invoice_settings": {"default_payment_method": method.id}}
+    stripe.v1.customers.update(customer, chosen, options)
+    return str(method.id)
 
 
 @pytest.fixture
 def make_debtor(sandbox: Any, stripe_api: Any, deliver: Callable[..., Any]) -> Callable[..., Debtor]:
-    def make(*, email: str = "debtor@example.com", price: int = 7900, currency: str = "eur", days: int = 30) -> Debtor:
-        import time
-
+    def make(*, email: str = "debtor@example.com", days: int = 30, account: str = "") -> Debtor:
+        options = {"stripe_account": account} if account else {}
         sandbox.clock.set(int(time.time()) - days * 86_400)
-        product = stripe_api.v1.products.create({"name": "Plan"})
+        product = stripe_api.v1.products.create({"name": "Plan"}, options)
         made = stripe_api.v1.prices.create(
-            {"product": product.id, "currency": currency, "unit_amount": price, "recurring": {"interval": "month"}}
+            {"product": product.id, "currency": "eur", "unit_amount": 7900, "recurring": {"interval": "month"}}, options
         )
         given = {"name": "Dora Debtor", **({"email": email} if email else {})}
-        customer = stripe_api.v1.customers.create(given)
-        method = stripe_api.v1.payment_methods.attach("pm_card_visa", {"customer": customer.id})
-        stripe_api.v1.customers.update(customer.id, {"invoice_settings": {"default_payment_method": method.id}})
-        subscription = stripe_api.v1.subscriptions.create({"customer": customer.id, "items": [{"price": made.id}]})
+        customer = stripe_api.v1.customers.create(given, options)
+        method = attach(stripe_api, "pm_card_visa", customer.id, options)
+        subscription = stripe_api.v1.subscriptions.create(
+            {"customer": customer.id, "items": [{"price": made.id}]}, options
+        )
         sandbox.clock.set(int(time.time()))
         deliver()
-        return Debtor(customer.id, subscription.id, method.id, stripe_api, sandbox)
+        return Debtor(customer.id, subscription.id, method, stripe_api, sandbox, account)
 
     return make
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
+from approvals import services as gate
 from approvals.models import Execution, Suggestion
 from approvals.states import State
+from billingops.actors import Actor
+from dunning import schedule, tasks
 from dunning.models import DunningCase
 from dunning.rules import ESCALATE, GRACE, NOTIFY, RETRY
 from dunning.states import CaseState
@@ -270,3 +275,78 @@ def test_facts_that_moved_send_the_approval_back_and_a_fresh_suggestion_follows(
     (fresh,) = waiting()
     assert (fresh.kind, fresh.reason_code) == (RETRY, "new_payment_method")
     assert fresh.previous == suggestion
+
+
+def test_an_invoice_of_a_connected_account_is_dunned_in_that_account(
+    make_debtor: Callable[..., Debtor],
+    stripe_api: Any,
+    deliver: Callable[..., Any],
+    decide: Callable[..., Suggestion],
+) -> None:
+    account = stripe_api.v1.accounts.create({"type": "express", "country": "DE"}).id
+    debtor = make_debtor(account=account)
+    invoice = debtor.fail("stolen_card")
+    deliver()
+    case = only_case()
+    assert (case.account, case.invoice) == (account, invoice)
+    debtor.new_card()
+    deliver()
+    (suggestion,) = waiting()
+    assert (suggestion.kind, suggestion.account) == (RETRY, account)
+    assert decide(suggestion).state == State.EXECUTED
+    deliver()
+    suggestion.refresh_from_db()
+    assert suggestion.state == State.CONFIRMED
+    (paid,) = [r for r in debtor.sandbox.requests if r.path == f"/v1/invoices/{invoice}/pay"]
+    assert paid.account == account
+
+
+def test_a_rejected_suggestion_comes_up_again_after_the_notice_period(
+    debtor: Debtor, deliver: Callable[..., Any], finance: Any, run_jobs: Callable[[], int]
+) -> None:
+    debtor.fail("expired_card")
+    deliver()
+    (first,) = waiting()
+    gate.reject(suggestion_id=first.pk, actor=Actor.person(finance), version=first.version, reason_code="bad_timing")
+    deliver(order=lambda events: events)
+    assert waiting() == []  # a person has decided; no replay brings it back
+    case = only_case()
+    assert case.next_step_at is not None
+    assert case.next_step_at > timezone.now() + timedelta(days=6)
+    DunningCase.objects.update(next_step_at=timezone.now())
+    assert tasks.follow_up() == 1
+    run_jobs()
+    (second,) = waiting()
+    assert second.previous == first
+
+
+def test_a_review_leaves_what_is_under_way_alone(
+    debtor: Debtor, deliver: Callable[..., Any], run_jobs: Callable[[], int]
+) -> None:
+    debtor.fail("expired_card")
+    deliver()
+    (suggestion,) = waiting()
+    DunningCase.objects.update(next_step_at=timezone.now())
+    tasks.follow_up()
+    run_jobs()
+    assert waiting() == [suggestion]
+
+
+def test_a_card_at_its_networks_cap_is_not_charged_even_when_approved(
+    debtor: Debtor,
+    deliver: Callable[..., Any],
+    attempt: Callable[..., Suggestion],
+    no_stripe_retries: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    debtor.sandbox.bill_subscription(debtor.subscription)
+    debtor.fail("insufficient_funds")
+    deliver()
+    (suggestion,) = waiting()
+    assert suggestion.kind == RETRY
+    monkeypatch.setattr(schedule, "CAPS", {"visa": schedule.Cap(None, 1)})
+    assert attempt(suggestion).state == State.FAILED
+    execution = Execution.objects.get()
+    assert execution.error_code == "network_cap"
+    assert "Visa allows 1 attempts in 30 days and 1 were made" in execution.error  # what went through does not count
+    assert not [r for r in debtor.sandbox.requests if r.path.endswith("/pay")]
