@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Q
+
 from approvals.models import Decision, Execution, Suggestion
 from approvals.registry import Kind, Outcome, Preview
 from billingops.money import format_money
@@ -15,6 +17,8 @@ from billingops.stripe.models import MirroredObject
 from settlements import cases, evidence, lookups, reversals, services
 from settlements import facts as sealed
 from settlements.models import Seller
+
+BACKFILL_BATCH = 500
 
 
 def _metadata(suggestion: Suggestion, **more: str) -> dict[str, str]:
@@ -97,13 +101,18 @@ def _find_payout(suggestion: Suggestion, execution: Execution) -> Outcome | None
 
 def _backfill(since: datetime | None) -> Iterator[tuple[str, bool]]:
     """Settle the paid invoices of the mirror, oldest first, from the mirror alone. Memory does not grow with their
-    number."""
+    number, and no cursor stays open while each is settled."""
     rows = MirroredObject.objects.filter(object_type="invoice", status="paid", account="")
+    rows = rows.order_by("created", "object_id")
     if since is not None:
         rows = rows.filter(created__gte=since)
-    for invoice_id in rows.order_by("created").values_list("object_id", flat=True).iterator(chunk_size=500):
-        settled = services.settle_invoice(invoice_id=invoice_id, actor=services.ACTOR)
-        yield invoice_id, bool(settled.proposed)
+    after = Q()
+    while batch := list(rows.filter(after).values_list("created", "object_id")[:BACKFILL_BATCH]):
+        for _, invoice_id in batch:
+            settled = services.settle_invoice(invoice_id=invoice_id, actor=services.ACTOR)
+            yield invoice_id, bool(settled.proposed)
+        created, last = batch[-1]
+        after = Q(created__gt=created) | Q(created=created, object_id__gt=last)
 
 
 # -- transfer_reversal -------------------------------------------------------------------------------------------------

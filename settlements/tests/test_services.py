@@ -18,7 +18,7 @@ from billingops.exceptions import InvalidInput, InvalidTransition
 from billingops.llm import client as llm_client
 from billingops.llm.models import AgentRun
 from billingops.stripe import sync
-from settlements import findings, services, states, tasks
+from settlements import actions, findings, services, states, tasks
 from settlements.models import Finding, PayoutRecord, Seller
 from settlements.states import FINDING_TRANSITIONS, PAYOUT_TRANSITIONS, FindingState, PayoutState
 from settlements.tests.conftest import CONFIG
@@ -227,15 +227,16 @@ def test_the_sweep_looks_again_at_what_may_heal_by_itself(market):
 # -- the backfill ------------------------------------------------------------------------------------------------------
 
 
-def test_the_backfill_proposes_what_the_mirror_holds_and_nothing_twice(market):
-    for seller in ("acct_bakery", "acct_studio"):
+def test_the_backfill_proposes_what_the_mirror_holds_and_nothing_twice(market, monkeypatch):
+    monkeypatch.setattr(actions, "BACKFILL_BATCH", 2)
+    for seller in ("acct_bakery", "acct_studio", "acct_bakery"):
         sync.refresh("invoice", market.paid((seller, 1_000)).id)
     backfill = registry.get("seller_payout").backfill
     future = datetime.now(UTC) + timedelta(days=1)
     assert list(backfill(future)) == []
-    assert [proposed for _, proposed in backfill(None)] == [True, True]
-    assert [proposed for _, proposed in backfill(None)] == [False, False]
-    assert PayoutRecord.objects.count() == Suggestion.objects.count() == 2
+    assert [proposed for _, proposed in backfill(None)] == [True] * 3
+    assert [proposed for _, proposed in backfill(None)] == [False] * 3
+    assert PayoutRecord.objects.count() == Suggestion.objects.count() == 3
 
 
 # -- two workers at once -----------------------------------------------------------------------------------------------
