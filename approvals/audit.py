@@ -38,7 +38,7 @@ def append(*, action: str, subject: str, actor: Actor, data: dict[str, Any]) -> 
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
     last = AuditEntry.objects.order_by("-seq").values_list("seq", "hash").first() or (0, GENESIS)
-    content = {
+    content: dict[str, Any] = {
         "seq": last[0] + 1,
         "at": timezone.now(),
         "actor": actor.name,

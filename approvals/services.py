@@ -276,6 +276,7 @@ def _check_four_eyes(suggestion: Suggestion, actor: Actor, earlier: list[Decisio
 def _decide(suggestion: Suggestion, *, actor: Actor, verdict: str, comment: str, reason_code: str = "") -> Decision:
     if len(comment) > MAX_COMMENT:
         raise InvalidInput(f"The comment is longer than {MAX_COMMENT} characters.", field="comment")
+    assert actor.user is not None  # _check_right has seen to it
     return Decision.objects.create(
         suggestion=suggestion,
         actor=actor.user,

@@ -15,9 +15,9 @@ M = TypeVar("M", bound=Model)
 
 def accounts_of(user: Any) -> frozenset[str] | None:
     """The accounts the user is limited to, or None for no limit. Read once per user object (so once per request)."""
-    cached = getattr(user, "_billingops_accounts", False)
-    if cached is not False:
-        return cached
+    if hasattr(user, "_billingops_accounts"):
+        known: frozenset[str] | None = user._billingops_accounts
+        return known
     accounts = frozenset(user.account_access.values_list("account", flat=True)) if user.pk else frozenset()
     limited = accounts if accounts or not user.pk else None
     user._billingops_accounts = limited

@@ -38,18 +38,24 @@ class Throttled(StripeProblem):
 
 
 def classify(error: stripe.StripeError) -> StripeProblem:
-    """The SDK's exception as one of ours. The text is Stripe's own message, which carries no personal data of a payer."""
+    """The SDK's exception as one of ours. The text is Stripe's own message, without personal data of a payer."""
+    # The SDK hands the code to some of its classes only (not to PermissionError); the error object always has it.
     code = str(error.code or getattr(error, "decline_code", "") or type(error).__name__)
-    details = {"request_id": error.request_id or "", "http_status": error.http_status}
     message = error.user_message or str(error) or type(error).__name__
+    kind = _kind(error, code)
     if isinstance(error, stripe.CardError):
-        return Refused(message, code=getattr(error.error, "decline_code", None) or code, **details)
-    if isinstance(error, stripe.RateLimitError) or error.http_status == 429:
-        return Throttled(message, code=code, **details)
-    if error.http_status == 409 or code == "idempotency_key_in_use":
-        return Ambiguous(message, code=code, **details)
-    if isinstance(error, stripe.APIConnectionError) or error.http_status is None or error.http_status >= 500:
-        return Ambiguous(message, code=code, **details)
-    if error.http_status == 404 or code in {"resource_missing", "account_invalid"}:
-        return Gone(message, code=code, **details)
-    return Refused(message, code=code, **details)
+        code = getattr(error.error, "decline_code", None) or code
+    return kind(message, code=code, request_id=error.request_id or "", http_status=error.http_status)
+
+
+def _kind(error: stripe.StripeError, code: str) -> type[StripeProblem]:
+    status = error.http_status
+    if isinstance(error, stripe.CardError):
+        return Refused
+    if isinstance(error, stripe.RateLimitError) or status == 429:
+        return Throttled
+    if status is None or status >= 500 or status == 409 or isinstance(error, stripe.APIConnectionError):
+        return Ambiguous
+    if status == 404 or code in {"resource_missing", "account_invalid"}:
+        return Gone
+    return Refused
