@@ -85,7 +85,7 @@ def invoice(invoice_id: str, user: Any) -> Explanation | None:
     _lines(found)
     _steps(found)
     entries = list(TimelineEntry.objects.visible_to(user).about(invoice_id)[:SHOWN])
-    found.days = rows.days(entries, user)
+    found.days = rows.days(entries, user, on_page_of=invoice_id)
     _money_back(found, entries)
     if user.has_perm("settlements.view_payoutrecord"):
         _shares(found, user)
@@ -191,7 +191,7 @@ def _sentences(found: Explanation, entries: list[TimelineEntry]) -> Iterable[str
         credit = sum(line.base for line in prorated if line.base < 0)
         charge = sum(line.base for line in prorated if line.base > 0)
         parts = [f"{money(charge)} for the rest of the period"] if charge else []
-        parts += [f"{money(credit)} for time already paid and not used"] if credit else []
+        parts += [f"less {money(-credit)} for time already paid and not used"] if credit else []
         yield f"The plan changed within a paid period, so it is prorated: {', '.join(parts)}."
     yield _outcome(found, entries)
     if found.refunded:

@@ -29,7 +29,7 @@ _OWN_PAGES = {
     "message": "dunning_message_change",
     "task": "dunning_supporttask_change",
 }
-_NOT_LISTED = frozenset({"items", "from", "to", "case", "secret"})
+_NOT_LISTED = frozenset({"items", "from", "to", "case", "version"})
 _LABELS = {
     "amount_due": "Due",
     "amount_paid": "Paid",
@@ -38,6 +38,7 @@ _LABELS = {
     "billing_reason": "Made for",
     "by": "Recovered by",
     "who": "By",
+    "suggestion_kind": "Kind",
     "code": "Stripe’s code",
     "how": "How",
 }
@@ -45,7 +46,8 @@ _LABELS = {
 
 @dataclass
 class Row:
-    """One line. `amount`: minor units with the sign the reader expects. `links`: (text, URL) to the right of it."""
+    """One line. `amount`: minor units with the sign the reader expects. `links`: (text, URL) to the right of it.
+    `explain_url`: the invoice explained, "" where there is none or this is its page."""
 
     entry: TimelineEntry
     icon: str
@@ -57,6 +59,7 @@ class Row:
     state: str = ""
     amount: int | None = None
     links: list[tuple[str, str]] = field(default_factory=list)
+    explain_url: str = ""
     facts: list[tuple[str, Any]] = field(default_factory=list)
 
 
@@ -76,15 +79,20 @@ class Shared:
     plans: dict[str, str]
 
 
-def days(entries: Sequence[TimelineEntry], user: Any) -> list[Day]:
-    """The lines, grouped by the day (of the site's time zone) they fall on, in the order given."""
+def days(entries: Sequence[TimelineEntry], user: Any, *, on_page_of: str = "") -> list[Day]:
+    """The lines, grouped by the day (of the site's time zone) they fall on, in the order given. `on_page_of`: the
+    invoice whose page this is; the lines need not lead there."""
     shared = gather(entries, user)
+    here = own_url("support_invoice", on_page_of) if on_page_of else ""
     found: list[Day] = []
     for entry in entries:
         on = timezone.localtime(entry.at).date()
         if not found or found[-1].date != on:
             found.append(Day(on, []))
-        found[-1].rows.append(row_of(entry, shared))
+        row = row_of(entry, shared)
+        row.explain_url = own_url("support_invoice", entry.subject) if entry.subject not in ("", on_page_of) else ""
+        row.links = [(text, url) for text, url in row.links if row.explain_url or url != here]
+        found[-1].rows.append(row)
     return found
 
 
@@ -161,7 +169,8 @@ def _describe(row: Row, shared: Shared) -> None:
         row.warning = words.SECRET if secret else ""
     elif entry.kind == Kind.PAYMENT:
         how = {"out_of_band": "paid outside Stripe", "without_charge": "from the customer’s credit"}
-        row.text = how.get(facts.get("how", ""), facts.get("card_brand", ""))
+        brand = str(facts.get("card_brand", ""))
+        row.text = how.get(facts.get("how", ""), f"{brand.capitalize()} card" if brand else "")
         if facts.get("amount_refunded"):
             row.text += " · refunded " + tags.money_text(facts["amount_refunded"], entry.currency)
     elif family == "refund":
@@ -182,7 +191,8 @@ def _describe(row: Row, shared: Shared) -> None:
     elif family in ("suggestion", "decision", "execution"):
         _describe_step(row, shared)
     elif family == "dunning":
-        row.state, row.text = entry.state, words.spaced(str(facts.get("category") or facts.get("reason") or ""))
+        row.state = entry.state if entry.what == "dunning.opened" else ""
+        row.text = words.case_category(facts) if entry.what == "dunning.opened" else words.case_end(facts)
         until = words.moment(facts.get("grace_until"))
         row.waits = f"grace until {words.day(until)}" if until and entry.what == "dunning.opened" else ""
     elif family == "message":
@@ -220,7 +230,8 @@ def _describe_subscription(row: Row, shared: Shared) -> None:
         row.text = f"at the end of the period, {words.day(end)}" if end and entry.what.endswith("planned") else ""
     else:
         row.text = plan_text(facts.get("items"), shared.plans)
-        row.state = entry.state if entry.what == "subscription.started" else ""
+        if entry.what == "subscription.started":
+            row.text, row.state = " · ".join(part for part in (row.text, "now") if part), entry.state
 
 
 def _describe_step(row: Row, shared: Shared) -> None:
@@ -303,6 +314,10 @@ def _cell(key: str, value: Any, entry: TimelineEntry) -> Any:
         return tags.exact(when) if isinstance(when, datetime) else value
     if key == "suggestion_kind":
         return words.kind_of_suggestion(entry)
+    if key == "who":
+        return words.who(entry)
+    if key == "category":
+        return words.case_category(entry.facts)
     if key == "billing_reason":
         return words.BILLING_REASONS.get(value, words.spaced(str(value)))
     if value is True:

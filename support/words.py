@@ -12,6 +12,7 @@ from approvals import registry
 from approvals.services import REJECTION_REASONS
 from approvals.states import State
 from dunning import models as dunning
+from dunning.states import ClosedReason
 from support.models import TimelineEntry
 
 Kind = TimelineEntry.Kind
@@ -157,6 +158,20 @@ def failure_of(entry: TimelineEntry) -> tuple[str, bool]:
     if entry.what == "payment.not_attempted" and not (entry.facts.get("code") or entry.facts.get("decline_code")):
         return "no charge was made: no usable payment method, or a confirmation that did not come", False
     return failure(entry.facts)
+
+
+def case_category(facts: Mapping[str, Any]) -> str:
+    """What kind of failure a dunning case is about, in dunning's words."""
+    labels = dict(dunning.DunningCase._meta.get_field("category").flatchoices)
+    category = str(facts.get("category", ""))
+    return str(labels.get(category, spaced(category)))
+
+
+def case_end(facts: Mapping[str, Any]) -> str:
+    reason = str(facts.get("reason", ""))
+    text = str(dict(ClosedReason.choices).get(reason, spaced(reason)))
+    by = registry.label(str(facts.get("by", "")))
+    return f"{text} · after {by.lower()}" if by else text
 
 
 def kind_of_suggestion(entry: TimelineEntry) -> str:
