@@ -125,18 +125,20 @@ class Batch:
         """Refresh, handle, note. What time does not suffice for is let go of, as if it had never been claimed."""
         counts = Counter(batches=1, claimed=len(self.events))
         with self._holding():
+            keys = {event.pk: self._key(event) for event in self.events}
             since: dict[Key, datetime] = {}
             for event in self.events:
-                if key := self._key(event):
+                if key := keys[event.pk]:
                     since[key] = max(event.received_at, since.get(key, event.received_at))
             refreshed = sync.refresh_many(since, memory=memory, since=since)
+            of_event = {pk: refreshed[key] for pk, key in keys.items() if key}
             counts["objects"] = len(since)
             for start in range(0, len(self.events), FINISH_EVERY):
                 if until is not None and time.monotonic() > until:
                     break
                 group = self.events[start : start + FINISH_EVERY]
                 with sync.remembering(memory):
-                    outcomes = [self._handle(event, refreshed.get(self._key(event))) for event in group]
+                    outcomes = [self._handle(event, of_event.get(event.pk)) for event in group]
                 counts.update(self._finish(outcomes))
         counts["claimed"] -= self._released
         return counts

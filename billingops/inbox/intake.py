@@ -79,7 +79,7 @@ def insert(event: Mapping[str, Any], text: str, *, account: str = "") -> bool:
 @lru_cache(maxsize=4)
 def _statement(vendor: str, fields: tuple[str, ...]) -> str:
     meta, quote = InboundEvent._meta, connection.ops.quote_name
-    columns = ", ".join(quote(meta.get_field(name).column) for name in fields)
+    columns = ", ".join(quote(str(meta.get_field(name).name)) for name in fields)  # no relation among them
     places = ", ".join(["%s"] * len(fields))
     return f"INSERT INTO {quote(meta.db_table)} ({columns}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608
 

@@ -47,7 +47,7 @@ def on(*types: str) -> Callable[[H], H]:
     def register(handler: H) -> H:
         for pattern in types:
             table, key = (_families, pattern[:-1]) if pattern.endswith(".*") else (_exact, pattern)
-            if "*" in key or not key:
+            if "*" in key or not key.strip("."):
                 raise ValueError(f"{pattern!r} is neither a type such as invoice.paid nor a family such as invoice.*")
             handlers = table.setdefault(key, [])
             if handler not in handlers:

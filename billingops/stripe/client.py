@@ -1,4 +1,4 @@
-"""The two clients of Stripe's API: one that reads, one that writes, each with its own restricted key and short time-outs.
+"""The two clients of Stripe's API: one that reads, one that writes, each with its own restricted key, short time-outs.
 
 Only `gateway.py` uses the writing one. The SDK never retries by itself: whoever calls knows whether a repeat is safe.
 """

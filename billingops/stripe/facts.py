@@ -43,7 +43,7 @@ class LineFacts:
 
 @dataclass(frozen=True, slots=True)
 class PaymentFailure:
-    """Why a payment failed, in Stripe's own codes. Prefer `advice_code`, then `network_advice_code`, then `decline_code`."""
+    """Why a payment failed, in Stripe's codes. Prefer `advice_code`, then `network_advice_code`, `decline_code`."""
 
     code: str = ""
     decline_code: str = ""
@@ -183,7 +183,7 @@ class AccountFacts:
 
     @property
     def obstacle(self) -> str:
-        """"" when money may be sent there, else the reason in words."""
+        """ "" when money may be sent there, else the reason in words."""
         if self.deauthorised:
             return "the account has disconnected from the platform"
         if self.disabled_reason:

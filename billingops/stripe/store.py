@@ -292,6 +292,13 @@ def _write_lines(invoices: list[Incoming], owners: dict[str, Any]) -> None:
     _upsert(list(rows.values()), unique="id", keep=("djstripe_created", "invoice_item", "created"))
 
 
+_NOTE_COLUMNS = ("id", "invoice_id", "customer_id", "number", "status", "reason", "amount", "currency", "created")
+_PAYMENT_COLUMNS = (
+    "id", "invoice_id", "payment_intent_id", "charge_id", "status", "is_default", "amount_requested", "amount_paid",
+    "currency", "created", "paid_at",
+)  # fmt: skip
+
+
 def _write_ours(chunk: list[Incoming]) -> None:
     notes, payments = [], []
     now = timezone.now()
@@ -299,15 +306,11 @@ def _write_ours(chunk: list[Incoming]) -> None:
         common = {"account": item.account, "livemode": item.data.get("livemode") is True, "synced_at": now}
         if item.key[0] == "credit_note":
             note = reader.read_credit_note(item.data, item.account)
-            names = ("id", "invoice_id", "customer_id", "number", "status", "reason", "amount", "currency", "created")
-            notes.append(CreditNote(**{name: getattr(note, name) for name in names}, **common, stripe_data=item.data))
+            values = {name: getattr(note, name) for name in _NOTE_COLUMNS}
+            notes.append(CreditNote(**values, **common, stripe_data=item.data))
         elif item.key[0] == "invoice_payment":
             payment, (own, _) = reader.read_invoice_payment(item.data, item.account), collapse(item.data)
-            names = (
-                "id", "invoice_id", "payment_intent_id", "charge_id", "status", "is_default",
-                "amount_requested", "amount_paid", "currency", "created", "paid_at",
-            )  # fmt: skip
-            values = {name: getattr(payment, name) for name in names}
+            values = {name: getattr(payment, name) for name in _PAYMENT_COLUMNS}
             payments.append(InvoicePayment(**values, **common, stripe_data=own))
     unnamed = [row for row in payments if not row.charge_id and row.payment_intent_id]
     intents = load("payment_intent", [row.payment_intent_id for row in unnamed])
