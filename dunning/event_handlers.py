@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 
 from approvals import services as gate
 from approvals.models import Suggestion
@@ -95,6 +96,6 @@ def method_added(note: EventNote) -> None:
         _look_at_method(note, DunningCase.objects.unpaid().of_customer(customer, note.account))
 
 
-def _look_at_method(note: EventNote, cases) -> None:  # type: ignore[no-untyped-def]
+def _look_at_method(note: EventNote, cases: Iterable[DunningCase]) -> None:
     for case in list(cases):
         planning.method_changed(case=case, event_id=note.event_id, actor=INBOX)

@@ -79,7 +79,8 @@ def has_open_dispute(customer: str, account: str) -> bool:
 def card_attempts(failure: PaymentFailure, customer: str, account: str, now: datetime) -> tuple[int, int]:
     """Declined charges of the failed card in the last day and in the last 30 days, Stripe's own attempts included.
 
-    The networks count attempts after a decline, so charges that went through are left out. One card may be saved under several payment methods: its fingerprint decides where it is known. Two statements.
+    The networks count attempts after a decline, so charges that went through are left out. One card may be saved under
+    several payment methods: its fingerprint decides where it is known. Two statements.
     """
     if not customer or not failure.payment_method_id:
         return 0, 0
