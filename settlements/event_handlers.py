@@ -13,7 +13,7 @@ from billingops.inbox.routes import EventNote, on
 from billingops.money import format_money
 from billingops.stripe import reader
 from billingops.stripe.facts import TransferFacts
-from settlements import findings, reversals, services
+from settlements import findings, reversals, services, tasks
 from settlements.lookups import SUGGESTION_KEY, reversals_in
 from settlements.models import Finding, PayoutRecord
 from settlements.services import ACTOR
@@ -44,8 +44,9 @@ def look_at_the_money_that_left(note: EventNote) -> None:
 
 @on("account.updated", "account.application.deauthorized", "capability.updated")
 def look_at_the_account(note: EventNote) -> None:
+    """A seller's account changed: worth a read of Stripe only where something waits for it or was held up by it."""
     account = note.account or (note.object_id if note.object_type == "account" else "")
-    if account:
+    if tasks.held_up(account).exists() or tasks.waiting(account).exists():
         jobs.enqueue("settlements.tasks.look_again_at_account", account)
 
 
@@ -58,11 +59,13 @@ def confirm_payout(note: EventNote) -> None:
         return
     if wrong := _differs(transfer, suggestion):
         _unexpected(transfer, suggestion, wrong, note)
-    elif gate.confirm(suggestion_id=suggestion.pk, event_id=note.event_id, object_id=transfer.id, actor=INBOX):
+    elif not gate.confirm(suggestion_id=suggestion.pk, event_id=note.event_id, object_id=transfer.id, actor=INBOX):
+        _unexpected(transfer, suggestion, f"its suggestion is {suggestion.get_state_display()}", note)
+    elif not suggestion.executions.filter(object_id=transfer.id).exists():
+        _unexpected(transfer, suggestion, "another transfer has paid it already", note)
+    else:
         # Money may have left the charge while the transfer was on its way; the mirror knows without a read.
         reversals.look(charge_id=transfer.source_transaction, event_id=note.event_id, actor=ACTOR, live=False)
-    else:
-        _unexpected(transfer, suggestion, f"its suggestion is {suggestion.get_state_display()}", note)
 
 
 @on("transfer.reversed", "transfer.updated")

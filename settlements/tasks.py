@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 from approvals.models import Suggestion
 from approvals.states import State
@@ -64,11 +65,18 @@ def look_again_after_import(after: int = 0) -> int:
 
 def look_again_at_account(account: str) -> int:
     """A connected account changed: propose what it held up, or withdraw what waits and can no longer be paid."""
-    if cases.obstacle_of(account, live=True):
-        waiting = Suggestion.objects.waiting().filter(kind=KIND, account=account)
-        return _look_again(list(waiting.values_list("subject", flat=True)[:BATCH]), live=True)
-    held_up = Finding.objects.open().filter(code=Finding.Code.ACCOUNT_RESTRICTED, account=account).order_by("pk")
-    return _look_again(list(held_up.values_list("subject", flat=True)[:BATCH]), live=True)
+    concerned = waiting(account) if cases.obstacle_of(account, live=True) else held_up(account)
+    return _look_again(list(concerned.values_list("subject", flat=True)[:BATCH]), live=True)
+
+
+def waiting(account: str) -> Any:
+    """Payouts to this account that wait for a person."""
+    return Suggestion.objects.waiting().filter(kind=KIND, account=account)
+
+
+def held_up(account: str) -> Any:
+    """Findings that say this account cannot receive money."""
+    return Finding.objects.open().filter(code=Finding.Code.ACCOUNT_RESTRICTED, account=account).order_by("pk")
 
 
 @jobs.every(60, name="settlements-look-again")

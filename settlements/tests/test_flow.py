@@ -375,6 +375,27 @@ def test_a_transfer_that_is_not_what_was_approved_confirms_nothing(market, appro
     assert "USD 0.01" in finding.text
 
 
+def test_a_second_transfer_for_the_same_payout_is_found(market, approve):
+    _, record = market.settled(("acct_bakery", 10_000), ("", 10_000))
+    approve(record)
+    market.run_jobs()
+    market.deliver()
+    second = market.api.v1.transfers.create(
+        {
+            "amount": 7_000,
+            "currency": "usd",
+            "destination": "acct_bakery",
+            "source_transaction": record.charge,
+            "metadata": {"billingops_suggestion": str(record.suggestion_id)},
+        }
+    )
+    market.deliver()
+    finding = Finding.objects.get()
+    assert (finding.code, finding.subject) == ("unexpected_transfer", second.id)
+    assert "another transfer has paid it already" in finding.text
+    assert fresh(record).transfer != second.id
+
+
 @pytest.mark.parametrize("value", ["", "not-a-uuid", "00000000-0000-0000-0000-000000000000"])
 def test_a_transfer_of_somebody_else_is_none_of_our_business(market, value):
     charge = market.charge_of(market.paid(("", 1_000)))
