@@ -245,6 +245,10 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {
+        "SuggestionStateEnum": "approvals.states.State",
+        "PayoutRecordStateEnum": "settlements.states.PayoutState",
+    },
 }
 
 # -- security ----------------------------------------------------------------------------------------------------------
