@@ -40,7 +40,7 @@ class Throttled(StripeProblem):
 def classify(error: stripe.StripeError) -> StripeProblem:
     """The SDK's exception as one of ours. The text is Stripe's own message, without personal data of a payer."""
     # The SDK hands the code to some of its classes only (not to PermissionError); the error object always has it.
-    code = str(error.code or getattr(error, "decline_code", "") or type(error).__name__)
+    code = str(error.code or getattr(error.error, "code", None) or type(error).__name__)
     message = error.user_message or str(error) or type(error).__name__
     kind = _kind(error, code)
     if isinstance(error, stripe.CardError):
