@@ -102,7 +102,8 @@ class Story:
             self.settle()
             self._events_of_month(month)
             self.settle()
-        self.sandbox.clock.set(int(time.time()))
+        self.sandbox.clock.set(int(time.time()))  # funds become available, which is an event too
+        self.settle()
         return self.tally
 
     def settle(self, seconds: float = 300) -> None:
