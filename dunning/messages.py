@@ -70,8 +70,14 @@ def draft(*, template: str, snapshot: Snapshot, deadline: datetime, words: tuple
     values = values_of(snapshot, deadline, language)
     filled = fill_frame(body, values)
     if snapshot.invoice.hosted_invoice_url:
-        filled = f"{filled.rstrip()}\n\n{_hosted_line(language, snapshot.invoice.hosted_invoice_url)}"
+        filled = _with_hosted_line(filled, _hosted_line(language, snapshot.invoice.hosted_invoice_url))
     return Draft(template, language, _one_line(fill_frame(subject, values)), filled.strip())
+
+
+def _with_hosted_line(body: str, line: str) -> str:
+    """`line` under the link where that is a paragraph of its own, else at the end."""
+    alone = f"\n\n{LINK}\n"
+    return body.replace(alone, f"{alone}\n{line}\n", 1) if alone in body else f"{body.rstrip()}\n\n{line}"
 
 
 def _hosted_line(language: str, url: str) -> str:
