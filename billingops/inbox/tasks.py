@@ -14,6 +14,7 @@ from billingops import jobs
 from billingops.inbox import drain as inbox_drain
 from billingops.inbox import intake, waker
 from billingops.inbox.models import InboundEvent
+from billingops.models import Heartbeat
 from billingops.stripe import reads
 from billingops.stripe.errors import StripeProblem
 from billingops.stripe.store import model_of
@@ -33,6 +34,8 @@ def drain() -> dict[str, int]:
     counts = inbox_drain.drain(seconds=DRAIN_SECONDS)
     if counts["left"]:
         waker.request_drain()
+    if counts["objects"] and counts["done"]:
+        _stripe_answered()
     return counts
 
 
@@ -54,12 +57,18 @@ def fetch_missed_events() -> int:
     for account in ["", *_connected_accounts()]:
         try:
             found += _fetch_missed(account)
+            _stripe_answered()
         except StripeProblem as problem:
             logger.warning("Missed events of %s could not be read: %s", account or "the platform", problem.code)
     if found:
         logger.info("%d missed events were fetched from Stripe's list.", found)
         waker.request_drain()
     return found
+
+
+def _stripe_answered() -> None:
+    """For the strip on top of every page: when Stripe was last reached."""
+    Heartbeat.objects.update_or_create(name="stripe", defaults={"at": timezone.now()})
 
 
 def _fetch_missed(account: str) -> int:

@@ -15,6 +15,7 @@ from billingops import jobs
 from billingops.inbox import tasks
 from billingops.inbox.models import InboundEvent
 from billingops.inbox.routes import on
+from billingops.models import Heartbeat
 from sandbox import Fault
 
 State = InboundEvent.State
@@ -108,6 +109,9 @@ def test_an_account_that_does_not_answer_keeps_no_other_from_being_read(sandbox,
     sandbox.faults.add(Fault("rate_limit", path="/v1/events", times=5))
     assert tasks.fetch_missed_events() == 0
     assert "could not be read" in caplog.text
+    assert not Heartbeat.objects.filter(name="stripe").exists()
+    tasks.fetch_missed_events()
+    assert Heartbeat.objects.filter(name="stripe").exists()
 
 
 # -- retention ---------------------------------------------------------------------------------------------------------
