@@ -12,8 +12,11 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "bench-results" / "logs"
@@ -54,8 +57,8 @@ def stand_in_api(*, milliseconds: float, customers: int) -> Iterator[int]:
     """The stand-in for Stripe's API; gives its port."""
     port = _free_port()
     command = [sys.executable, "-m", "benchmarks.stand_in_api", str(port), str(milliseconds), str(customers)]
-    with _running("stand-in-api", command, {**os.environ, "PYTHONPATH": str(ROOT)}):
-        _wait_for(port, "stand-in-api")
+    with _running("stand-in-api", command, {**os.environ, "PYTHONPATH": str(ROOT)}) as child:
+        _wait_for(port, "stand-in-api", child)
         yield port
 
 
@@ -65,24 +68,37 @@ def api_counts(port: int) -> dict[str, int]:
         return json.load(answer)
 
 
+@dataclass(frozen=True)
+class Web:
+    """A running gunicorn. `cpu_seconds()` is what its processes have computed so far, the database's not included."""
+
+    port: int
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        main = psutil.Process(self.pid)
+        times = [process.cpu_times() for process in (main, *main.children(recursive=True))]
+        return sum(one.user + one.system for one in times)
+
+
 @contextmanager
-def web_server(name: str, env: dict[str, str]) -> Iterator[int]:
-    """gunicorn as in production, with keep-alive; gives its port."""
+def web_server(name: str, env: dict[str, str]) -> Iterator[Web]:
+    """gunicorn as in production, with keep-alive."""
     port = _free_port()
     command = [sys.executable, "-m", "gunicorn", "billingops.wsgi", "--bind", f"127.0.0.1:{port}"]
     command += ["--workers", str(WEB_WORKERS), "--threads", str(WEB_THREADS), "--keep-alive", "75"]
-    with _running(name, [*command, "--worker-tmp-dir", "/tmp", "--log-level", "warning"], env):
-        _wait_for(port, name)
-        yield port
+    with _running(name, [*command, "--worker-tmp-dir", "/tmp", "--log-level", "warning"], env) as child:
+        _wait_for(port, name, child)
+        yield Web(port, child.pid)
 
 
 @contextmanager
-def _running(name: str, command: list[str], env: dict[str, str]) -> Iterator[None]:
+def _running(name: str, command: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     LOGS.mkdir(parents=True, exist_ok=True)
     with (LOGS / f"{name}.log").open("ab") as log:
         child = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log, start_new_session=True)
     try:
-        yield
+        yield child
     finally:
         child.send_signal(signal.SIGTERM)
         try:
@@ -98,9 +114,11 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_for(port: int, name: str, seconds: float = 60) -> None:
+def _wait_for(port: int, name: str, child: subprocess.Popen[bytes], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
+        if child.poll() is not None:
+            raise ChildFailed(f"{name} ended with {child.returncode}; see {LOGS / name}.log")
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
             return

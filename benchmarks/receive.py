@@ -35,7 +35,7 @@ STORED = {
 @dataclass
 class Side:
     name: str
-    port: int
+    web: processes.Web
     path: str
     database: str
     events: int
@@ -55,7 +55,7 @@ class Side:
 
     def measure(self, number: int) -> load.Run:
         """Raises RuntimeError unless every event was accepted."""
-        run = load.fire(self.port, self.requests(number), connections=CONNECTIONS)
+        run = load.fire(self.web.port, self.requests(number), connections=CONNECTIONS)
         if run.statuses != {200: number}:
             raise RuntimeError(f"{self.name} answered {run.statuses}; the first other answer: {run.first_failure}")
         return run
@@ -86,6 +86,7 @@ def run(server: Server, base: Base, *, rounds: int, quick: bool) -> report.Secti
             "events per round": events,
             "body bytes": len(_body(0, base.customers, at=0)),
             "connections": CONNECTIONS,
+            "persistent database connections": "as the settings say, the same for all three",
             "server": f"gunicorn, {processes.WEB_WORKERS} workers x {processes.WEB_THREADS} threads, keep-alive",
             "api delay ms": 0,
         },
@@ -95,9 +96,12 @@ def run(server: Server, base: Base, *, rounds: int, quick: bool) -> report.Secti
             side.measure(CONNECTIONS * 4)  # every thread has its imports and its connection now
         rates: dict[str, list[float]] = {name: [] for name in sides}
         slowest: dict[str, list[float]] = {name: [] for name in sides}
+        computed: dict[str, list[float]] = {name: [] for name in sides}
         for _ in range(rounds):
             for name, side in sides.items():
+                before = side.web.cpu_seconds()
                 result = side.measure(side.events)
+                computed[name].append((side.web.cpu_seconds() - before) / side.events * 1e6)
                 rates[name].append(result.per_second)
                 slowest[name].append(result.p99_ms)
         section.notes += [side.check_stored() for side in sides.values()]
@@ -109,6 +113,12 @@ def run(server: Server, base: Base, *, rounds: int, quick: bool) -> report.Secti
             )
             section.figures.append(
                 report.compare("99th percentile", peer_name=peer, unit="ms", ours=slowest[OURS], peer=slowest[peer])
+            )
+            # Without the database's part; the figure that a busy machine disturbs least.
+            section.figures.append(
+                report.compare(
+                    "web server's CPU", peer_name=peer, unit="µs/event", ours=computed[OURS], peer=computed[peer]
+                )
             )
     if section.falls_short:
         section.profiles |= _profiles(server, base, quick=quick)
@@ -123,9 +133,9 @@ def _sides(server: Server, base: Base, events: dict[str, int]) -> Iterator[dict[
         for index, (name, settings) in enumerate(SETTINGS.items()):
             database = stack.enter_context(server.copy(base.name, f"bench_receive_{index}"))
             env = processes.environment(database=database, api_base=f"http://127.0.0.1:{api}", settings=settings)
-            port = stack.enter_context(processes.web_server(f"receive-{index}", env))
+            web = stack.enter_context(processes.web_server(f"receive-{index}", env))
             path = base.endpoint if name == DJSTRIPE else "/stripe/webhook/"
-            sides[name] = Side(name, port, path, database, events[name], base.customers)
+            sides[name] = Side(name, web, path, database, events[name], base.customers)
         yield sides
 
 
