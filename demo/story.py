@@ -21,6 +21,16 @@ from sandbox import SandboxServer
 
 DAY = 86_400
 MONTHS = 3
+NAMES = (  # noqa: SIM905
+    "Ada Fischer, Ben Okafor, Carla Ruiz, Dmitri Volkov, Elif Kaya, "
+    "Farid Haddad, Greta Lind, Hugo Martin, Ines Costa, Jonas Weber, "
+    "Keiko Tanaka, Liam Byrne, Maya Patel, Noor Aziz, Olga Nowak, "
+    "Pablo Vega, Quinn Baker, Rosa Marino, Sven Dahl, Tara Singh, "
+    "Ugo Bianchi, Vera Stein, Wim de Vries, Ximena Soto, Yusuf Demir, "
+    "Zoe Laurent, Akira Sato, Bao Nguyen, Chiara Greco, Daan Visser, "
+    "Emi Mori, Finn Olsen, Gina Rossi, Hana Kim, Ivan Petrov, "
+    "Julia Kern, Kofi Mensah, Lena Vogt, Marco Silva, Nina Popescu"
+).split(", ")
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,7 @@ class Story:
         start = int(time.time()) - 62 * DAY  # so that month 3 begins two days ago: its failures are fresh
         self.say("Sellers, products and customers move in")
         self.sandbox.clock.set(start - 3 * 365 * DAY)
-        veteran = self._customer("Vera Veteran", 0)
+        veteran = self._customer(0)
         self.sandbox.clock.set(start)
         self._open_shops(veteran)
         for month in range(1, MONTHS + 1):
@@ -147,7 +157,7 @@ class Story:
             )
             for number in range(shop.customers):
                 first = shop is SHOPS[0] and number == 0
-                customer = veteran if first else self._customer(f"{shop.name} customer {number + 1}", number)
+                customer = veteran if first else self._customer(number)
                 # The second customer of the first shop buys in bulk: a payout that two people must approve.
                 large = shop is SHOPS[0] and number == 1
                 self._subscribe(shop, customer, price.id, quantity=8 if large else shop.quantity, large=large)
@@ -155,11 +165,13 @@ class Story:
         price = self.stripe.prices.create(
             {"product": own.id, "currency": "usd", "unit_amount": PLATFORM_PRICE, "recurring": {"interval": "month"}}
         )
-        self._subscribe(None, self._customer("Platform customer", 0), price.id, quantity=1)
+        self._subscribe(None, self._customer(0), price.id, quantity=1)
 
-    def _customer(self, name: str, number: int) -> tuple[str, str]:
+    def _customer(self, number: int) -> tuple[str, str]:
+        name = NAMES[self.tally.customers]
         self.tally.customers += 1
-        customer = self.stripe.customers.create({"name": name, "email": f"customer{self.tally.customers}@example.com"})
+        email = f"{name.replace(' ', '.').lower()}@example.com"
+        customer = self.stripe.customers.create({"name": name, "email": email})
         token = "pm_card_mastercard" if number % 3 == 2 else "pm_card_visa"
         method = self.stripe.payment_methods.attach(token, {"customer": customer.id})
         self.stripe.customers.update(customer.id, {"invoice_settings": {"default_payment_method": method.id}})

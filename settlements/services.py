@@ -155,12 +155,13 @@ def _rationale(case: Case, proposal: Proposal, seller: Seller) -> str:
     terms = sorted(
         {f"{share.rule.name} v{share.rule.version}: {memos.share_text(share.rule)}" for share in proposal.lines}
     )
+    count = len(proposal.lines)
+    lines = "One line" if count == 1 else f"{count} lines"
+    together, fee = (format_money(amount, currency) for amount in (proposal.amount + proposal.fee, proposal.fee))
     return (
-        f"Invoice {case.invoice.number or case.invoice.id} was paid. {len(proposal.lines)} line(s) of {seller.name} "
-        "come to "
-        f"{format_money(proposal.amount + proposal.fee, currency)}; the platform keeps "
-        f"{format_money(proposal.fee, currency)} "
-        f"({'; '.join(terms)}), the seller gets {format_money(proposal.amount, currency)}."
+        f"Invoice {case.invoice.number or case.invoice.id} was paid. {lines} of {seller.name} "
+        f"{'comes' if count == 1 else 'come'} to {together}; the platform keeps {fee} ({'; '.join(terms)}), "
+        f"the seller gets {format_money(proposal.amount, currency)}."
     )
 
 

@@ -93,6 +93,17 @@ def line(
     )
 
 
+# https://docs.stripe.com/currencies#zero-decimal
+ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())  # noqa: SIM905
+
+
+def _unit(price: Json) -> str:
+    """`$79.00`, `¥4,800`, `CHF 5.00`: as Stripe words a line."""
+    symbol = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}.get(price["currency"], price["currency"].upper() + " ")
+    digits = 0 if price["currency"] in ZERO_DECIMAL else 2
+    return f"{symbol}{Decimal(price['unit_amount'] or 0).scaleb(-digits):,.{digits}f}"
+
+
 def subscription_line(world: World, scope: Scope, subscription: Json, item: Json, start: int, end: int) -> Json:
     """The line of a subscription item for one period."""
     price = scope.get("price", item["_price"])
@@ -104,8 +115,7 @@ def subscription_line(world: World, scope: Scope, subscription: Json, item: Json
     name = product["name"] if product else price["product"]
     interval, count = price["recurring"]["interval"], price["recurring"]["interval_count"]
     every = interval if count == 1 else f"{count} {interval}s"
-    unit = f"{price['currency'].upper()} {price['unit_amount']}"
-    description = f"Trial period for {name}" if in_trial else f"{quantity} × {name} (at {unit} / {every})"
+    description = f"Trial period for {name}" if in_trial else f"{quantity} × {name} (at {_unit(price)} / {every})"
     return line(
         world,
         amount=0 if in_trial else amount,
