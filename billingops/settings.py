@@ -136,6 +136,7 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True
+FORMAT_MODULE_PATH = "billingops.formats"  # dates that sort and cannot be misread
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
@@ -270,6 +271,11 @@ SIMPLE_HISTORY_HISTORY_CHANGE_REASON_USE_TEXT_FIELD = True
 
 # -- the domain's own dials --------------------------------------------------------------------------------------------
 SUGGESTION_EXPIRES_DAYS = env_int("SUGGESTION_EXPIRES_DAYS", 30)
+# What dunning/config.py offers beside these has defaults worth keeping.
+DUNNING = {
+    "portal_return_url": os.environ.get("PORTAL_RETURN_URL") or "http://localhost/",
+    "retry_beside_stripe": env_bool("DUNNING_RETRY_BESIDE_STRIPE"),  # off: Smart Retries have the networks' budget
+}
 EXECUTION_STUCK_SECONDS = env_int(
     "EXECUTION_STUCK_SECONDS", 180
 )  # above the task timeout: a live worker is never overtaken
