@@ -4,7 +4,7 @@ from approvals import states
 from approvals.states import TRANSITIONS, State
 from billingops.exceptions import InvalidTransition
 
-ALLOWED = [(current, target) for current, targets in TRANSITIONS.items() for target in targets]
+ALLOWED = [(current, target) for current, targets in TRANSITIONS.items() for target in sorted(targets)]
 FORBIDDEN = [(current, target) for current in State for target in State if target not in TRANSITIONS[current]]
 
 
