@@ -117,6 +117,11 @@ class Filters:
     def is_narrowed(self) -> bool:
         return bool(self.kind or self.account or self.currency or self.q)
 
+    @property
+    def shows_waiting(self) -> bool:
+        states = _TABS[self.tab].states
+        return not states or not set(states).isdisjoint(WAITING_FOR_A_PERSON)
+
     def apply(self, queryset: SuggestionQuerySet, *, tab: str | None = None) -> SuggestionQuerySet:
         states = _TABS[tab or self.tab].states
         if len(states) == 1:

@@ -86,10 +86,15 @@ class SuggestionAdmin(ReadOnlyAdmin):
             "title": "Queue",
             "opts": self.model._meta,
             "may_decide": bulk.has_right(request),
-            "bulk_actions": [action for action in ACTIONS.values() if action.may(request)],
+            "bulk_actions": self._bulk_actions(request, filters),
             "here": request.get_full_path(),
         }
         return TemplateResponse(request, "admin/approvals/suggestion/queue.html", context)
+
+    @staticmethod
+    def _bulk_actions(request: HttpRequest, filters: queue.Filters) -> list[Any]:
+        """Only where something can wait for a person: buttons that could do nothing are not offered."""
+        return [action for action in ACTIONS.values() if filters.shows_waiting and action.may(request)]
 
     def _bulk(self, request: HttpRequest, filters: queue.Filters) -> HttpResponse:
         action = ACTIONS.get(request.POST.get("action", ""))

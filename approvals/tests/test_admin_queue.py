@@ -173,6 +173,16 @@ def test_who_may_only_look_gets_no_buttons(client, request, propose, role):
     assert "Approve selected" not in page
 
 
+def test_bulk_buttons_stand_only_where_something_can_wait(client, lead, propose):
+    one = propose()
+    client.force_login(lead)
+    assert "Approve selected" in show(client, tab="all").content.decode()
+    Suggestion.objects.filter(pk=one.pk).update(state=State.UNKNOWN)
+    page = show(client, tab="unknown").content.decode()
+    assert str(one.pk) in page
+    assert "Approve selected" not in page
+
+
 def test_an_empty_tab_teaches(client, lead, db):
     client.force_login(lead)
     assert "Stripe did not answer clearly" in show(client, tab="unknown").content.decode()

@@ -60,6 +60,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     export_fields: tuple[str, ...] = ()
     confirmed_actions: tuple[ConfirmedAction, ...] = ()
     empty_text: str = ""
+    search_help_text = "An exact id finds it at once."
 
     actions = None
     paginator = CappedPaginator
@@ -146,6 +147,10 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 
     # -- one object ------------------------------------------------------------------------------------------------
 
+    def object_title(self, obj: Any) -> str:
+        """What the object's pages call it. Override it where `str()` says too much, or the wrong thing."""
+        return str(obj)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.readonly_fields or [field.name for field in self.model._meta.fields]
 
@@ -154,9 +159,10 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     ) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
-        obj = self.get_object(request, unquote(object_id)) if self.confirmed_actions else None
+        obj = self.get_object(request, unquote(object_id))
         shown = {
             "title": capfirst(self.model._meta.verbose_name),
+            "subtitle": self.object_title(obj) if obj is not None else None,
             "keeps_history": history.has_history(self.model),
             "detail_actions": [
                 action
@@ -184,7 +190,8 @@ class ReadOnlyAdmin(admin.ModelAdmin):
             shown = {"history": rows, "history_page": page, "keeps_history": True}
         context = {
             **self.admin_site.each_context(request),
-            "title": f"History of {obj}",
+            "title": f"History of {self.object_title(obj)}",
+            "object_title": self.object_title(obj),
             "object": obj,
             "original": obj,
             "opts": self.model._meta,

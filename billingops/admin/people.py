@@ -46,6 +46,9 @@ class AccountAccessInline(SuperusersOnly, admin.TabularInline):
 
 @admin.register(User, site=site)
 class UserAdmin(SuperusersOnly, GetOnlyHistory, StockUserAdmin):
+    change_list_template = "admin/_list.html"
+    search_help_text = "Part of a name or an e-mail address."
+    show_facets = admin.ShowFacets.NEVER
     inlines = [AccountAccessInline]
     list_display = ("username", "first_name", "last_name", "is_active", "is_superuser", "last_login")
     list_filter = ("is_active", "is_superuser", "groups")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
 from django.contrib import admin
 from django.http import HttpRequest
 from django_q.models import Failure, Schedule, Success
@@ -14,6 +15,8 @@ from django_q.models import Failure, Schedule, Success
 from billingops.admin.base import ReadOnlyAdmin
 from billingops.admin.site import site
 from billingops.templatetags import billingops as tags
+
+apps.get_app_config("django_q").verbose_name = "Worker"
 
 
 @admin.register(Schedule, site=site)
