@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -288,7 +287,7 @@ def test_a_wrong_state_is_409(propose: Propose, finance: Any, verb: str) -> None
     assert suggestion.state == State.APPROVED
 
 
-@pytest.mark.parametrize("suggestion_id", [str(uuid.uuid4()), "no-uuid", "1"])
+@pytest.mark.parametrize("suggestion_id", ["01a20227-dc69-78fd-a880-c40e3dabb9c6", "no-uuid", "1"])
 def test_an_unknown_id_is_404(propose: Propose, finance: Any, suggestion_id: str) -> None:
     for answer in (
         api(finance).get(f"{URL}{suggestion_id}/"),
