@@ -24,6 +24,7 @@ from billingops.inbox.models import WakeUp
 logger = logging.getLogger(__name__)
 
 DEBOUNCE_SECONDS = 0.1
+IDLE_SECONDS = 5.0  # so long the thread keeps its connection to the database
 NAME = "drain"
 # A drain that has not started after this time was lost on its way (a queue that was emptied); ask for another.
 LOST_AFTER = timedelta(minutes=5)
@@ -84,12 +85,13 @@ def _start() -> None:
 
 def _run() -> None:
     while True:
-        _poked.wait()
+        if not _poked.wait(IDLE_SECONDS):
+            connection.close()
+            _poked.wait()
         time.sleep(DEBOUNCE_SECONDS)
         _poked.clear()
         try:
             request_drain()
         except Exception:
             logger.exception("The worker could not be woken; the sweep will do it.")
-        finally:
             connection.close()
