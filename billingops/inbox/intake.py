@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from billingops.inbox.models import InboundEvent
@@ -71,8 +71,21 @@ def insert(event: Mapping[str, Any], text: str, *, account: str = "") -> bool:
     adapt = connection.ops.adapt_datetimefield_value
     params = [adapt(value) if isinstance(value, datetime) else value for value in values.values()]
     # Written by hand: bulk_create(ignore_conflicts=True) wraps its INSERT in BEGIN and COMMIT, two more round trips.
+    # A third would be Django's look whether a kept connection still lives; here the INSERT itself is that look.
+    connection.health_check_done = True  # type: ignore[attr-defined]
+    statement = _statement(connection.vendor, tuple(values))
+    try:
+        return _execute(statement, params)
+    except (InterfaceError, OperationalError):
+        if connection.in_atomic_block or connection.is_usable():
+            raise
+        connection.close()
+        return _execute(statement, params)  # harmless, should the first one have got through
+
+
+def _execute(statement: str, params: list[Any]) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute(_statement(connection.vendor, tuple(values)), params)
+        cursor.execute(statement, params)
         return cursor.rowcount == 1
 
 

@@ -175,6 +175,21 @@ def test_a_value_the_database_cannot_hold_is_refused(post, event):
     assert not InboundEvent.objects.exists()
 
 
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_was_lost_meanwhile_is_made_anew(post):
+    assert post(make_event()).status_code == 200
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    other = connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+    other.close()
+    assert post(make_event()).status_code == 200
+    assert InboundEvent.objects.count() == 2
+
+
 def test_only_a_new_event_wakes_the_worker(post, db, monkeypatch):
     from billingops.inbox import waker
 
