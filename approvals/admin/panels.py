@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, Min, Q, Sum
+from django.db.models import Count, F, Q
 from django.db.models.functions import TruncDate
 from django.http import HttpRequest
 from django.urls import reverse
@@ -19,7 +19,7 @@ from approvals.admin import queue
 from approvals.models import Decision
 from approvals.states import State
 from billingops.admin import chart, home
-from billingops.admin.paging import COUNT_CAP, first_rows
+from billingops.admin.paging import COUNT_CAP, first_rows, grouped
 
 DAYS = 30
 ATTENTION = {
@@ -41,14 +41,13 @@ def _may(request: HttpRequest) -> bool:
 
 def _grouped(queryset: Any, by: str) -> dict[str, dict[str, Any]]:
     """{value of `by`: count, oldest, sums per currency} over the oldest COUNT_CAP rows, in one statement."""
-    rows = first_rows(queryset, cap=COUNT_CAP + 1, newest=False).values(by, "currency")
     found: dict[str, dict[str, Any]] = {}
-    for row in rows.annotate(count=Count("pk"), first=Min("created_at"), total=Sum("amount")).order_by(by, "currency"):
-        group = found.setdefault(row[by], {"count": 0, "oldest": row["first"], "sums": {}})
+    for row in grouped(queryset, (by, "currency"), cap=COUNT_CAP + 1, newest=False):
+        group = found.setdefault(row[by], {"count": 0, "oldest": row["oldest"], "sums": {}})
         group["count"] += row["count"]
-        group["oldest"] = min(group["oldest"], row["first"])
+        group["oldest"] = min(group["oldest"], row["oldest"])
         if row["currency"]:
-            group["sums"][row["currency"]] = row["total"]
+            group["sums"][row["currency"]] = row["amount"]
     return found
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Q
 
 from approvals import registry
 from approvals.models import Suggestion
@@ -19,7 +19,7 @@ from approvals.querysets import SuggestionQuerySet
 from approvals.states import WAITING_FOR_A_PERSON, State
 from billingops import keyset
 from billingops.admin import names
-from billingops.admin.paging import COUNT_CAP, capped_counts, count_label, first_rows
+from billingops.admin.paging import COUNT_CAP, capped_counts, count_label, grouped
 from billingops.exceptions import InvalidInput
 
 PER_PAGE = 50
@@ -163,8 +163,8 @@ def base(user: Any) -> SuggestionQuerySet:
 
 def totals(queryset: SuggestionQuerySet) -> list[dict[str, Any]]:
     """[{currency, amount, count}] over the newest COUNT_CAP rows; rows without an amount are left out."""
-    rows = first_rows(queryset.exclude(amount=None)).values("currency")
-    return list(rows.annotate(count=Count("pk"), amount=Sum("amount")).order_by("currency"))
+    rows = grouped(queryset.exclude(amount=None), ("currency",))
+    return [{"currency": row["currency"], "amount": row["amount"], "count": row["count"]} for row in rows]
 
 
 def context(user: Any, filters: Filters, cursor: str) -> dict[str, Any]:

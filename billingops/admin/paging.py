@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.core.paginator import Paginator
 from django.db import connections
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
+from django.utils import timezone
 
 COUNT_CAP = 10_000
 
@@ -70,3 +72,46 @@ def first_rows(queryset: QuerySet[Any], *, cap: int = COUNT_CAP, newest: bool = 
     """The first `cap` rows by primary key, as a set that can still be grouped and summed in one statement."""
     ordered = queryset.order_by("-pk" if newest else "pk").values("pk")[:cap]
     return queryset.model._default_manager.filter(pk__in=ordered).order_by()
+
+
+def grouped(
+    queryset: QuerySet[Any],
+    by: tuple[str, ...],
+    *,
+    amount: str = "amount",
+    when: str = "created_at",
+    cap: int = COUNT_CAP,
+    newest: bool = True,
+) -> list[dict[str, Any]]:
+    """Count, sum and earliest time per group of the first `cap` rows by primary key: `[{**by, count, amount, oldest}]`.
+
+    One statement over one bounded scan; grouping a set of primary keys instead would read every row twice.
+    """
+    names = {f"g{index}": F(name) for index, name in enumerate(by)}
+    inner = queryset.order_by("-pk" if newest else "pk").annotate(**names, a=F(amount), w=F(when))
+    try:
+        sql, params = inner.values_list(*names, "a", "w")[:cap].query.sql_with_params()
+    except EmptyResultSet:
+        return []
+    keys = ", ".join(names)
+    with connections[queryset.db].cursor() as cursor:
+        cursor.execute(
+            f"SELECT {keys}, COUNT(*), SUM(a), MIN(w) FROM ({sql}) t GROUP BY {keys} ORDER BY {keys}",  # noqa: S608
+            params,
+        )
+        rows = cursor.fetchall()
+    return [
+        {
+            **dict(zip(by, row, strict=False)),
+            "count": row[-3],
+            "amount": None if row[-2] is None else int(row[-2]),
+            "oldest": _aware(row[-1]),
+        }
+        for row in rows
+    ]
+
+
+def _aware(value: Any) -> datetime:
+    """SQLite hands a time back as text in UTC, PostgreSQL as an aware datetime."""
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment if timezone.is_aware(moment) else timezone.make_aware(moment, UTC)

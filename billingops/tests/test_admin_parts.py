@@ -11,7 +11,7 @@ from django.template import Context, Template
 from django.utils import timezone
 
 from billingops.admin import chart, export, links
-from billingops.admin.paging import CappedPaginator, capped_counts, count_label, first_rows
+from billingops.admin.paging import CappedPaginator, capped_counts, count_label, first_rows, grouped
 from billingops.templatetags import billingops as tags
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -141,6 +141,17 @@ def test_the_paginator_never_counts_beyond_its_cap(people):
 def test_a_capped_set_can_still_be_grouped(people):
     assert first_rows(people, cap=4).count() == 4
     assert first_rows(people, cap=1, newest=False).get() == people[0]
+
+
+def test_groups_are_counted_summed_and_dated_over_a_bounded_scan(people, django_assert_num_queries):
+    User.objects.filter(username__in=["u00", "u01", "u02"]).update(first_name="Ana")
+    with django_assert_num_queries(1):
+        found = grouped(people, ("first_name",), amount="pk", when="date_joined", cap=4, newest=False)
+    first_four = list(people[:4])
+    assert [(row["first_name"], row["count"]) for row in found] == [("", 1), ("Ana", 3)]
+    assert found[1]["amount"] == sum(user.pk for user in first_four[:3])
+    assert found[1]["oldest"] == min(user.date_joined for user in first_four[:3])
+    assert grouped(people.none(), ("first_name",), amount="pk", when="date_joined") == []
 
 
 def test_a_chart_stacks_to_the_floor_and_its_table_has_the_same_figures():
