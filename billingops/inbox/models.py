@@ -65,7 +65,7 @@ class InboundEvent(models.Model):
             models.Index(fields=["claimed_at"], condition=Q(state="processing"), name="inbox_in_work"),
             models.Index(fields=["state", "-id"], name="inbox_state"),
             models.Index(fields=["type", "-id"], name="inbox_type"),
-            models.Index(fields=["account", "-id"], name="inbox_account"),
+            models.Index(fields=["account", "-id"], condition=~Q(account=""), name="inbox_account"),
             models.Index(fields=["object_id", "-created_at"], name="inbox_object"),
         ]
         permissions = [

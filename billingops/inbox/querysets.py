@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+if TYPE_CHECKING:
+    from billingops.inbox.models import InboundEvent  # noqa: F401
 
-class InboundEventQuerySet(models.QuerySet):  # type: ignore[type-arg]
+
+class InboundEventQuerySet(models.QuerySet["InboundEvent"]):
     def waiting(self) -> InboundEventQuerySet:
         """All that is still to be worked off, in back-off or not."""
         return self.filter(state="waiting")

@@ -30,6 +30,16 @@ def test_a_signed_event_is_stored_as_it_came(post, db):
     assert row.payload == event
 
 
+def test_what_a_new_event_starts_with_is_what_the_model_says(post, db):
+    post(make_event())
+    row, new = InboundEvent.objects.get(), InboundEvent()
+    given = {"id", "event_id", "type", "object_type", "object_id", "api_version", "created_at", "payload"}
+    times = {"received_at", "next_attempt_at"}
+    for field in InboundEvent._meta.concrete_fields:
+        if field.name not in given | times:
+            assert getattr(row, field.name) == getattr(new, field.name), field.name
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("times", [1, 2])
 def test_receiving_costs_exactly_one_statement(post, times):
