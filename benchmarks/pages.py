@@ -13,7 +13,7 @@ from benchmarks import processes, report
 from benchmarks.databases import Base, Server
 
 NAME = "pages"
-STATEMENTS = 12
+STATEMENTS = {"queue": 12}  # where none is set, what the small database needs is the limit for the large one
 RATIO = 1.3
 PAGES = {"queue": "the queue page", "timeline": "the timeline page"}
 
@@ -41,6 +41,7 @@ def run(server: Server, base: Base, *, rounds: int, quick: bool) -> report.Secti
                 results[name].append(processes.python("-m", "benchmarks.workers.pages", "measure", env=env))
         for page, title in PAGES.items():
             large, small = results["large"], results["small"]
+            limit = STATEMENTS.get(page, max(one[page]["statements"] for one in small))
             section.figures.append(
                 report.compare(
                     f"{title}, large",
@@ -56,9 +57,9 @@ def run(server: Server, base: Base, *, rounds: int, quick: bool) -> report.Secti
                     report.count(
                         f"{title}, {name}",
                         value=max(one[page]["statements"] for one in seen),
-                        limit=STATEMENTS,
+                        limit=limit,
                         unit="statements",
-                        limit_name="the limit",
+                        limit_name="the limit" if page in STATEMENTS else "as many as at 1,000",
                     )
                 )
             rows = {one[page]["rows"] for one in (*large, *small)}

@@ -164,6 +164,8 @@ STRIPE_API_BASE = os.environ.get("STRIPE_API_BASE") or (
 STRIPE_API_VERSION = os.environ.get("STRIPE_API_VERSION") or "2026-08-26.dahlia"
 STRIPE_WEBHOOK_SECRETS = env_list("STRIPE_WEBHOOK_SECRETS", SANDBOX_WEBHOOK_SECRET if STRIPE_IS_SANDBOX else "")
 STRIPE_TIMEOUT_SECONDS = env_int("STRIPE_TIMEOUT_SECONDS", 20)
+# Stripe allows 100 requests a second live and 25 in test mode; the rest is left to others. 0: no limit.
+STRIPE_READS_PER_SECOND = env_int("STRIPE_READS_PER_SECOND", 0 if STRIPE_IS_SANDBOX else 80 if STRIPE_LIVE_MODE else 20)
 
 DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"
 DJSTRIPE_SUBSCRIBER_MODEL = "billingops.Subscriber"  # a platform's customer, never a member of staff
@@ -176,6 +178,11 @@ INBOX_MAX_BODY_BYTES = 1024 * 1024
 INBOX_SIGNATURE_TOLERANCE_SECONDS = 300
 INBOX_BATCH_SIZE = env_int("INBOX_BATCH_SIZE", 500)
 INBOX_MAX_ATTEMPTS = env_int("INBOX_MAX_ATTEMPTS", 6)
+INBOX_LEASE_SECONDS = env_int("INBOX_LEASE_SECONDS", 300)  # after this long a claimed event belongs to a dead worker
+INBOX_RETENTION_DAYS = env_int(
+    "INBOX_RETENTION_DAYS", 400
+)  # of handled events; countries ask for 3 to 10 years of books
+INBOX_WAKER = "thread"  # "off" where tests drain by hand
 
 # -- the queue ---------------------------------------------------------------------------------------------------------
 REDIS_URL = os.environ.get("REDIS_URL", "")

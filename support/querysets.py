@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
-from django.db.models import Count, Max, Q, Sum
+from django.db.models import Count, Q, Sum
 
 from billingops import access
 
@@ -48,9 +48,9 @@ class TimelineEntryQuerySet(models.QuerySet["TimelineEntry"]):
         return self.filter(wanted)
 
     def sums(self) -> list[dict[str, Any]]:
-        """One row per kind, state and currency: `count, amount` (minor units), `last` (time of the latest)."""
+        """One row per kind, state and currency: `count, amount` (minor units)."""
         rows = self.order_by().values("kind", "state", "currency")
-        return list(rows.annotate(count=Count("pk"), amount=Sum("amount"), last=Max("at")))
+        return list(rows.annotate(count=Count("pk"), amount=Sum("amount")))
 
 
 class CustomerContactQuerySet(models.QuerySet["CustomerContact"]):

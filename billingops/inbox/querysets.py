@@ -24,5 +24,5 @@ class InboundEventQuerySet(models.QuerySet["InboundEvent"]):
 
     def lost(self, now: datetime | None = None) -> InboundEventQuerySet:
         """Taken by a worker that has not come back within the lease (`INBOX_LEASE_SECONDS`, 5 minutes)."""
-        lease = timedelta(seconds=getattr(settings, "INBOX_LEASE_SECONDS", 300))
+        lease = timedelta(seconds=settings.INBOX_LEASE_SECONDS)
         return self.filter(state="processing", claimed_at__lt=(now or timezone.now()) - lease)

@@ -98,7 +98,7 @@ def _connected_accounts() -> list[str]:
 @jobs.every(24 * 60, name="inbox-retention")
 def forget_old_events() -> int:
     """Delete events that were closed `INBOX_RETENTION_DAYS` ago (400); parked and waiting ones stay. Bounded a day."""
-    before = timezone.now() - timedelta(days=getattr(settings, "INBOX_RETENTION_DAYS", 400))
+    before = timezone.now() - timedelta(days=settings.INBOX_RETENTION_DAYS)
     closed = [state.value for state in (inbox_drain.State.DONE, inbox_drain.State.IGNORED, inbox_drain.State.GONE)]
     old = InboundEvent.objects.filter(state__in=[*closed, inbox_drain.State.DISMISSED], handled_at__lt=before)
     deleted = 0

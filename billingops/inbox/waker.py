@@ -45,7 +45,7 @@ os.register_at_fork(after_in_child=_forget)
 
 def poke() -> None:
     """Something waits. Cheap: no SQL, no I/O."""
-    if getattr(settings, "INBOX_WAKER", "thread") == "off":
+    if settings.INBOX_WAKER == "off":
         return
     _poked.set()
     if _thread is None or not _thread.is_alive():

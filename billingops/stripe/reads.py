@@ -202,8 +202,7 @@ class _Limiter:
 @lru_cache(maxsize=1)
 def _limiter(pid: int) -> _Limiter:
     """Stripe allows 100 requests a second live and 25 in test mode; writes and other programs need their part."""
-    default = 0 if settings.STRIPE_IS_SANDBOX else 80 if settings.STRIPE_LIVE_MODE else 20
-    return _Limiter(int(getattr(settings, "STRIPE_READS_PER_SECOND", default)))
+    return _Limiter(settings.STRIPE_READS_PER_SECOND)
 
 
 @lru_cache(maxsize=1)
