@@ -40,8 +40,8 @@ def execute(execution_id: int) -> str:
     suggestion = execution.suggestion
     if execution.state != Execution.State.QUEUED or execution.not_before > timezone.now():
         return execution.state
-    kind = registry.get(suggestion.kind)
     try:
+        kind = registry.get(suggestion.kind)
         facts = kind.rebuild_facts(suggestion)
     except Refused as refusal:  # gone, or no longer ours to see
         return _went_stale(execution_id, f"Stripe does not show what this is about any more: {refusal}")
@@ -119,8 +119,9 @@ def record_executed(execution_id: int, outcome: Outcome) -> str:
         services._move(suggestion, State.EXECUTED, actor=WORKER, reason=outcome.summary or outcome.object_id)
         if not registry.get(suggestion.kind).confirmed_by:
             _confirm(execution, suggestion, event_id="", actor=WORKER)
-        elif execution.confirmed_event:  # the event came back before the answer did
-            _confirm(execution, suggestion, event_id=execution.confirmed_event, actor=Actor.system("inbox"))
+        elif event := execution.confirmed_event or _confirmed_earlier(execution):
+            # The event came back before the answer did.
+            _confirm(execution, suggestion, event_id=event, actor=Actor.system("inbox"))
         return execution.state
 
 
@@ -179,17 +180,6 @@ def resolve(execution_id: int) -> str:
     return record_failed(execution_id, code="not_carried_out", message="looked up: Stripe has nothing of this attempt")
 
 
-def look_again(*, suggestion_id: uuid.UUID | str, actor: Actor) -> None:
-    """A person asks for another look-up of an unknown result, after the automatic ones have run out."""
-    with transaction.atomic():
-        suggestion = Suggestion.objects.select_for_update().get(pk=suggestion_id)
-        services._check_right(suggestion, actor)
-        suggestion.executions.filter(state=Execution.State.UNKNOWN).update(tries=0, not_before=timezone.now())
-        audit.append(
-            action="execution.look_again", subject=f"suggestion:{suggestion.pk}", actor=actor, data={"tries": 0}
-        )
-
-
 def confirm(*, suggestion_id: uuid.UUID | str, event_id: str, object_id: str, actor: Actor) -> bool:
     """The returning event closes the case. True when this call (or an earlier one) has confirmed it.
 
@@ -203,6 +193,7 @@ def confirm(*, suggestion_id: uuid.UUID | str, event_id: str, object_id: str, ac
         live = [Execution.State.EXECUTING, Execution.State.EXECUTED, Execution.State.UNKNOWN, Execution.State.CONFIRMED]
         execution = suggestion.executions.select_for_update().filter(state__in=live).order_by("-attempt").first()
         if execution is None:
+            _remember(suggestion, event_id=event_id, object_id=object_id)
             return False
         if execution.state == Execution.State.CONFIRMED:
             return True
@@ -225,6 +216,22 @@ def confirm(*, suggestion_id: uuid.UUID | str, event_id: str, object_id: str, ac
             )
         _confirm(execution, suggestion, event_id=event_id, actor=actor)
         return True
+
+
+def _remember(suggestion: Suggestion, *, event_id: str, object_id: str) -> None:
+    """An attempt that was looked up in vain has taken effect after all. Its suggestion stays failed, for the state was
+    shown to people; their retry finds the object instead of making another, and then counts as confirmed at once."""
+    failed = suggestion.executions.select_for_update().filter(state=Execution.State.FAILED).order_by("-attempt").first()
+    if failed is not None and not failed.confirmed_event:
+        failed.confirmed_event, failed.object_id = event_id, object_id
+        failed.save()
+        _audit(failed, "execution.found_late")
+
+
+def _confirmed_earlier(execution: Execution) -> str:
+    """The event that came for an earlier attempt and names the very object this attempt ended with."""
+    earlier = execution.suggestion.executions.filter(state=Execution.State.FAILED, object_id=execution.object_id)
+    return earlier.exclude(confirmed_event="").values_list("confirmed_event", flat=True).first() or ""
 
 
 def _confirm(execution: Execution, suggestion: Suggestion, *, event_id: str, actor: Actor) -> None:

@@ -102,6 +102,11 @@ class Suggestion(models.Model):
         return self.state in WAITING_FOR_A_PERSON
 
     @property
+    def is_overdue(self) -> bool:
+        """Nobody decided in time; the sweep that says so may still be on its way."""
+        return self.is_waiting and self.expires_at is not None and self.expires_at <= timezone.now()
+
+    @property
     def is_shadow(self) -> bool:
         return self.mode == Policy.Mode.SHADOW
 

@@ -28,29 +28,36 @@ class Result:
         return asdict(self)
 
 
-def applicable(kind: str, account: str) -> Policy | None:
-    """The narrowest policy: kind and account named beats one of them named beats none; among equals the stricter."""
-    rows = Policy.objects.filter(Q(kind=kind) | Q(kind="*"), Q(account=account) | Q(account=""))
-    return min(
-        rows,
-        key=lambda row: (-((row.kind != "*") + (row.account != "")), STRICTNESS[Policy.Mode(row.mode)], row.pk),
-        default=None,
-    )
+def applicable(kind: str, account: str) -> list[Policy]:
+    """The narrowest policies: kind and account named beats one of them named beats none. The strictest mode first.
+
+    Two can be equally narrow (this kind for all accounts, all kinds for this account): then both hold.
+    """
+    rows = list(Policy.objects.filter(Q(kind=kind) | Q(kind="*"), Q(account=account) | Q(account="")))
+    narrowest = max((_narrowness(row) for row in rows), default=0)
+    equal = [row for row in rows if _narrowness(row) == narrowest]
+    return sorted(equal, key=lambda row: (STRICTNESS[Policy.Mode(row.mode)], row.pk))
+
+
+def _narrowness(row: Policy) -> int:
+    return (row.kind != "*") + (row.account != "")
 
 
 def evaluate(*, kind: str, account: str, amount: int | None, currency: str) -> Result:
     """One statement. Without any policy everything waits for one person."""
-    policy = applicable(kind, account)
-    if policy is None:
+    policies = applicable(kind, account)
+    if not policies:
         return Result(Policy.Mode.REVIEW, 1, "no policy is set: one person reviews")
+    policy = policies[0]
     where = f"policy {policy.kind} · {policy.account or 'all accounts'} v{policy.version}"
     named = {"policy_id": policy.pk, "policy_version": policy.version}
     approvals, clause = 1, f"{where}: {policy.mode}"
     if policy.mode == Policy.Mode.AUTO:
         # Automation is switched on by evidence only, and there is none recorded yet: a person looks.
         clause = f"{where}: auto is not earned yet, one person reviews"
-    if amount is not None and exceeds(amount, currency, policy.two_approvers_over):
+    limits = [row.two_approvers_over[currency] for row in policies if currency in row.two_approvers_over]
+    if amount is not None and limits and exceeds(amount, currency, {currency: min(limits)}):
         approvals = 2
-        clause += f"; two approvers over {format_money(policy.two_approvers_over[currency], currency)}"
+        clause += f"; two approvers over {format_money(min(limits), currency)}"
     mode = Policy.Mode.REVIEW if policy.mode == Policy.Mode.AUTO else Policy.Mode(policy.mode)
     return Result(mode.value, approvals, clause, **named)

@@ -7,6 +7,7 @@ history's reason, append to the audit chain, tell the house (signals.suggestion_
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ REJECTION_REASONS = [
     ("other", "Other (say which in the comment)"),
 ]
 MAX_COMMENT = 2000
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -204,12 +206,32 @@ def expire_due(*, actor: Actor, limit: int = 500) -> int:
     """Expire what nobody decided in time; returns how many. At most `limit` a call."""
     count = 0
     for pk in list(Suggestion.objects.overdue().values_list("pk", flat=True)[:limit]):
-        with transaction.atomic():
-            suggestion = Suggestion.objects.select_for_update().get(pk=pk)
-            if suggestion.is_waiting and suggestion.expires_at and suggestion.expires_at <= timezone.now():
-                _move(suggestion, State.EXPIRED, actor=actor, reason="nobody decided in time")
-                count += 1
+        try:
+            with transaction.atomic():
+                suggestion = Suggestion.objects.select_for_update().get(pk=pk)
+                if suggestion.is_overdue:
+                    _move(suggestion, State.EXPIRED, actor=actor, reason="nobody decided in time")
+                    count += 1
+        except Exception:  # a receiver that refuses one must not keep the others waiting
+            logger.exception("suggestion %s could not be expired", pk)
     return count
+
+
+def look_again(*, suggestion_id: uuid.UUID | str, actor: Actor, version: int, comment: str = "") -> Suggestion:
+    """Have an unknown result looked up again, after the automatic look-ups have run out. The state stays as it is."""
+    with transaction.atomic():
+        suggestion = _locked(suggestion_id, actor=actor, version=version, allowed=(State.UNKNOWN,))
+        unknown = suggestion.executions.filter(state=Execution.State.UNKNOWN)
+        unknown.update(tries=0, not_before=timezone.now())
+        audit.append(
+            action="execution.look_again",
+            subject=f"suggestion:{suggestion.pk}",
+            actor=actor,
+            data={"version": suggestion.version, "comment": comment[:MAX_COMMENT]},
+        )
+        for execution in unknown:
+            jobs.enqueue("approvals.tasks.resolve", execution.pk)
+        return suggestion
 
 
 def confirm(*, suggestion_id: uuid.UUID | str, event_id: str, object_id: str, actor: Actor) -> bool:
@@ -242,6 +264,8 @@ def _locked(suggestion_id: uuid.UUID | str, *, actor: Actor, version: int, allow
         raise InvalidTransition(
             f"This suggestion is {suggestion.get_state_display()}; that step is no longer possible. Nothing changed."
         )
+    if suggestion.is_overdue:
+        raise InvalidTransition("This suggestion has expired; nobody decided in time. Nothing was changed.")
     if suggestion.version != version:
         changes = changes_since(suggestion, version)
         raise VersionConflict(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from datetime import timedelta
 
 from django.conf import settings
@@ -14,6 +16,7 @@ from billingops import jobs
 from billingops.actors import Actor
 
 BATCH = 200
+logger = logging.getLogger(__name__)
 
 
 def execute(execution_id: int) -> str:
@@ -22,6 +25,11 @@ def execute(execution_id: int) -> str:
     if state == Execution.State.UNKNOWN:
         return executions.resolve(execution_id)
     return state
+
+
+def resolve(execution_id: int) -> str:
+    """Look an unknown result up."""
+    return executions.resolve(execution_id)
 
 
 @jobs.every(1, name="approvals-executions")
@@ -33,17 +41,27 @@ def sweep_executions() -> dict[str, int]:
     stuck = Q(state=Execution.State.EXECUTING, started_at__lt=now - timedelta(seconds=settings.EXECUTION_STUCK_SECONDS))
     unknown = Q(state=Execution.State.UNKNOWN, not_before__lte=now, tries__lt=executions.MAX_LOOK_UPS)
     for execution in Execution.objects.filter(stuck).order_by("started_at")[:BATCH]:
-        executions.record_unknown(
-            execution.pk, code="worker_lost", message="the worker stopped while this attempt was on its way"
-        )
-        counts["stuck"] += 1
+        counts["stuck"] += _safely(_lose, execution.pk)
     for execution in Execution.objects.filter(unknown).order_by("not_before")[:BATCH]:
-        executions.resolve(execution.pk)
-        counts["unknown"] += 1
+        counts["unknown"] += _safely(executions.resolve, execution.pk)
     for execution in Execution.objects.filter(due).order_by("not_before")[:BATCH]:
-        execute(execution.pk)
-        counts["due"] += 1
+        counts["due"] += _safely(execute, execution.pk)
     return counts
+
+
+def _lose(execution_id: int) -> str:
+    message = "the worker stopped while this attempt was on its way"
+    return executions.record_unknown(execution_id, code="worker_lost", message=message)
+
+
+def _safely(step: Callable[[int], str], execution_id: int) -> int:
+    """1 when the step ran; a broken one is logged and leaves the others their turn."""
+    try:
+        step(execution_id)
+    except Exception:
+        logger.exception("execution %s could not be worked on", execution_id)
+        return 0
+    return 1
 
 
 @jobs.every(10, name="approvals-expiry")

@@ -24,7 +24,13 @@ SQLITE_INSTALL = [
     BEGIN SELECT RAISE(ABORT, 'the audit log is append-only ({verb})'); END"""
     for verb in ("UPDATE", "DELETE")
 ]
-SQLITE_REMOVE = ["DROP TRIGGER IF EXISTS audit_no_update", "DROP TRIGGER IF EXISTS audit_no_delete"]
+# INSERT OR REPLACE deletes without firing the DELETE trigger, unless recursive triggers are on.
+SQLITE_INSTALL.append(
+    f"""CREATE TRIGGER audit_no_replace BEFORE INSERT ON {TABLE}
+    WHEN EXISTS (SELECT 1 FROM {TABLE} WHERE seq = NEW.seq)
+    BEGIN SELECT RAISE(ABORT, 'the audit log is append-only (REPLACE)'); END"""  # noqa: S608  (our own table's name)
+)
+SQLITE_REMOVE = [f"DROP TRIGGER IF EXISTS audit_no_{verb}" for verb in ("update", "delete", "replace")]
 
 
 def install(connection: Any) -> None:

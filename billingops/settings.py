@@ -179,9 +179,7 @@ INBOX_SIGNATURE_TOLERANCE_SECONDS = 300
 INBOX_BATCH_SIZE = env_int("INBOX_BATCH_SIZE", 500)
 INBOX_MAX_ATTEMPTS = env_int("INBOX_MAX_ATTEMPTS", 6)
 INBOX_LEASE_SECONDS = env_int("INBOX_LEASE_SECONDS", 300)  # after this long a claimed event belongs to a dead worker
-INBOX_RETENTION_DAYS = env_int(
-    "INBOX_RETENTION_DAYS", 400
-)  # of handled events; countries ask for 3 to 10 years of books
+INBOX_RETENTION_DAYS = env_int("INBOX_RETENTION_DAYS", 400)  # of handled events; books are kept for longer
 INBOX_WAKER = "thread"  # "off" where tests drain by hand
 
 # -- the queue ---------------------------------------------------------------------------------------------------------

@@ -30,6 +30,20 @@ def test_the_database_refuses_to_change_the_log(chain, statement):
     assert AuditEntry.objects.count() == 5
 
 
+def test_an_entry_cannot_be_replaced_by_an_insert(chain):
+    if connection.vendor != "sqlite":
+        statement = "INSERT INTO approvals_auditentry SELECT * FROM approvals_auditentry WHERE seq = 3"  # a second 3
+    else:
+        columns = "seq, at, actor, action, subject, data, previous_hash, hash"
+        statement = (
+            f"INSERT OR REPLACE INTO approvals_auditentry ({columns}) SELECT seq, at, 'x', action, subject, data, "
+            "previous_hash, hash FROM approvals_auditentry WHERE seq = 3"
+        )
+    with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement)
+    assert AuditEntry.objects.get(seq=3).actor == "system:test"
+
+
 @pytest.mark.postgres
 def test_postgresql_refuses_truncate_as_well(chain):
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:

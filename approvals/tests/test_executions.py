@@ -11,6 +11,7 @@ from approvals import executions, services, tasks
 from approvals.models import Execution, Policy
 from approvals.states import State
 from billingops.actors import Actor
+from billingops.exceptions import InvalidTransition, VersionConflict
 from billingops.stripe.errors import Ambiguous, Refused, Throttled
 
 SYSTEM = Actor.system("inbox")
@@ -196,22 +197,20 @@ def test_look_ups_end_and_a_person_can_ask_again(approved, bank, finance):
     execution.refresh_from_db()
     assert (execution.state, execution.tries) == ("unknown", executions.MAX_LOOK_UPS)
     bank.looking = None
-    executions.look_again(suggestion_id=approved.pk, actor=Actor.person(finance))
+    approved.refresh_from_db()
+    services.look_again(suggestion_id=approved.pk, actor=Actor.person(finance), version=approved.version)
     tasks.sweep_executions()
     assert state_of(approved) == (State.EXECUTED, "executed")
 
 
-def test_a_later_time_is_waited_for(propose, finance, bank, run_jobs, monkeypatch):
+def test_a_later_time_is_waited_for(propose, finance, bank, run_jobs):
     import dataclasses
 
     from approvals import registry
 
     later = timezone.now() + timedelta(hours=2)
-    monkeypatch.setitem(
-        registry._kinds,
-        "test_payout",
-        dataclasses.replace(registry.get("test_payout"), due_at=lambda suggestion: later),
-    )
+    kind = dataclasses.replace(registry.get("test_payout"), due_at=lambda suggestion: later)
+    registry._kinds["test_payout"] = kind  # the bank takes it away again
     suggestion = services.approve(suggestion_id=propose().pk, actor=Actor.person(finance), version=1)
     run_jobs()
     tasks.sweep_executions()
@@ -219,3 +218,40 @@ def test_a_later_time_is_waited_for(propose, finance, bank, run_jobs, monkeypatc
     long_ago(suggestion.executions.get())
     tasks.sweep_executions()
     assert state_of(suggestion) == (State.EXECUTED, "executed")
+
+
+def test_an_event_that_comes_after_we_gave_up_is_remembered_for_the_retry(approved, bank, finance, run_jobs):
+    """The look-up said "not there", then the transfer turned up. The retry finds it and is confirmed at once."""
+    bank.before = raising(Refused("not carried out", code="not_carried_out"))
+    run_jobs()
+    assert not services.confirm(suggestion_id=approved.pk, event_id="evt_late", object_id="tr_1", actor=SYSTEM)
+    assert state_of(approved) == (State.FAILED, "failed")
+    bank.before = None
+    services.retry(suggestion_id=approved.pk, actor=Actor.person(finance), version=approved.version)
+    run_jobs()
+    assert state_of(approved) == (State.CONFIRMED, "confirmed")
+    assert approved.executions.order_by("-attempt").first().confirmed_event == "evt_late"
+
+
+def test_a_broken_execution_does_not_stop_the_others(propose, finance, bank):
+    broken, whole = propose(), propose(dedupe_key="b")
+    for suggestion in (broken, whole):
+        services.approve(suggestion_id=suggestion.pk, actor=Actor.person(finance), version=1)
+    type(broken).objects.filter(pk=broken.pk).update(kind="no_such_kind")
+    tasks.sweep_executions()
+    assert state_of(whole) == (State.EXECUTED, "executed")
+    assert state_of(broken) == (State.APPROVED, "queued")
+
+
+@pytest.mark.parametrize("version", [1, 99])
+def test_another_look_up_is_asked_for_on_the_page_as_it_is_now(approved, bank, finance, version):
+    bank.after = raising(Ambiguous("lost"))
+    bank.looking = raising(Ambiguous("no answer"))
+    tasks.execute(approved.executions.get().pk)
+    with pytest.raises(VersionConflict):
+        services.look_again(suggestion_id=approved.pk, actor=Actor.person(finance), version=version)
+
+
+def test_only_an_unknown_result_is_looked_up_again(approved, finance):
+    with pytest.raises(InvalidTransition):
+        services.look_again(suggestion_id=approved.pk, actor=Actor.person(finance), version=approved.version)

@@ -261,3 +261,21 @@ def test_the_narrowest_policy_wins_and_among_equals_the_stricter(db):
     result = policies.evaluate(kind="k", account="a", amount=11, currency="usd")
     assert (result.mode, result.approvals) == ("review", 2)
     assert policies.evaluate(kind="k", account="a", amount=11, currency="eur").approvals == 1
+
+
+def test_equally_narrow_policies_both_hold(db):
+    from approvals import policies
+
+    Policy.objects.create(kind="*", account="a", mode="review")
+    Policy.objects.create(kind="k", mode="review", two_approvers_over={"usd": 1000, "eur": 5})
+    Policy.objects.create(kind="*", mode="review", two_approvers_over={"jpy": 1})
+    assert policies.evaluate(kind="k", account="a", amount=1001, currency="usd").approvals == 2
+    assert policies.evaluate(kind="k", account="a", amount=1000, currency="usd").approvals == 1
+    assert policies.evaluate(kind="k", account="a", amount=1000, currency="jpy").approvals == 1  # wider, so not asked
+
+
+def test_an_expired_suggestion_cannot_be_approved_before_the_sweep_says_so(propose, finance):
+    suggestion = propose(expires_at=timezone.now() - timedelta(seconds=1))
+    with pytest.raises(InvalidTransition, match="expired"):
+        approve(suggestion, finance)
+    assert not Decision.objects.exists()
