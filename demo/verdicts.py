@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from approvals import audit
-from approvals.models import Suggestion
+from approvals.models import Execution, Suggestion
 from billingops.inbox.models import InboundEvent
 from demo.desk import Desk
 from demo.story import SHOPS, Story, Tally
@@ -135,7 +135,7 @@ def differences(story: Story, found: dict[str, Any], wanted: dict[str, str], sta
     }
     wrong = [f"{name}: {found[name]}, must be {value}" for name, value in expected.items() if found[name] != value]
     wrong += [
-        f"suggestion {key}: {states.get(key)}, must be {value}"
+        f"suggestion {key}: {states.get(key)}, must be {value} {_last_word(key)}"
         for key, value in wanted.items()
         if states.get(key) != value
     ]
@@ -149,3 +149,9 @@ def differences(story: Story, found: dict[str, Any], wanted: dict[str, str], sta
     if verdict.broken_at is not None:
         wrong.append(f"the audit chain is broken at {verdict.broken_at}")
     return wrong
+
+
+def _last_word(suggestion_id: str) -> str:
+    """What the last attempt or step of a suggestion says of itself."""
+    execution = Execution.objects.filter(suggestion_id=suggestion_id).order_by("-attempt").first()
+    return f"({execution.error_code} {execution.error})" if execution is not None and execution.error else ""
