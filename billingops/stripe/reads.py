@@ -77,13 +77,13 @@ def retrieve(object_type: str, object_id: str, account: str = "") -> dict[str, A
     return _complete(data, account)
 
 
-def retrieve_many(keys: Iterable[Key]) -> dict[Key, dict[str, Any] | errors.StripeProblem | None]:
+def retrieve_many(keys: Iterable[Key]) -> dict[Key, dict[str, Any] | Exception | None]:
     """Many objects, a dozen reads at a time. What could not be read has its problem in place of its data."""
 
-    def one(key: Key) -> dict[str, Any] | errors.StripeProblem | None:
+    def one(key: Key) -> dict[str, Any] | Exception | None:
         try:
             return retrieve(*key)
-        except errors.StripeProblem as problem:
+        except Exception as problem:  # an answer of an unknown shape, too, concerns this object alone
             return problem
 
     wanted = list(dict.fromkeys(keys))

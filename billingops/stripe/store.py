@@ -70,14 +70,21 @@ class Incoming:
         return (self.data["object"], self.data["id"], self.account)
 
 
+class Malformed(ValueError):
+    """What came is no object of Stripe's that the mirror could hold: its type or its id is missing or of no use."""
+
+
 class Overtaken(Exception):
     """Another process stored this object after our read of it began: ours may be the older one. Read it again."""
 
 
 def incoming(data: dict[str, Any], account: str, read_at: datetime) -> list[Incoming]:
-    """The object and all that came expanded in it."""
+    """The object and all that came expanded in it. Raises Malformed, or what a shape nobody knows leads to."""
     own, inner = collapse(data)
     own = data if data["object"] == "invoice_payment" else own  # its payment intent names the charge
+    for item in (*inner, own):
+        if item["object"] not in ORDER or not isinstance(item["id"], str) or not item["id"].isprintable():
+            raise Malformed
     return [Incoming(item, account, read_at) for item in (*inner, own)]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from billingops.stripe import errors, reader, reads
+from billingops.stripe import reader, reads
 from billingops.stripe import store as mirror
 from billingops.stripe.facts import (
     AccountFacts,
@@ -57,6 +57,9 @@ class Memory:
         self._read[key] = (read_at, data)
         while len(self._read) > self.limit:
             self._read.pop(next(iter(self._read)))
+
+    def forget(self, key: Key) -> None:
+        self._read.pop(key, None)
 
     def get(self, key: Key, *, since: datetime | None = None) -> tuple[bool, dict[str, Any] | None]:
         """(found, data): what was read, if it was read after `since`."""
@@ -177,30 +180,41 @@ class _Run:
     def read(self, keys: Iterable[Key]) -> None:
         read_at = timezone.now()
         for key, answer in reads.retrieve_many(keys).items():
-            if isinstance(answer, errors.StripeProblem):
+            if isinstance(answer, Exception):
                 self.problems[key] = answer
             elif answer is None:
                 self.answers[key] = None
                 self.memory.put(key, None, read_at)
                 mirror.mark_gone(key[0], key[1])
             else:
-                self.take([(answer, key[2], read_at)])
+                try:
+                    self._note(answer, key[2], read_at)
+                    if key not in self.answers:  # it is something else than was asked for, not gone
+                        raise mirror.Malformed
+                except Exception as problem:  # this object's alone: the others of the batch go on
+                    self.problems[key] = problem
 
     def take(self, found: Iterable[tuple[dict[str, Any], str, datetime]]) -> _Run:
         """Note objects and all that came expanded in them."""
         for data, account, read_at in found:
-            *inner, own = mirror.incoming(data, account, read_at)
-            for item in inner:
-                key = key_of(item.key[0], item.key[1], account)
-                if key not in self.objects and key not in self.settled:
-                    self.objects[key] = replace(item, account=key[2])
-                    self.answers.setdefault(key, item.data)
-                    if not item.data.get("deleted"):
-                        self.memory.put(key, item.data, read_at)
-            self.objects[own.key] = own
-            self.answers[own.key] = data
-            self.memory.put(own.key, data, read_at)
+            try:
+                self._note(data, account, read_at)
+            except Exception as problem:
+                self.problems[(str(data.get("object")), str(data.get("id")), account)] = problem
         return self
+
+    def _note(self, data: dict[str, Any], account: str, read_at: datetime) -> None:
+        *inner, own = mirror.incoming(data, account, read_at)
+        for item in inner:
+            key = key_of(item.key[0], item.key[1], account)
+            if key not in self.objects and key not in self.settled:
+                self.objects[key] = replace(item, account=key[2])
+                self.answers.setdefault(key, item.data)
+                if not item.data.get("deleted"):
+                    self.memory.put(key, item.data, read_at)
+        self.objects[own.key] = own
+        self.answers[own.key] = data
+        self.memory.put(own.key, data, read_at)
 
     def finish(self) -> dict[Key, Exception | None]:
         """Read what is referred to and missing, store everything; the problem of each object, if it has one."""
@@ -216,12 +230,16 @@ class _Run:
             again.read(overtaken)
             results |= mirror.store(again.objects.values()) | again.problems
             self.answers |= again.answers
-        return {**results, **self.problems}
+        results |= self.problems
+        for key, problem in results.items():
+            if problem:  # or the next round would take it for stored
+                self.memory.forget(key)
+        return results
 
     def _missing(self) -> list[Key]:
         wanted: dict[str, set[Key]] = {}
         for item in self.objects.values():
-            for key in required(item.data, item.account):
+            for key in self._required(item):
                 if key not in self.objects and key not in self.answers and key not in self.problems:
                     wanted.setdefault(key[0], set()).add(key)
         found: list[Key] = []
@@ -230,16 +248,25 @@ class _Run:
             found += sorted(key for key in keys if key[1] not in there)
         return found
 
+    def _required(self, item: mirror.Incoming) -> list[Key]:
+        """What this object refers to; nothing, and a problem noted, when that cannot be made out."""
+        try:
+            keys = list(required(item.data, item.account))
+            if not all(key[1].isprintable() for key in keys):  # a database refuses to look for such an id
+                raise mirror.Malformed
+        except Exception as problem:
+            self.problems[item.key] = problem
+            return []
+        return keys
+
     def _storable(self) -> list[mirror.Incoming]:
         """What refers to something that could not be read just now waits for the next try, too."""
         ready = []
         for item in self.objects.values():
-            problem = next(
-                (self.problems[key] for key in required(item.data, item.account) if key in self.problems), None
-            )
+            problem = next((self.problems[key] for key in self._required(item) if key in self.problems), None)
             if problem:
                 self.problems[item.key] = problem
-            else:
+            elif item.key not in self.problems:
                 ready.append(item)
         return ready
 

@@ -346,3 +346,63 @@ def test_every_type_that_is_read_has_a_place_and_an_order():
     from billingops.stripe.relations import ORDER
 
     assert set(RESOURCES) == set(ORDER) == set(store.MODELS) | set(store.OURS)
+
+
+# -- shapes nobody knows ---------------------------------------------------------------------------------------------
+CUT_LIST = {"object": "list", "has_more": True, "url": "/v1/tax_ids", "data": ["txi_1"]}
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """`answers["cus_1"] = {…}`: what Stripe's answer for this object says beside, or instead of, the truth."""
+    changed: dict[str, dict] = {}
+    real = sync.reads._get
+
+    def get(path, account, **params):
+        data = real(path, account, **params)
+        return {**data, **changed.get(path.rpartition("/")[2], {})}
+
+    monkeypatch.setattr(sync.reads, "_get", get)
+    return changed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tax_ids": CUT_LIST},  # the read of the rest of a list stumbles
+        {"shipping": {"object": ["customer"], "id": "x"}},  # what came expanded
+        {"object": "toad"},  # it is something else
+        {"id": 5},
+        {"id": "cus_\x00"},
+        {"created": "yesterday"},  # the writing
+    ],
+)
+def test_an_answer_of_an_unknown_shape_fails_its_own_object_only(sandbox, stripe_api, answers, change):
+    ids = [stripe_api.v1.customers.create({"name": name}).id for name in ("Ana", "Ben", "Cem")]
+    answers[ids[1]] = change
+    memory = sync.Memory()
+    keys = [sync.key_of("customer", customer) for customer in ids]
+    for _ in range(2):  # and what failed is not taken for stored the next time
+        results = sync.refresh_many(keys, memory=memory)
+        assert [result.problem is None for result in results.values()] == [True, False, True]
+    assert set(dj.Customer.objects.values_list("id", flat=True)) == {ids[0], ids[2]}
+    answers.clear()
+    assert sync.refresh_many(keys, memory=memory)[keys[1]].data["name"] == "Ben"
+    assert dj.Customer.objects.count() == 3
+
+
+@pytest.mark.parametrize("reference", [5, "cus_\x00", {"id": 5, "object": "customer"}])
+def test_a_reference_of_an_unknown_shape_fails_its_own_object_only(shop, stripe_api, answers, reference):
+    other = stripe_api.v1.payment_methods.attach("pm_card_visa", {"customer": shop["customer"]}).id
+    answers[shop["payment_method"]] = {"customer": reference}
+    keys = [sync.key_of("payment_method", method) for method in (shop["payment_method"], other)]
+    results = sync.refresh_many(keys)
+    assert [results[key].problem is None for key in keys] == [False, True]
+    assert list(dj.PaymentMethod.objects.values_list("id", flat=True)) == [other]
+
+
+def test_what_cannot_be_stored_for_its_shape_is_named_and_the_others_are_stored(sandbox, stripe_api):
+    good = reader.plain(stripe_api.v1.customers.create({"name": "Ana"}))
+    problems = sync.store_many([{"object": "toad", "id": "x_1"}, good, {"id": "x_2"}])
+    assert set(problems) == {("toad", "x_1", ""), ("None", "x_2", "")}
+    assert list(dj.Customer.objects.values_list("id", flat=True)) == [good["id"]]
