@@ -13,9 +13,9 @@ from approvals.registry import Kind, Outcome, Preview
 from billingops.actors import Actor
 from billingops.stripe import gateway, sync
 from billingops.stripe.errors import Ambiguous, Gone, Refused
-from dunning import backfill, config, evidence, facts, messages, schedule, services
+from dunning import backfill, config, evidence, facts, messages, methods, schedule, services
 from dunning.facts import Snapshot
-from dunning.models import DunningCase, Message, SupportTask
+from dunning.models import Message, SupportTask
 from dunning.rules import ESCALATE, GRACE, NOTIFY, RETRY
 from dunning.states import MessageState
 
@@ -54,7 +54,7 @@ def _call(suggestion: Suggestion, *rows: tuple[str, str]) -> tuple[tuple[str, st
 def preview_retry(suggestion: Suggestion) -> Preview:
     due = retry_due(suggestion)
     method = suggestion.facts.get("payment_method", "")
-    new = method and method != suggestion.facts.get("failure", {}).get("payment_method")
+    new = suggestion.facts.get("new_method", False)
     what = "the customer's new default payment method" if new else "the customer's default card"
     moment = f"on {_when(due)}" if due else "now"
     return Preview(
@@ -68,18 +68,32 @@ def retry_due(suggestion: Suggestion) -> datetime | None:
 
 
 def pay(suggestion: Suggestion, execution: Execution) -> Outcome:
-    """Collect the invoice. A decline is definite: the next failure event makes the next suggestion."""
-    case = DunningCase.objects.of_invoice(suggestion.subject, suggestion.account).get()
-    if suggestion.facts.get("payment_method") == case.payment_method:
-        day, month = facts.card_attempts(case.failure, case.customer, case.account, timezone.now())
-        if cap := schedule.over_cap(case.card_brand, last_day=day, last_30_days=month):
-            raise Refused(f"Nothing was charged: {cap}.", code="network_cap")
+    """Collect the invoice with the payment method that was approved. A decline is definite: the next failure event
+    makes the next suggestion."""
+    _check_card(suggestion)
     answer = gateway.pay_invoice(
-        invoice_id=suggestion.subject, account=suggestion.account, idempotency_key=execution.idempotency_key
+        invoice_id=suggestion.subject,
+        account=suggestion.account,
+        idempotency_key=execution.idempotency_key,
+        payment_method=suggestion.facts.get("payment_method", ""),
     )
     status = str(answer.data.get("status", ""))
     words = "Stripe has collected it" if status == "paid" else f"Stripe has accepted it, the invoice is {status}"
     return Outcome(suggestion.subject, answer.request_id, words, {"invoice_status": status})
+
+
+def _check_card(suggestion: Suggestion) -> None:
+    """Whatever was approved: no charge beyond the network's caps, none of a card that was once declined for good."""
+    try:
+        method = methods.read(suggestion.facts.get("payment_method", ""), suggestion.account, live=True)
+    except Ambiguous as problem:  # a read that failed has charged nothing
+        raise Refused(f"The payment method could not be read: {problem}. Nothing was charged.", code=problem.code)
+    record = facts.card_record(method, suggestion.customer, suggestion.account, timezone.now())
+    brand = method.brand or suggestion.facts.get("failure", {}).get("card_brand", "")
+    if cap := schedule.over_cap(brand, last_day=record.last_day, last_30_days=record.last_30_days):
+        raise Refused(f"Nothing was charged: {cap}.", code="network_cap")
+    if record.refused_for_good:
+        raise Refused("Nothing was charged: this card was declined for good before.", code="refused_for_good")
 
 
 def look_up_payment(suggestion: Suggestion, execution: Execution) -> Outcome | None:

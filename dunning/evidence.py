@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from approvals.models import Suggestion
 from billingops.stripe import sync
-from dunning import declines, facts, messages, schedule, services
+from dunning import declines, facts, messages, methods, schedule, services
 from dunning.models import DunningCase
 from dunning.rules import NOTIFY, RETRY
 from dunning.states import CaseState
@@ -23,7 +23,8 @@ def context(suggestion: Suggestion, user: Any) -> dict[str, Any]:
     if case is None:
         return found
     now = timezone.now()
-    day, month = facts.card_attempts(case.failure, case.customer, case.account, now)
+    failed = methods.failed_one(case.failure, case.account, live=False)
+    record = facts.card_record(failed, case.customer, case.account, now)
     recovered, lost = DunningCase.objects.record_of(case.customer, case.account, without=case.pk)
     customer = sync.customer_facts(case.customer, case.account, live=False) if case.customer else None
     outcomes = DunningCase.objects.outcomes_like(case.category)
@@ -31,8 +32,8 @@ def context(suggestion: Suggestion, user: Any) -> dict[str, Any]:
         **found,
         "verdict": case.verdict,
         "category": declines.Category(case.category).label,
-        "card_attempts_day": day,
-        "card_attempts_30_days": month,
+        "card_attempts_day": record.last_day,
+        "card_attempts_30_days": record.last_30_days,
         "cap": schedule.cap_of(case.card_brand),
         "customer_since": customer.created if customer else None,
         "recovered": recovered,

@@ -6,7 +6,7 @@ back. It holds nothing that changes by the mere passing of time, and no personal
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,22 +15,29 @@ from djstripe.models import Charge
 from billingops.stripe import reader, sync
 from billingops.stripe.facts import CustomerFacts, InvoiceFacts, PaymentFailure, SubscriptionFacts
 from billingops.stripe.models import MirroredObject
+from dunning import declines, methods
+from dunning.declines import Category
+from dunning.methods import Method
 from dunning.models import DunningCase
 from dunning.rules import GRACE, NOTIFY, RETRY, CaseHistory
 
 OPEN_DISPUTES = ("needs_response", "under_review", "warning_needs_response", "warning_under_review")
 MAX_CHARGES = 200  # far above every network's cap
+NEVER_AGAIN = (Category.HARD, Category.FRAUD)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One unpaid invoice and what stands around it. `failure` has empty codes when Stripe names none."""
+    """One unpaid invoice and what stands around it. `failure` has empty codes when Stripe names none. `failed` and
+    `on_file`: the payment method that failed, and the one that would be charged now."""
 
     invoice: InvoiceFacts
     failure: PaymentFailure
     customer: CustomerFacts | None
     subscription: SubscriptionFacts | None
     dispute_open: bool
+    failed: Method = field(default_factory=Method)
+    on_file: Method = field(default_factory=Method)
 
     @property
     def method_on_file(self) -> str:
@@ -41,6 +48,17 @@ class Snapshot:
             or (self.subscription.default_payment_method_id if self.subscription else "")
             or (self.customer.default_payment_method_id if self.customer else "")
         )
+
+    @property
+    def has_new_method(self) -> bool:
+        """Whether another card or account would be charged than the one that failed."""
+        return methods.is_another(self.failed, self.on_file)
+
+    @property
+    def is_unclear(self) -> bool:
+        """Two ids, of which nobody can tell here whether they are one card."""
+        differ = bool(self.failed.id and self.on_file.id and self.failed.id != self.on_file.id)
+        return differ and not (self.failed.fingerprint and self.on_file.fingerprint)
 
     @property
     def owed(self) -> bool:
@@ -64,7 +82,10 @@ def read(invoice_id: str, account: str, *, live: bool) -> Snapshot | None:
         sync.subscription_facts(invoice.subscription_id, account, live=live) if invoice.subscription_id else None
     )
     failure = sync.payment_failure(invoice_id, account, live=live) or PaymentFailure()
-    return Snapshot(invoice, failure, customer, subscription, has_open_dispute(invoice.customer_id, account))
+    snapshot = Snapshot(invoice, failure, customer, subscription, has_open_dispute(invoice.customer_id, account))
+    failed = methods.failed_one(failure, account, live=live)
+    on_file = methods.read(snapshot.method_on_file, account, live=live)
+    return replace(snapshot, failed=failed, on_file=on_file)
 
 
 def has_open_dispute(customer: str, account: str) -> bool:
@@ -76,38 +97,42 @@ def has_open_dispute(customer: str, account: str) -> bool:
     ).exists()
 
 
-def card_attempts(failure: PaymentFailure, customer: str, account: str, now: datetime) -> tuple[int, int]:
-    """Declined charges of the failed card in the last day and in the last 30 days, Stripe's own attempts included.
+@dataclass(frozen=True, slots=True)
+class CardRecord:
+    """Declined charges of one card in the last day and in the last 30 days, Stripe's own attempts included; and how it
+    was once declined for good ("" when it never was)."""
+
+    last_day: int = 0
+    last_30_days: int = 0
+    refused_for_good: str = ""
+
+
+def card_record(method: Method, customer: str, account: str, now: datetime) -> CardRecord:
+    """What the mirror knows of the customer's charges of this card. Two statements.
 
     The networks count attempts after a decline, so charges that went through are left out. One card may be saved under
-    several payment methods: its fingerprint decides where it is known. Two statements.
+    several payment methods: its fingerprint decides where it is known.
     """
-    if not customer or not failure.payment_method_id:
-        return 0, 0
+    if not customer or not method.id:
+        return CardRecord()
     ids = list(
-        MirroredObject.objects.filter(
-            object_type="charge",
-            customer_id=customer,
-            account=account,
-            status="failed",
-            created__gte=now - timedelta(days=30),
-        ).values_list("object_id", flat=True)[:MAX_CHARGES]
+        MirroredObject.objects.filter(object_type="charge", customer_id=customer, account=account, status="failed")
+        .order_by("-created")
+        .values_list("object_id", flat=True)[:MAX_CHARGES]
     )
     charges = [
         reader.read_charge(data, account)
         for data in Charge.objects.filter(id__in=ids).values_list("stripe_data", flat=True)
     ]
-    prints = {
-        charge.card_fingerprint
-        for charge in charges
-        if charge.payment_method_id == failure.payment_method_id and charge.card_fingerprint
-    }
-    same = [
-        charge
-        for charge in charges
-        if charge.payment_method_id == failure.payment_method_id or charge.card_fingerprint in prints
-    ]
-    return sum(charge.created >= now - timedelta(days=1) for charge in same), len(same)
+    prints = {charge.card_fingerprint for charge in charges if charge.payment_method_id == method.id}
+    prints = (prints | {method.fingerprint}) - {""}
+    same = [charge for charge in charges if charge.payment_method_id == method.id or charge.card_fingerprint in prints]
+    verdicts = [declines.judge(charge.failure) for charge in same if charge.failure]
+    return CardRecord(
+        sum(charge.created >= now - timedelta(days=1) for charge in same),
+        sum(charge.created >= now - timedelta(days=30) for charge in same),
+        next((verdict.words for verdict in verdicts if verdict.category in NEVER_AGAIN), ""),
+    )
 
 
 def history_of(snapshot: Snapshot, case: DunningCase | None, now: datetime) -> CaseHistory:
@@ -117,8 +142,9 @@ def history_of(snapshot: Snapshot, case: DunningCase | None, now: datetime) -> C
         invoice.customer_id, invoice.account, without=case.pk if case else None
     )
     sent = list(case.messages.sent().order_by("-sent_at").values_list("sent_at", flat=True)) if case else []
-    day, month = card_attempts(snapshot.failure, invoice.customer_id, invoice.account, now)
-    if invoice.created >= now - timedelta(days=30):
+    record = card_record(snapshot.on_file, invoice.customer_id, invoice.account, now)
+    month = record.last_30_days
+    if invoice.created >= now - timedelta(days=30) and not snapshot.has_new_method:
         month = max(month, invoice.attempt_count)  # the mirror may not have seen every attempt
     return CaseHistory(
         status=invoice.status,
@@ -129,6 +155,10 @@ def history_of(snapshot: Snapshot, case: DunningCase | None, now: datetime) -> C
         automatic=invoice.collection_method == "charge_automatically",
         has_subscription=snapshot.subscription is not None and snapshot.subscription.status != "canceled",
         method_on_file=snapshot.method_on_file,
+        method_type=snapshot.on_file.type,
+        method_brand=snapshot.on_file.brand,
+        method_fingerprint=snapshot.on_file.fingerprint,
+        failed_fingerprint=snapshot.failed.fingerprint,
         has_email=bool(snapshot.email),
         notices_sent=len(sent),
         last_notice_at=sent[0] if sent else None,
@@ -137,8 +167,9 @@ def history_of(snapshot: Snapshot, case: DunningCase | None, now: datetime) -> C
         recoveries=recoveries,
         losses=losses,
         dispute_open=snapshot.dispute_open,
-        card_attempts_day=day,
+        card_attempts_day=record.last_day,
         card_attempts_30_days=month,
+        refused_for_good=record.refused_for_good,
     )
 
 
@@ -169,6 +200,7 @@ def sealed(kind: str, snapshot: Snapshot) -> dict[str, Any]:
             "payment_method": failure.payment_method_id,
         }
     if kind == RETRY:
+        facts["new_method"] = snapshot.has_new_method
         facts["collection_method"] = invoice.collection_method
         facts["stripe_retries"] = invoice.next_payment_attempt is not None
     if kind == GRACE:

@@ -46,9 +46,12 @@ def take_up(*, invoice: str, account: str, failed_at: datetime, event_id: str, a
 
 
 def read(invoice: str, account: str) -> Snapshot | None:
-    """From the mirror, which the drain has just refreshed; from Stripe where the mirror lacks the failure."""
+    """From the mirror, which the drain has just refreshed; from Stripe where the mirror lacks the failure, or cannot
+    tell whether the card on file is the one that failed."""
     snapshot = facts.read(invoice, account, live=False)
-    if snapshot is not None and (not snapshot.owed or snapshot.failure.code or snapshot.failure.decline_code):
+    if snapshot is not None and not snapshot.owed:
+        return snapshot
+    if snapshot is not None and not snapshot.is_unclear and (snapshot.failure.code or snapshot.failure.decline_code):
         return snapshot
     return facts.read(invoice, account, live=True)
 
@@ -87,9 +90,9 @@ def method_changed(*, case: DunningCase, event_id: str, actor: Actor) -> Propose
     if snapshot is None or not snapshot.owed:
         close_ended(invoice=case.invoice, account=case.account, snapshot=snapshot, actor=actor)
         return None
+    if not snapshot.has_new_method:
+        return None  # the same card, saved once more, is no reason to write to or charge anybody
     method = snapshot.method_on_file
-    if not method or method == case.payment_method:
-        return None
     reason = "another payment method is on file"
     if not services.next_step(case_id=case.pk, actor=actor, reason=reason, method=method):
         return None

@@ -15,6 +15,7 @@ from billingops.stripe.facts import PaymentFailure
 from dunning import declines, schedule
 from dunning.config import RuleConfig
 from dunning.declines import Category, Verdict
+from dunning.methods import Method, is_another
 
 VERSION = "rules dunning v1"
 RETRY, NOTIFY, GRACE, ESCALATE = "retry_payment", "notify_customer", "grace_period", "escalate"
@@ -26,9 +27,11 @@ class CaseHistory:
 
     attempt_count       failed attempts on the invoice: Stripe's count, and those by hand that it leaves out
     next_payment_attempt  when Stripe tries again by itself, None when it does not
-    method_on_file      the payment method that a charge would use now, "" when there is none
+    method_on_file      the payment method that a charge would use now, "" when there is none; with its `method_*`
+    failed_fingerprint  of the card or account that failed, "" when it is not known
     notices_sent        messages of this case that went out
-    card_attempts_*     charges of this card, Stripe's own included
+    card_attempts_*     declined charges of the card that a charge would use now, Stripe's own included
+    refused_for_good    how that card was declined once so that it must never be charged again, "" when it was not
     recoveries, losses  earlier cases of this customer that ended paid, or unpaid
     """
 
@@ -40,6 +43,10 @@ class CaseHistory:
     automatic: bool = True
     has_subscription: bool = False
     method_on_file: str = ""
+    method_type: str = ""
+    method_brand: str = ""
+    method_fingerprint: str = ""
+    failed_fingerprint: str = ""
     has_email: bool = True
     notices_sent: int = 0
     last_notice_at: datetime | None = None
@@ -50,6 +57,7 @@ class CaseHistory:
     dispute_open: bool = False
     card_attempts_day: int = 0
     card_attempts_30_days: int = 0
+    refused_for_good: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +124,20 @@ def is_good_customer(history: CaseHistory, config: RuleConfig, now: datetime) ->
 
 
 def _has_new_method(failure: PaymentFailure, history: CaseHistory) -> bool:
-    return bool(history.method_on_file) and history.method_on_file != failure.payment_method_id
+    failed = Method(
+        failure.payment_method_id, failure.payment_method_type, failure.card_brand, history.failed_fingerprint
+    )
+    on_file = Method(history.method_on_file, history.method_type, history.method_brand, history.method_fingerprint)
+    return is_another(failed, on_file)
+
+
+def _over_cap(failure: PaymentFailure, history: CaseHistory) -> str:
+    """The cap that forbids one more charge of the card that would be charged, in words, or ""."""
+    return schedule.over_cap(
+        history.method_brand or failure.card_brand,
+        last_day=history.card_attempts_day,
+        last_30_days=history.card_attempts_30_days,
+    )
 
 
 def _pressing(verdict: Verdict, history: CaseHistory, config: RuleConfig) -> tuple[str, str] | None:
@@ -146,6 +167,8 @@ def _retry(
 ) -> Proposal | None:
     if not history.automatic:
         return None  # the customer pays such invoices by hand; charging them is not agreed
+    if history.refused_for_good or _over_cap(failure, history):
+        return None  # this card, whatever its id, and however it came to be on file
     if _has_new_method(failure, history):
         return Proposal(
             RETRY,
@@ -160,10 +183,6 @@ def _retry(
     if failure.payment_method_type not in ("", "card", "link") and history.attempt_count > config.max_debit_retries:
         return None
     if verdict.category == Category.CONTESTED and history.attempt_count > len(config.contested_days):
-        return None
-    if schedule.over_cap(
-        failure.card_brand, last_day=history.card_attempts_day, last_30_days=history.card_attempts_30_days
-    ):
         return None
     failed_at = failure.at or now
     when, why = _moment(verdict, failed_at, history, config, now)
@@ -312,10 +331,10 @@ def _flags(
     found = []
     if verdict.secret:
         found.append(("reason_secret", "The reason of this decline must not be told to the customer."))
-    if cap := schedule.over_cap(
-        failure.card_brand, last_day=history.card_attempts_day, last_30_days=history.card_attempts_30_days
-    ):
+    if cap := _over_cap(failure, history):
         found.append(("network_cap", f"No further attempt on this card: {cap}."))
+    if history.refused_for_good:
+        found.append(("refused_for_good", f"The card on file must not be charged again: {history.refused_for_good}."))
     if history.dispute_open:
         found.append(("dispute_open", "The customer has an open dispute."))
     if exceeds(history.amount_remaining, history.currency, config.escalate_over):

@@ -24,6 +24,9 @@ def failure(decline_code: str = "", **changes: Any) -> PaymentFailure:
     return PaymentFailure(**{**given, **changes})
 
 
+NEW_CARD = {"method_on_file": "pm_new", "method_brand": "mastercard", "method_fingerprint": "fp_new"}
+
+
 def history(**changes: Any) -> CaseHistory:
     given = {
         "status": "open",
@@ -32,6 +35,10 @@ def history(**changes: Any) -> CaseHistory:
         "attempt_count": 1,
         "has_subscription": True,
         "method_on_file": "pm_old",
+        "method_type": "card",
+        "method_brand": "visa",
+        "method_fingerprint": "fp_old",
+        "failed_fingerprint": "fp_old",
         "customer_since": NOW - timedelta(days=90),
         "card_attempts_day": 1,
         "card_attempts_30_days": 1,

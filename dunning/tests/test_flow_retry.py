@@ -17,7 +17,7 @@ from dunning import schedule, tasks
 from dunning.models import DunningCase
 from dunning.rules import ESCALATE, GRACE, NOTIFY, RETRY
 from dunning.states import CaseState
-from dunning.tests.conftest import Debtor, only_case, waiting
+from dunning.tests.conftest import Debtor, attach, only_case, waiting
 
 pytestmark = pytest.mark.django_db
 
@@ -350,3 +350,63 @@ def test_a_card_at_its_networks_cap_is_not_charged_even_when_approved(
     assert execution.error_code == "network_cap"
     assert "Visa allows 1 attempts in 30 days and 1 were made" in execution.error  # what went through does not count
     assert not [r for r in debtor.sandbox.requests if r.path.endswith("/pay")]
+
+
+@pytest.mark.parametrize("decline", ["stolen_card", "revocation_of_authorization"])
+def test_the_same_card_saved_again_is_not_charged_after_a_hard_decline(
+    debtor: Debtor, deliver: Callable[..., Any], decline: str
+) -> None:
+    debtor.fail(decline)
+    deliver()
+    (notice,) = waiting()
+    again = attach(debtor.stripe, "pm_card_visa", debtor.customer, debtor.options)
+    assert again != debtor.method
+    deliver()
+    assert waiting() == [notice]
+    assert notice.kind == NOTIFY
+
+
+def test_a_card_that_was_declined_for_good_stays_so_after_another_card_failed(
+    debtor: Debtor, deliver: Callable[..., Any], no_stripe_retries: None
+) -> None:
+    invoice = debtor.fail("stolen_card")
+    deliver()
+    debtor.sandbox.cards.set_outcome(debtor.new_card(), "insufficient_funds")
+    debtor.sandbox.retry_invoice(invoice)
+    deliver()
+    attach(debtor.stripe, "pm_card_visa", debtor.customer, debtor.options)
+    deliver()
+    (suggestion,) = waiting()
+    assert suggestion.kind != RETRY
+    assert "refused_for_good" in [flag["code"] for flag in suggestion.flags]
+
+
+def test_a_new_card_at_its_networks_cap_is_not_charged_even_when_approved(
+    debtor: Debtor,
+    deliver: Callable[..., Any],
+    attempt: Callable[..., Suggestion],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    debtor.fail("stolen_card")
+    deliver()
+    debtor.new_card()
+    deliver()
+    (suggestion,) = waiting()
+    assert suggestion.kind == RETRY
+    monkeypatch.setattr(schedule, "CAPS", {"mastercard": schedule.Cap(None, 0)})
+    assert attempt(suggestion).state == State.FAILED
+    assert Execution.objects.get().error_code == "network_cap"
+    assert not [r for r in debtor.sandbox.requests if r.path.endswith("/pay")]
+
+
+def test_a_retry_charges_the_payment_method_that_was_approved(
+    debtor: Debtor, deliver: Callable[..., Any], attempt: Callable[..., Suggestion]
+) -> None:
+    debtor.fail("stolen_card")
+    deliver()
+    method = debtor.new_card()
+    deliver()
+    (suggestion,) = waiting()
+    attempt(suggestion)
+    charges = debtor.stripe.v1.charges.list({"customer": debtor.customer}).data
+    assert (charges[0].status, charges[0].payment_method) == ("succeeded", method)

@@ -14,7 +14,7 @@ from dunning import declines, rules, schedule
 from dunning.config import RuleConfig
 from dunning.declines import ADVICES, DECLINES, MASTERCARD_ADVICES, judge
 from dunning.rules import ESCALATE, GRACE, NOTIFY, RETRY, CaseHistory
-from dunning.tests.factories import NOW, failure, history
+from dunning.tests.factories import NEW_CARD, NOW, failure, history
 
 CONFIG = RuleConfig()
 TOMORROW = NOW + timedelta(days=1)
@@ -76,9 +76,19 @@ def kinds(given: PaymentFailure, past: CaseHistory, config: RuleConfig = CONFIG)
             NOTIFY,
             "stripe_retries",
         ),
-        ("stolen_card", {"method_on_file": "pm_new"}, RETRY, "new_payment_method"),
-        ("expired_card", {"method_on_file": "pm_new", "attempt_count": 5}, RETRY, "new_payment_method"),
-        ("expired_card", {"method_on_file": "pm_new", "amount_remaining": 500_001}, ESCALATE, "large_amount"),
+        ("stolen_card", NEW_CARD, RETRY, "new_payment_method"),
+        ("stolen_card", {"method_on_file": "pm_again"}, NOTIFY, "new_method_needed"),
+        ("stolen_card", {"method_on_file": "pm_new", "method_fingerprint": ""}, NOTIFY, "new_method_needed"),
+        ("stolen_card", {**NEW_CARD, "card_attempts_30_days": 40}, NOTIFY, "new_method_needed"),
+        ("insufficient_funds", {**NEW_CARD, "refused_for_good": "stolen card"}, NOTIFY, "no_more_retries"),
+        (
+            "stolen_card",
+            {"method_on_file": "pm_new", "method_type": "sepa_debit", "method_fingerprint": ""},
+            RETRY,
+            "new_payment_method",
+        ),
+        ("expired_card", {**NEW_CARD, "attempt_count": 5}, RETRY, "new_payment_method"),
+        ("expired_card", {**NEW_CARD, "amount_remaining": 500_001}, ESCALATE, "large_amount"),
         ("insufficient_funds", {"automatic": False}, NOTIFY, "no_more_retries"),
         ("insufficient_funds", {"method_on_file": ""}, NOTIFY, "no_more_retries"),
     ],
@@ -97,7 +107,7 @@ def test_nothing_is_proposed_when_nothing_is_owed(past: dict[str, Any]) -> None:
 
 
 def test_an_open_dispute_leaves_only_a_person() -> None:
-    assert kinds(failure("insufficient_funds"), history(dispute_open=True, method_on_file="pm_new")) == [ESCALATE]
+    assert kinds(failure("insufficient_funds"), history(dispute_open=True, **NEW_CARD)) == [ESCALATE]
 
 
 def test_a_setting_allows_retries_beside_stripes_own() -> None:
@@ -167,6 +177,10 @@ def test_a_used_up_card_is_not_charged_again() -> None:
     assert "network_cap" in dict(proposal.flags)
 
 
+def test_a_failure_without_a_payment_method_makes_no_card_a_new_one() -> None:
+    assert RETRY not in kinds(failure("stolen_card", payment_method_id=""), history(**NEW_CARD))
+
+
 def test_bank_debits_are_retried_twice_at_most() -> None:
     debit = failure("", code="insufficient_funds", payment_method_type="us_bank_account", card_brand="")
     assert RETRY in kinds(debit, history(attempt_count=2))
@@ -204,6 +218,10 @@ pasts = st.builds(
     automatic=st.booleans(),
     has_subscription=st.booleans(),
     method_on_file=st.sampled_from(["", "pm_old", "pm_new"]),
+    method_type=st.sampled_from(["", "card", "link", "us_bank_account"]),
+    method_brand=st.sampled_from(["", "visa", "mastercard"]),
+    method_fingerprint=st.sampled_from(["", "fp_old", "fp_new"]),
+    failed_fingerprint=st.sampled_from(["", "fp_old"]),
     has_email=st.booleans(),
     notices_sent=st.integers(min_value=0, max_value=4),
     grace_until=st.one_of(st.none(), st.just(TOMORROW)),
@@ -212,6 +230,7 @@ pasts = st.builds(
     dispute_open=st.booleans(),
     card_attempts_day=st.integers(min_value=0, max_value=12),
     card_attempts_30_days=st.integers(min_value=0, max_value=40),
+    refused_for_good=st.sampled_from(["", "", "stolen card"]),
 )
 configs = st.builds(RuleConfig, retry_beside_stripe=st.booleans())
 
@@ -222,21 +241,26 @@ def test_a_method_that_must_not_be_charged_again_never_is(
 ) -> None:
     for option in rules.permitted(given_failure, past, config, NOW):
         if option.kind == RETRY:
-            new_method = past.method_on_file != given_failure.payment_method_id
-            assert new_method or judge(given_failure).category in declines.RETRYABLE
+            known = given_failure.payment_method_id and past.method_on_file
+            new_method = known and past.method_on_file != given_failure.payment_method_id
+            same_card = past.failed_fingerprint and past.method_fingerprint == past.failed_fingerprint
+            assert (new_method and not same_card) or judge(given_failure).category in declines.RETRYABLE
+            assert not past.refused_for_good
             assert past.method_on_file
             assert past.automatic
             assert not past.dispute_open
 
 
 @given(failures, pasts, configs)
-def test_no_retry_of_the_same_card_beyond_its_networks_caps(
+def test_no_retry_of_any_card_beyond_its_networks_caps(
     given_failure: PaymentFailure, past: CaseHistory, config: RuleConfig
 ) -> None:
     used_up = schedule.over_cap(
-        given_failure.card_brand, last_day=past.card_attempts_day, last_30_days=past.card_attempts_30_days
+        past.method_brand or given_failure.card_brand,
+        last_day=past.card_attempts_day,
+        last_30_days=past.card_attempts_30_days,
     )
-    if used_up and past.method_on_file == given_failure.payment_method_id:
+    if used_up:
         assert RETRY not in kinds(given_failure, past, config)
 
 
