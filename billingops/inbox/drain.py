@@ -15,19 +15,18 @@ import time
 import traceback
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from billingops.exceptions import BillingOpsError
 from billingops.inbox.models import InboundEvent
+from billingops.inbox.querysets import InboundEventQuerySet
 from billingops.inbox.routes import EventNote, handlers_for
 from billingops.stripe import sync
 from billingops.stripe.reads import Key
@@ -37,11 +36,13 @@ logger = logging.getLogger(__name__)
 
 State = InboundEvent.State
 LOST = "The worker was lost while it had this event."
+BROKEN = "The group this event was worked off in broke down: "
 GONE = "Stripe no longer has this object."
 WRONG_MODE = "An event of the other mode (test or live)."
 NOBODY = "Nobody here needs this type."
 
 FINISH_EVERY = 200  # outcomes are written in groups: a kill repeats at most so many handlers
+SUSPECT = Q(error=LOST) | Q(error__startswith=BROKEN)  # one of several such events is at fault, nobody knows which
 RETRY_SECONDS = 10  # doubled twice with each attempt, up to the longest
 LONGEST_RETRY_SECONDS = 6 * 3600
 
@@ -85,13 +86,13 @@ def claim() -> Batch | None:
         first = due.values_list("error", "attempts").first()
         if first is None:
             return None
-        lost = first[0] == LOST
-        due = due.filter(error=LOST) if lost else due.exclude(error=LOST)
-        if lost:  # one of these may be what kills the worker: smaller groups find it, so that the others get through
+        suspect = first[0] == LOST or first[0].startswith(BROKEN)
+        due = due.filter(SUSPECT) if suspect else due.exclude(SUSPECT)
+        if suspect:  # one of these may be what kills the worker: smaller groups find it, so that the others get through
             size = max(1, size >> (3 * first[1]))
         chosen = dict(_locked(due).values_list("id", "object_id")[:size])
         objects = {object_id for object_id in chosen.values() if object_id}
-        if objects and not lost:
+        if objects and not suspect:
             others = due.filter(object_id__in=objects).exclude(id__in=list(chosen))
             chosen |= dict(_locked(others.order_by("id")).values_list("id", "object_id")[: 4 * size])
         # Where the database cannot skip locked rows, the state in this condition decides who has an event.
@@ -124,24 +125,49 @@ class Batch:
     def work(self, memory: sync.Memory, *, until: float | None = None) -> Counter[str]:
         """Refresh, handle, note. What time does not suffice for is let go of, as if it had never been claimed."""
         counts = Counter(batches=1, claimed=len(self.events))
-        with self._holding():
-            keys = {event.pk: self._key(event) for event in self.events}
-            since: dict[Key, datetime] = {}
-            for event in self.events:
-                if key := keys[event.pk]:
-                    since[key] = max(event.received_at, since.get(key, event.received_at))
-            refreshed = sync.refresh_many(since, memory=memory, since=since)
-            of_event = {pk: refreshed[key] for pk, key in keys.items() if key}
-            counts["objects"] = len(since)
-            for start in range(0, len(self.events), FINISH_EVERY):
-                if until is not None and time.monotonic() > until:
-                    break
-                group = self.events[start : start + FINISH_EVERY]
-                with sync.remembering(memory):
-                    outcomes = [self._handle(event, of_event.get(event.pk)) for event in group]
-                counts.update(self._finish(outcomes))
-        counts["claimed"] -= self._released
+        try:
+            self._work(memory, until, counts)
+        except Exception as problem:
+            counts.update(self._broke_down(problem))
+        finally:  # time ran out, or the worker is told to stop: what has no outcome was not tried
+            counts["claimed"] -= self._mine().update(
+                state=State.WAITING, attempts=F("attempts") - 1, claimed_by="", claimed_at=None
+            )
         return counts
+
+    def _work(self, memory: sync.Memory, until: float | None, counts: Counter[str]) -> None:
+        keys: dict[int, Key | None] = {}
+        since: dict[Key, datetime] = {}
+        of_event: dict[int, sync.Refreshed] = {}
+        for event in self.events:
+            try:
+                key = keys[event.pk] = self._key(event)
+            except Exception as problem:  # a payload of an unknown shape
+                of_event[event.pk] = sync.Refreshed(problem=problem)
+                continue
+            if key:
+                since[key] = max(event.received_at, since.get(key, event.received_at))
+        refreshed = sync.refresh_many(since, memory=memory, since=since)
+        of_event |= {pk: refreshed[key] for pk, key in keys.items() if key}
+        counts["objects"] = len(since)
+        for start in range(0, len(self.events), FINISH_EVERY):
+            if until is not None and time.monotonic() > until:
+                return
+            group = self.events[start : start + FINISH_EVERY]
+            with sync.remembering(memory):
+                outcomes = [self._handle(event, of_event.get(event.pk)) for event in group]
+            counts.update(self._finish(outcomes))
+
+    def _mine(self) -> InboundEventQuerySet:
+        """What this worker still holds, and has no outcome."""
+        return InboundEvent.objects.filter(claimed_by=self.token, state=State.PROCESSING)
+
+    def _broke_down(self, problem: Exception) -> Counter[str]:
+        """Something failed that is no single event's. They come again in smaller groups, until one is left with it."""
+        text = (BROKEN + describe(problem))[:500]
+        logger.error("%d events were put back, %s", len(self.events), text)
+        held = set(self._mine().values_list("pk", flat=True))
+        return self._finish([self._again(event, text) for event in self.events if event.pk in held])
 
     def _key(self, event: InboundEvent) -> Key | None:
         """What is to be refreshed for an event; None when there is nothing to mirror."""
@@ -191,15 +217,18 @@ class Batch:
 
     def _failed(self, event: InboundEvent, problem: Exception) -> Outcome:
         text = describe(problem)
-        last = event.attempts >= settings.INBOX_MAX_ATTEMPTS
         logger.warning("%s %s, attempt %d: %s", event.type, event.event_id, event.attempts, text)
         logger.debug("%s", event.event_id, exc_info=problem)
+        return self._again(event, text)
+
+    def _again(self, event: InboundEvent, text: str) -> Outcome:
+        last = event.attempts >= settings.INBOX_MAX_ATTEMPTS
         return Outcome(event, State.PARKED if last else State.WAITING, text)
 
     def _finish(self, outcomes: list[Outcome]) -> Counter[str]:
         """Write the outcomes with one statement per kind. Whoever lost the claim meanwhile writes nothing."""
         now = timezone.now()
-        mine = InboundEvent.objects.filter(claimed_by=self.token, state=State.PROCESSING)
+        mine = self._mine()
         counts: Counter[str] = Counter()
         closed: dict[tuple[str, str], list[int]] = {}
         failed: list[InboundEvent] = []
@@ -219,19 +248,8 @@ class Batch:
             )
         if failed:
             columns = ["state", "error", "next_attempt_at", "handled_at", "claimed_by", "claimed_at"]
-            mine.bulk_update(failed, columns)  # type: ignore[attr-defined]
+            mine.bulk_update(failed, columns)
         return counts
-
-    @contextmanager
-    def _holding(self) -> Iterator[None]:
-        """On the way out, however, let go of what has no outcome: it was not tried."""
-        try:
-            yield
-        finally:
-            held = InboundEvent.objects.filter(claimed_by=self.token, state=State.PROCESSING)
-            self._released = held.update(
-                state=State.WAITING, attempts=F("attempts") - 1, claimed_by="", claimed_at=None
-            )
 
 
 def backoff(attempts: int) -> timedelta:
@@ -245,7 +263,7 @@ def describe(problem: Exception) -> str:
     name = type(problem).__name__
     if isinstance(problem, BillingOpsError):
         code = getattr(problem, "code", "")
-        return f"{name} ({code}): {problem}"[:500]
+        return f"{name} ({code}): {problem}".replace("\x00", "")[:500]  # PostgreSQL's texts cannot hold a NUL
     frames = traceback.extract_tb(problem.__traceback__)
     ours = [frame for frame in frames if str(settings.BASE_DIR) in frame.filename and ".venv" not in frame.filename]
     where = (ours or list(frames))[-1:]

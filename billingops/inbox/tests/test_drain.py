@@ -15,7 +15,7 @@ from django.utils import timezone
 from billingops.inbox import drain as inbox
 from billingops.inbox.models import InboundEvent
 from billingops.inbox.routes import on
-from billingops.stripe import sync
+from billingops.stripe import reads, sync
 from sandbox import Fault
 
 from .conftest import make_event
@@ -233,6 +233,70 @@ def test_a_capability_brings_its_account_up_to_date(sandbox, stripe_api, waiting
     sandbox.requests.clear()
     assert inbox.drain()["done"] == 1
     assert [record.path for record in sandbox.requests] == [f"/v1/accounts/{account}"]
+
+
+# -- shapes nobody knows -----------------------------------------------------------------------------------------------
+def test_one_object_of_an_unknown_shape_fails_its_own_events_only_and_these_are_parked_in_the_end(
+    sandbox, stripe_api, waiting, heard, settings, monkeypatch
+):
+    settings.INBOX_MAX_ATTEMPTS = 3
+    ids = [stripe_api.v1.customers.create({"name": name}).id for name in ("Ana", "Ben", "Cem")]
+    real = reads._get
+
+    def get(path, account, **params):
+        cut = {"object": "list", "has_more": True, "url": "/v1/tax_ids", "data": ["txi_1"]}
+        return {**real(path, account, **params), **({"tax_ids": cut} if path.endswith(ids[1]) else {})}
+
+    monkeypatch.setattr(reads, "_get", get)
+    events = [waiting("customer.updated", subject={"id": customer, "object": "customer"}) for customer in ids]
+    counts = []
+    for _ in range(3):
+        counts.append(inbox.drain())
+        due_again()
+    assert [(count["done"], count["retried"], count["parked"]) for count in counts] == [(2, 1, 0), (0, 1, 0), (0, 0, 1)]
+    assert [note.object_id for note in heard] == [ids[0], ids[2]]
+    events[1].refresh_from_db()
+    assert (events[1].state, events[1].attempts) == (State.PARKED, 3)
+    assert events[1].error.startswith("AttributeError in reads.py")
+
+
+def test_an_event_whose_payload_has_an_unknown_shape_fails_alone(waiting, heard):
+    waiting("capability.updated", subject={"id": "transfers", "object": "capability", "account": 5})
+    waiting("test.thing", subject={"id": "x_1", "object": "thing"})
+    counts = inbox.drain()
+    assert (counts["done"], counts["retried"]) == (1, 1)
+    assert InboundEvent.objects.get(type="capability.updated").error.startswith("AttributeError")
+
+
+def test_a_batch_that_breaks_down_comes_again_later_and_in_smaller_groups(
+    sandbox, stripe_api, waiting, heard, settings, monkeypatch
+):
+    settings.INBOX_BATCH_SIZE, settings.INBOX_MAX_ATTEMPTS = 64, 4
+    ids = [stripe_api.v1.customers.create({"name": f"Customer {number}"}).id for number in range(10)]
+    for customer in ids:
+        waiting("customer.updated", subject={"id": customer, "object": "customer"})
+    poison = InboundEvent.objects.get(object_id=ids[4])
+    real = sync.refresh_many
+
+    def refresh_many(keys, **options):
+        if sync.key_of("customer", ids[4]) in keys:
+            raise RuntimeError("secret of a customer")
+        return real(keys, **options)
+
+    monkeypatch.setattr(sync, "refresh_many", refresh_many)
+    counts = inbox.drain()
+    assert (counts["batches"], counts["claimed"], counts["retried"]) == (1, 10, 10)
+    poison.refresh_from_db()
+    assert (poison.state, poison.attempts, poison.claimed_by) == (State.WAITING, 1, "")
+    assert "RuntimeError in test_drain.py" in poison.error
+    assert "secret" not in poison.error
+    assert poison.next_attempt_at - timezone.now() > timedelta(seconds=5)
+    for _ in range(6):
+        due_again()
+        inbox.drain()
+    poison.refresh_from_db()
+    assert (poison.state, poison.attempts) == (State.PARKED, 4)
+    assert InboundEvent.objects.filter(state=State.DONE).count() == 9
 
 
 # -- crashes and rivals ------------------------------------------------------------------------------------------------
