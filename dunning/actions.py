@@ -143,7 +143,13 @@ def send(suggestion: Suggestion, execution: Execution) -> Outcome:
     ):
         raise Refused("This message is on its way already.", code="already_sending")
     message.refresh_from_db()
-    messages.deliver(message=message, address=snapshot.email, link=str(session.data["url"]), actor=WORKER)
+    messages.deliver(
+        message=message,
+        address=snapshot.email,
+        link=str(session.data["url"]),
+        hosted=snapshot.invoice.hosted_invoice_url,
+        actor=WORKER,
+    )
     return _sent(message)
 
 

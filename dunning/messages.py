@@ -2,7 +2,8 @@
 
 A template is a text per language under `templates/email/dunning/<language>/<name>.txt`; a new language is new files.
 Fields: {amount} {invoice} {deadline} are filled when the message is drafted, so that a person approves the very words;
-{link}, the personal link to the billing portal, only while it is sent.
+{link}, the personal link to the billing portal, and {hosted}, the invoice's hosted page, only while it is sent: both
+open the customer's billing to whoever holds them, so neither is written anywhere.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ from dunning.states import MessageState
 
 FIELDS = ("amount", "invoice", "link", "deadline")
 LINK = "{link}"
+HOSTED = "{hosted}"
 LINK_SHOWN = "(the customer's personal link to the billing portal)"
+HOSTED_SHOWN = "(the invoice's hosted page)"
 FALLBACK_LANGUAGE = "en"
 # After these the server has not taken the message: it answered no, or was never reached.
 DEFINITE = (
@@ -52,7 +55,7 @@ DEFINITE = (
 
 @dataclass(frozen=True)
 class Draft:
-    """A message as it is to be approved; `body` still has {link} in it and nothing else to fill."""
+    """A message as it is to be approved; `body` still has {link} and perhaps {hosted} in it, nothing else to fill."""
 
     template: str
     language: str
@@ -70,7 +73,7 @@ def draft(*, template: str, snapshot: Snapshot, deadline: datetime, words: tuple
     values = values_of(snapshot, deadline, language)
     filled = fill_frame(body, values)
     if snapshot.invoice.hosted_invoice_url:
-        filled = _with_hosted_line(filled, _hosted_line(language, snapshot.invoice.hosted_invoice_url))
+        filled = _with_hosted_line(filled, _hosted_line(language))
     return Draft(template, language, _one_line(fill_frame(subject, values)), filled.strip())
 
 
@@ -80,10 +83,10 @@ def _with_hosted_line(body: str, line: str) -> str:
     return body.replace(alone, f"{alone}\n{line}\n", 1) if alone in body else f"{body.rstrip()}\n\n{line}"
 
 
-def _hosted_line(language: str, url: str) -> str:
+def _hosted_line(language: str) -> str:
     """Portal links live for minutes; the hosted invoice page is there for whoever reads the message later."""
     names = [f"email/dunning/{language}/_hosted.txt", f"email/dunning/{FALLBACK_LANGUAGE}/_hosted.txt"]
-    return fill_frame(select_template(names).render().strip(), {"hosted": url})
+    return fill_frame(select_template(names).render().strip(), {"hosted": HOSTED})
 
 
 def values_of(snapshot: Snapshot, deadline: datetime, language: str) -> Mapping[str, str]:
@@ -122,19 +125,21 @@ def frame(template: str, language: str) -> tuple[str, str]:
     return head.removeprefix("Subject:").strip(), body.strip()
 
 
-def as_html(subject: str, body: str, language: str, link: str = "") -> str:
-    """The same words as HTML. Addresses become links; without `link` its place reads as LINK_SHOWN."""
-    paragraphs = [_parts(block, link) for block in re.split(r"\n\s*\n", body.strip())]
+def as_html(subject: str, body: str, language: str, link: str = "", hosted: str = "") -> str:
+    """The same words as HTML. Addresses become links; without `link` and `hosted` words stand in their places."""
+    paragraphs = [_parts(block, link, hosted) for block in re.split(r"\n\s*\n", body.strip())]
     return render_to_string(
         "email/dunning/frame.html", {"subject": subject, "language": language, "paragraphs": paragraphs}
     )
 
 
-def _parts(block: str, link: str) -> list[dict[str, Any]]:
+def _parts(block: str, link: str, hosted: str) -> list[dict[str, Any]]:
     parts: list[dict[str, Any]] = []
-    for piece in re.split(r"(\{link\}|https://\S+)", block):
+    for piece in re.split(r"(\{link\}|\{hosted\}|https://\S+)", block):
         if piece == LINK:
             parts.append({"link": True, "href": link, "text": link or LINK_SHOWN})
+        elif piece == HOSTED:
+            parts.append({"link": True, "href": hosted, "text": hosted or HOSTED_SHOWN})
         elif piece.startswith("https://"):
             parts.append({"link": True, "href": piece, "text": piece})
         elif piece:
@@ -143,8 +148,15 @@ def _parts(block: str, link: str) -> list[dict[str, Any]]:
 
 
 def as_shown(body: str) -> str:
-    """The text with words in the place of the personal link, for pages."""
-    return body.replace(LINK, LINK_SHOWN)
+    """The text with words in the place of the customer's links, for pages."""
+    return body.replace(LINK, LINK_SHOWN).replace(HOSTED, HOSTED_SHOWN)
+
+
+def with_links(body: str, *, link: str, hosted: str) -> str:
+    """The text as the customer reads it. A paragraph whose page Stripe no longer has is left out."""
+    if not hosted:
+        body = "\n\n".join(block for block in re.split(r"\n\s*\n", body) if HOSTED not in block)
+    return body.replace(LINK, link).replace(HOSTED, hosted)
 
 
 # -- sending -----------------------------------------------------------------------------------------------------------
@@ -188,19 +200,20 @@ def claim(*, message_id: int, address: str, portal_session: str, actor: Actor) -
         return True
 
 
-def deliver(*, message: Message, address: str, link: str, actor: Actor) -> None:
+def deliver(*, message: Message, address: str, link: str, hosted: str, actor: Actor) -> None:
     """Hand a claimed message to the mail server and record what came of it.
 
     Raises Refused (definite: it was not taken) or Ambiguous (it may have been). Never called inside a transaction.
     """
     mail = EmailMultiAlternatives(
         subject=message.subject,
-        body=message.body_text.replace(LINK, link),
+        body=with_links(message.body_text, link=link, hosted=hosted),
         from_email=settings.DEFAULT_FROM_EMAIL,
         to=[address],
         headers={"Message-ID": message.message_id, "Auto-Submitted": "auto-generated"},
     )
-    mail.attach_alternative(as_html(message.subject, message.body_text, message.language, link), "text/html")
+    body = message.body_text if hosted else with_links(message.body_text, link=LINK, hosted="")
+    mail.attach_alternative(as_html(message.subject, body, message.language, link, hosted), "text/html")
     try:
         mail.send(fail_silently=False)
     except DEFINITE as error:

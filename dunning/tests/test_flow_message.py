@@ -52,9 +52,12 @@ def test_the_approved_words_are_sent_once_with_a_personal_link(
     assert sent.subject == notice.params["subject"] == "Your card has expired"
     link = next(word for word in sent.body.split() if word.startswith("http"))
     assert "session" in link
-    assert sent.body == notice.params["body"].replace("{link}", link)
+    hosted = debtor.stripe.v1.invoices.retrieve(notice.subject).hosted_invoice_url
+    assert sent.body == notice.params["body"].replace("{link}", link).replace("{hosted}", hosted)
+    assert f"pay here: {hosted}" in sent.body
     html = sent.alternatives[0][0]
     assert f'href="{link}"' in html
+    assert f'href="{hosted}"' in html
     message = Message.objects.get()
     assert sent.extra_headers["Message-ID"] == message.message_id
     assert (message.state, message.case) == (MessageState.SENT, only_case())
@@ -70,6 +73,8 @@ def test_neither_the_address_nor_the_link_is_kept(notice: Suggestion, decide: Ca
     kept += [str(notice.params), str(notice.facts), notice.rationale]
     kept += [f"{execution.result} {execution.error}" for execution in Execution.objects.all()]
     assert not any(ADDRESS in text or link in text or "Dora" in text for text in kept)
+    assert not any("invoice.stripe.com" in text for text in kept)
+    assert "{hosted}" in message.body_text
     assert message.address_hash == messages.address_hash(" Debtor@Example.com")
     assert message.portal_session.startswith("bps_")
 

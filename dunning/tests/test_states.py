@@ -91,13 +91,19 @@ def test_the_hosted_page_stands_in_for_a_link_that_expired() -> None:
     draft = messages.draft(
         template="reminder", snapshot=snapshot(hosted="https://invoice.stripe.com/i/1"), deadline=NOW
     )
-    assert (
-        "{link}\n\nShould the link have expired, you can also pay here: https://invoice.stripe.com/i/1\n\n"
-        in draft.body
-    )
-    html = messages.as_html(draft.subject, draft.body, "en", "https://billing.stripe.com/p/session/x")
+    assert "{link}\n\nShould the link have expired, you can also pay here: {hosted}\n\n" in draft.body
+    page = "https://invoice.stripe.com/i/1"
+    html = messages.as_html(draft.subject, draft.body, "en", "https://billing.stripe.com/p/session/x", page)
     assert 'href="https://billing.stripe.com/p/session/x"' in html
     assert 'href="https://invoice.stripe.com/i/1"' in html
+
+
+def test_a_hosted_page_that_is_gone_takes_its_sentence_along() -> None:
+    body = "Pay here:\n\n{link}\n\nOr here: {hosted}\n\nThank you"
+    assert messages.with_links(body, link="https://x.example/1", hosted="") == (
+        "Pay here:\n\nhttps://x.example/1\n\nThank you"
+    )
+    assert "(the invoice's hosted page)" in messages.as_shown(body)
 
 
 def test_words_are_escaped_in_html() -> None:
