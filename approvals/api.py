@@ -42,7 +42,7 @@ class SuggestionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Scoped
         Filter("account", description="The connected account, acct_…; empty: the platform's own."),
         Filter("customer", description="The customer, cus_…"),
     )
-    verb_permissions = dict.fromkeys(("approve", "reject", "cancel", "retry"), _DECIDE)
+    verb_permissions = dict.fromkeys(("approve", "reject", "cancel", "retry", "look_again"), _DECIDE)
     refusal = "You may look at suggestions but not decide on them."
 
     @extend_schema(summary="Approve exactly what this version shows", request=VerbSerializer, responses=_ANSWERS)
@@ -70,6 +70,15 @@ class SuggestionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Scoped
     @action(detail=True, methods=["post"], serializer_class=VerbSerializer)
     def retry(self, request: Request, pk: str) -> Response:
         return self._carry_out(request, services.retry)
+
+    @extend_schema(
+        summary="Ask Stripe again whether an attempt with an unknown result took effect; nothing is sent twice",
+        request=VerbSerializer,
+        responses=_ANSWERS,
+    )
+    @action(detail=True, methods=["post"], serializer_class=VerbSerializer)
+    def look_again(self, request: Request, pk: str) -> Response:
+        return self._carry_out(request, services.look_again)
 
     def _carry_out(self, request: Request, verb: Callable[..., Suggestion]) -> Response:
         suggestion = self.get_object()

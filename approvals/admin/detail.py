@@ -26,11 +26,12 @@ class Steps:
     reject: bool
     cancel: bool
     retry: bool
+    look_again: bool
     why_not: str
 
     @property
     def any(self) -> bool:
-        return self.approve or self.reject or self.cancel or self.retry
+        return self.approve or self.reject or self.cancel or self.retry or self.look_again
 
 
 def steps(suggestion: Suggestion, user: Any) -> Steps:
@@ -42,6 +43,7 @@ def steps(suggestion: Suggestion, user: Any) -> Steps:
         reject=suggestion.is_waiting and right,
         cancel=suggestion.state in (State.APPROVED, State.FAILED) and right,
         retry=suggestion.state == State.FAILED and right and known,
+        look_again=suggestion.state == State.UNKNOWN and right and known,
         why_not=why_not or ("" if known else "No installed app can carry this kind out."),
     )
 
@@ -114,6 +116,8 @@ def happened(suggestion: Suggestion, verb: str, who: str) -> str:
         return f"Rejected by {who}. Nothing of it reaches Stripe."
     if verb == "cancel":
         return f"Cancelled by {who}. Nothing of it reaches Stripe."
+    if verb == "look_again":
+        return f"Another look-up was asked for by {who}. The worker asks Stripe; nothing is sent twice."
     if state == State.SECOND_REVIEW:
         return (
             f"Your approval is recorded ({who}), the first of {suggestion.required_approvals}. "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -24,6 +25,8 @@ def suggestion_link(pk: Any, text: str = "") -> str:
 
 @admin.register(Policy, site=site)
 class PolicyAdmin(ReadOnlyAdmin):
+    """Whoever is limited to some accounts sees what applies to these: their own policies and those for all accounts."""
+
     list_display = ("kind", "where", "mode", "two_approvers", "version", "updated")
     list_filter = ("mode",)
     exact_search = ("kind", "account")
@@ -33,6 +36,11 @@ class PolicyAdmin(ReadOnlyAdmin):
         "Without a policy every suggestion waits for one person. Policies come from manage.py import_config FILE.yaml."
     )
     updated = age_column("updated_at", "Changed")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        queryset = super().get_queryset(request)
+        accounts = access.accounts_of(request.user)
+        return queryset if accounts is None else queryset.filter(account__in=[*accounts, ""])
 
     @admin.display(description="Account")
     def where(self, obj: Policy) -> str:

@@ -3,7 +3,7 @@
 /admin/approvals/suggestion/                queue; POST: bulk, with a page in between
 /admin/approvals/suggestion/<id>/change/    evidence, verdict, executions, decisions, history
 /admin/approvals/suggestion/<id>/panel/     the fragment that opens below a row of the queue
-/admin/approvals/suggestion/<id>/approve/   POST: version, comment (also reject, cancel, retry)
+/admin/approvals/suggestion/<id>/approve/   POST: version, comment (also reject, cancel, retry, look_again)
 /admin/approvals/suggestion/export/         the queue as it is filtered, as CSV
 """
 
@@ -32,7 +32,7 @@ from billingops.admin.site import site
 from billingops.exceptions import InvalidInput, InvalidTransition, VersionConflict
 
 ACTIONS = {action.name: action for action in (bulk.APPROVE, bulk.REJECT)}
-VERBS = ("approve", "reject", "cancel", "retry")
+VERBS = ("approve", "reject", "cancel", "retry", "look_again")
 
 
 @admin.register(Suggestion, site=site)

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from approvals import registry, services
-from approvals.models import Decision, Policy, Suggestion
+from approvals.models import Decision, Execution, Policy, Suggestion
 from approvals.registry import Kind, Preview
 from approvals.states import State
 from billingops.actors import Actor
@@ -217,7 +217,7 @@ def test_a_step_without_a_proper_version_changes_nothing(client, finance, propos
     assert state_of(one) == State.PENDING
 
 
-@pytest.mark.parametrize("verb", ["approve", "reject", "cancel", "retry"])
+@pytest.mark.parametrize("verb", ["approve", "reject", "cancel", "retry", "look_again"])
 @pytest.mark.parametrize("role", ["support_agent", "auditor"])
 def test_who_may_not_decide_has_no_buttons_and_is_refused(client, request, propose, role, verb):
     one = propose()
@@ -249,6 +249,36 @@ def test_a_failed_one_offers_another_attempt_and_a_cancellation(client, finance,
     assert state_of(one) == State.APPROVED
     assert client.post(url(one, "cancel"), {"version": 2}).status_code == 302
     assert state_of(one) == State.CANCELLED
+
+
+def test_an_unknown_result_can_be_looked_up_again_from_its_page(client, finance, auditor, propose):
+    one = services.approve(suggestion_id=propose().pk, actor=Actor.person(finance), version=1)
+    Execution.objects.filter(suggestion=one).update(state=Execution.State.UNKNOWN, tries=20)
+    Suggestion.objects.filter(pk=one.pk).update(state=State.UNKNOWN)
+    client.force_login(auditor)
+    assert "data-form=" not in client.get(url(one)).content.decode()
+    client.force_login(finance)
+    page = text(client.get(url(one)))
+    assert "Look up again" in page
+    assert "Asks Stripe again whether this attempt took effect. Nothing is sent twice." in page
+    assert client.post(url(one, "look_again"), {"version": one.version + 1}).status_code == 409
+    assert one.executions.get().tries == 20
+    answer = client.post(url(one, "look_again"), {"version": one.version}, follow=True)
+    assert "Another look-up was asked for by finance" in text(answer)
+    execution = one.executions.get()
+    assert (execution.state, execution.tries, state_of(one)) == ("unknown", 0, State.UNKNOWN)
+
+
+def test_whoever_is_limited_to_accounts_sees_the_policies_that_apply_to_these(client, make_user, lead):
+    everywhere, own, foreign = (Policy.objects.create(kind="*", account=one) for one in ("", "acct_1", "acct_2"))
+    listing = "/admin/approvals/policy/"
+    client.force_login(lead)
+    assert set(client.get(listing).context["cl"].result_list) == {everywhere, own, foreign}
+    client.force_login(make_user("limited", "Finance lead", accounts=["acct_1"]))
+    assert set(client.get(listing).context["cl"].result_list) == {everywhere, own}
+    assert client.get(f"{listing}{own.pk}/change/").status_code == 200
+    assert client.get(f"{listing}{foreign.pk}/change/").status_code == 302
+    assert client.get(f"{listing}{foreign.pk}/history/").status_code == 404
 
 
 def test_the_panel_brings_its_person_back_to_the_queue_and_nowhere_else(client, finance, propose):

@@ -235,8 +235,20 @@ def test_an_approval_can_be_cancelled_and_a_refused_one_retried(propose: Propose
     assert [one["attempt"] for one in answer["executions"]] == [1, 2]
 
 
+def test_an_unknown_result_can_be_looked_up_again(propose: Propose, finance: Any) -> None:
+    unknown = propose()
+    decide(finance, unknown, "approve")
+    Execution.objects.update(state="unknown", tries=20)
+    Suggestion.objects.update(state="unknown")
+    unknown.refresh_from_db()
+    answer = decide(finance, unknown, "look_again", comment="the bank says it arrived")
+    assert (answer.status_code, answer.json()["state"]) == (200, "unknown")
+    assert [one["attempt"] for one in answer.json()["executions"]] == [1]
+    assert Execution.objects.get().tries == 0
+
+
 @pytest.mark.parametrize("group", ["Support", "Auditor"])
-@pytest.mark.parametrize("verb", ["approve", "reject", "cancel", "retry"])
+@pytest.mark.parametrize("verb", ["approve", "reject", "cancel", "retry", "look_again"])
 def test_who_may_only_look_gets_403_with_the_sentence(
     propose: Propose, make_user: Callable[..., Any], group: str, verb: str
 ) -> None:
@@ -275,7 +287,7 @@ def test_an_outdated_version_is_409_and_says_what_changed(propose: Propose, fina
     assert Execution.objects.count() == 0
 
 
-@pytest.mark.parametrize("verb", ["approve", "reject", "retry"])
+@pytest.mark.parametrize("verb", ["approve", "reject", "retry", "look_again"])
 def test_a_wrong_state_is_409(propose: Propose, finance: Any, verb: str) -> None:
     suggestion = propose()
     services.approve(suggestion_id=suggestion.pk, actor=Actor.person(finance), version=1)
