@@ -31,19 +31,25 @@ def unpaid_invoices(since: datetime | None) -> Iterator[tuple[str, bool]]:
             return
         position = chunk[-1][0]
         for _pk, invoice, account in chunk:
-            facts = sync.invoice_facts(invoice, account, live=False)
-            if facts is None or facts.attempt_count == 0:
-                continue
-            yield invoice, _suggest(invoice, account)
+            made = _suggest(invoice, account)
+            if made is not None:
+                yield invoice, made
 
 
-def _suggest(invoice: str, account: str) -> bool:
-    """One invoice that cannot be read now does not end the run; the next run comes to it again."""
+def _suggest(invoice: str, account: str) -> bool | None:
+    """Whether a suggestion was made; None when no payment has failed. One invoice that cannot be read, or that breaks
+    our own code, does not end the run; the next run comes to it again."""
     try:
+        facts = sync.invoice_facts(invoice, account, live=False)
+        if facts is None or facts.attempt_count == 0:
+            return None
         proposed = planning.take_up(
             invoice=invoice, account=account, failed_at=timezone.now(), event_id="", actor=BACKFILL
         )
     except StripeProblem as problem:
         logger.warning("%s was left out: %s", invoice, problem.code)
+        return False
+    except Exception:  # one broken invoice must not keep the others from their suggestions
+        logger.exception("%s was left out", invoice)
         return False
     return bool(proposed and proposed.created)

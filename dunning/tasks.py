@@ -31,6 +31,12 @@ def review(case_id: int) -> str:
 def follow_up() -> int:
     """Cases whose deadline, grace period or lost suggestion asks for the next step, oldest first, a batch a run."""
     due = list(DunningCase.objects.due(timezone.now()).values_list("pk", flat=True)[:BATCH])
+    count = 0
     for case_id in due:
-        jobs.enqueue("dunning.tasks.review", case_id)
-    return len(due)
+        try:
+            jobs.enqueue("dunning.tasks.review", case_id)
+        except Exception:  # one case must not keep the others waiting
+            logger.exception("case %s was not queued", case_id)
+        else:
+            count += 1
+    return count

@@ -205,6 +205,48 @@ def test_the_backfill_suggests_for_what_the_mirror_holds_and_nothing_twice(
     assert only_case().decline_code == "expired_card"
 
 
+def test_one_broken_invoice_does_not_end_the_backfill(
+    debtor: Debtor, deliver: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, sound = debtor.fail("expired_card"), debtor.fail("expired_card")
+    deliver()
+    take_up = planning.take_up
+
+    def breaks(*, invoice: str, **given: Any) -> Any:
+        if invoice == broken:
+            raise KeyError("a payload nobody expected")
+        return take_up(invoice=invoice, **given)
+
+    monkeypatch.setattr(planning, "take_up", breaks)
+    assert dict(backfill.unpaid_invoices(None)).keys() == {broken, sound}
+    assert f"{broken} was left out" in caplog.text
+
+
+def test_one_case_that_cannot_be_queued_does_not_end_the_sweep(
+    debtor: Debtor, deliver: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.utils import timezone
+
+    from billingops import jobs
+    from dunning import tasks
+
+    debtor.fail("expired_card")
+    debtor.fail("expired_card")
+    deliver()
+    DunningCase.objects.update(next_step_at=timezone.now())
+    first = min(DunningCase.objects.values_list("pk", flat=True))
+    queued: list[int] = []
+
+    def enqueue(task: str, case_id: int) -> None:
+        if case_id == first:
+            raise RuntimeError("the queue is full")
+        queued.append(case_id)
+
+    monkeypatch.setattr(jobs, "enqueue", enqueue)
+    assert tasks.follow_up() == 1
+    assert len(queued) == 1
+
+
 def test_the_mirror_and_stripe_tell_the_same_facts(debtor: Debtor, deliver: Callable[..., Any]) -> None:
     from dunning import facts
 
