@@ -78,8 +78,13 @@ def pay(suggestion: Suggestion, execution: Execution) -> Outcome:
         payment_method=suggestion.facts.get("payment_method", ""),
     )
     status = str(answer.data.get("status", ""))
-    words = "Stripe has collected it" if status == "paid" else f"Stripe has accepted it, the invoice is {status}"
-    return Outcome(suggestion.subject, answer.request_id, words, {"invoice_status": status})
+    if status != "paid":  # a bank debit takes days and may still fail; its events, or a look-up, tell
+        raise Ambiguous(
+            f"Stripe has begun to collect it; the invoice is {status} until the payment has gone through or failed.",
+            code="payment_processing",
+            request_id=answer.request_id,
+        )
+    return Outcome(suggestion.subject, answer.request_id, "Stripe has collected it", {"invoice_status": status})
 
 
 def _check_card(suggestion: Suggestion) -> None:
@@ -97,12 +102,19 @@ def _check_card(suggestion: Suggestion) -> None:
 
 
 def look_up_payment(suggestion: Suggestion, execution: Execution) -> Outcome | None:
-    """Paid since the attempt began: it took effect (or the customer paid in the same moment, which is as good)."""
+    """Paid since the attempt began: it took effect (or the customer paid in the same moment, which is as good). Not
+    paid: nothing of it is left, unless its payment is still on its way, which raises Ambiguous."""
     invoice = sync.invoice_facts(suggestion.subject, suggestion.account, live=True)
     if invoice is None:
         raise Ambiguous("Stripe no longer has this invoice; whether it was paid cannot be seen.", code="gone")
     began = execution.started_at or execution.queued_at
-    if not invoice.is_paid or (invoice.paid_at and invoice.paid_at < began - CLOCK_SKEW):
+    if not invoice.is_paid:
+        intent = invoice.payment_intent_id
+        found = sync.fetch("payment_intent", intent, suggestion.account) if intent else None
+        if (found or {}).get("status") == "processing":
+            raise Ambiguous("The payment is still on its way.", code="payment_processing")
+        return None
+    if invoice.paid_at and invoice.paid_at < began - CLOCK_SKEW:
         return None
     return Outcome(suggestion.subject, summary="looked up: the invoice is paid", data={"invoice_status": "paid"})
 

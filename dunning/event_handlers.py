@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 
+from approvals import executions
 from approvals import services as gate
 from approvals.models import Suggestion
 from billingops.actors import Actor
@@ -22,7 +23,10 @@ _STATUS = {"invoice.voided": "void", "invoice.marked_uncollectible": "uncollecti
 
 @on("invoice.payment_failed")
 def payment_failed(note: EventNote) -> None:
-    """Open the case and suggest one step. What counts is the invoice now: paid meanwhile, nothing is opened."""
+    """Open the case and suggest one step. What counts is the invoice now: paid meanwhile, nothing is opened. An attempt
+    of ours that was on its way until now (a bank debit) has ended with this, so it is looked up first."""
+    for execution_id in services.unknown_retries(invoice=note.object_id, account=note.account):
+        executions.resolve(execution_id)
     planning.take_up(
         invoice=note.object_id, account=note.account, failed_at=note.created, event_id=note.event_id, actor=INBOX
     )

@@ -197,14 +197,22 @@ def close(*, case_id: int, reason: ClosedReason, actor: Actor) -> bool:
 
 
 def confirm_retries(*, invoice: str, account: str, event_id: str, actor: Actor) -> int:
-    """`invoice.paid` came back: whatever attempt of ours was on its way has taken effect. Returns how many."""
-    on_the_way = Suggestion.objects.filter(
-        subject=invoice, account=account, kind=RETRY, state__in=(State.EXECUTING, State.EXECUTED, State.UNKNOWN)
-    ).values_list("pk", flat=True)
-    return sum(
-        gate.confirm(suggestion_id=suggestion_id, event_id=event_id, object_id=invoice, actor=actor)
-        for suggestion_id in list(on_the_way)
+    """`invoice.paid` came back: our latest attempt, if one was on its way, has taken effect; an invoice is paid once,
+    so no earlier one has. Returns how many are confirmed, by this call or before (0 or 1)."""
+    live = (State.EXECUTING, State.EXECUTED, State.UNKNOWN, State.CONFIRMED)
+    latest = Suggestion.objects.filter(subject=invoice, account=account, kind=RETRY, state__in=live).order_by("-id")
+    suggestion_id = latest.values_list("pk", flat=True).first()
+    if suggestion_id is None:
+        return 0
+    return int(gate.confirm(suggestion_id=suggestion_id, event_id=event_id, object_id=invoice, actor=actor))
+
+
+def unknown_retries(*, invoice: str, account: str) -> list[int]:
+    """The attempts of ours to collect the invoice whose result nobody knows yet."""
+    found = Execution.objects.filter(
+        suggestion__subject=invoice, suggestion__account=account, suggestion__kind=RETRY, state=Execution.State.UNKNOWN
     )
+    return list(found.order_by("pk").values_list("pk", flat=True))
 
 
 def suggestions_of(case: DunningCase) -> QuerySet[Suggestion]:

@@ -71,6 +71,76 @@ def test_the_returning_event_settles_an_unknown_charge(
     assert only_case().recovered_by == RETRY
 
 
+@pytest.fixture
+def debit(debtor: Debtor, retry_now: Suggestion, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From now on a collected invoice stays open while its payment is on its way, as with a bank debit. Calling it ends
+    that: the next attempt at the sandbox, by hand or not, has its result at once."""
+    from sandbox.billing import collection
+
+    intents: list[dict[str, Any]] = []
+    collect = collection.collect
+
+    def begin(world: Any, scope: Any, invoice: Any, **given: Any) -> None:
+        payment = collection.payment_of(scope, invoice)
+        assert payment is not None
+        intents.append(scope.get("payment_intent", payment["payment"]["payment_intent"]))
+        intents[0].update(status="processing", last_payment_error=None)
+
+    def end() -> None:
+        monkeypatch.setattr(collection, "collect", collect)
+        intents[0]["status"] = "requires_payment_method"
+
+    monkeypatch.setattr(collection, "collect", begin)
+    return end
+
+
+def test_a_debit_on_its_way_is_unknown_until_it_is_paid(
+    retry_now: Suggestion,
+    debtor: Debtor,
+    debit: Callable[[], None],
+    attempt: Callable[..., Suggestion],
+    deliver: Callable[..., Any],
+    settings: Any,
+) -> None:
+    settings.EXECUTION_LOOKUP_SECONDS = 0
+    assert attempt(retry_now).state == State.UNKNOWN
+    execution = Execution.objects.get()
+    assert execution.error_code == "payment_processing"
+    executions.resolve(execution.pk)
+    retry_now.refresh_from_db()
+    assert retry_now.state == State.UNKNOWN
+    debit()
+    debtor.sandbox.retry_invoice(retry_now.subject)
+    deliver()
+    retry_now.refresh_from_db()
+    assert retry_now.state == State.CONFIRMED
+
+
+def test_a_debit_that_fails_at_last_is_a_failed_retry_and_no_later_payment_confirms_it(
+    retry_now: Suggestion,
+    debtor: Debtor,
+    debit: Callable[[], None],
+    attempt: Callable[..., Suggestion],
+    deliver: Callable[..., Any],
+    settings: Any,
+) -> None:
+    settings.EXECUTION_LOOKUP_SECONDS = 0
+    assert attempt(retry_now).state == State.UNKNOWN
+    debit()
+    method = retry_now.facts["payment_method"]
+    debtor.sandbox.cards.set_outcome(method, "insufficient_funds")
+    debtor.sandbox.retry_invoice(retry_now.subject)
+    deliver()
+    retry_now.refresh_from_db()
+    assert retry_now.state == State.FAILED
+    debtor.sandbox.cards.set_outcome(method)
+    debtor.sandbox.retry_invoice(retry_now.subject)
+    deliver()
+    retry_now.refresh_from_db()
+    assert retry_now.state == State.FAILED
+    assert only_case().state == CaseState.RECOVERED
+
+
 def test_a_grace_period_with_an_unknown_result_is_found_by_looking(
     make_debtor: Callable[..., Debtor], deliver: Callable[..., Any], attempt: Callable[..., Suggestion]
 ) -> None:
