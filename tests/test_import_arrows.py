@@ -31,7 +31,7 @@ def modules() -> list[Path]:
         path
         for room in sorted(ROOMS)
         for path in sorted((ROOT / room).rglob("*.py"))
-        if not {"tests", "migrations"} & set(path.parts)
+        if not {"tests", "migrations", "djstripe_migrations"} & set(path.parts)
     ]
 
 
