@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
+from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +28,17 @@ def test_what_is_taken_back_adds_up_and_never_exceeds_a_transfer(amounts, data):
     assert abs(sum(parts) * charge - sum(amounts) * first) * 2 <= charge
     assert due_parts(amounts, charge_amount=charge, taken=charge) == amounts
     assert due_parts(amounts, charge_amount=charge, taken=charge + 5) == amounts
+
+
+@given(st.lists(st.integers(1, 10**6), min_size=1, max_size=6), st.sampled_from([10, 100]), st.data())
+def test_where_stripe_moves_only_whole_steps_each_part_is_rounded_down_to_one(steps, step, data):
+    amounts = [count * step for count in steps]
+    charge = data.draw(st.integers(sum(amounts), 2 * sum(amounts)))
+    taken = data.draw(st.integers(0, charge))
+    exact = due_parts(amounts, charge_amount=charge, taken=taken)
+    parts = due_parts(amounts, charge_amount=charge, taken=taken, step=step)
+    assert all(part % step == 0 and 0 <= whole - part < step for part, whole in zip(parts, exact, strict=True))
+    assert due_parts(amounts, charge_amount=charge, taken=charge, step=step) == amounts
 
 
 @pytest.fixture
@@ -147,3 +161,79 @@ def test_the_evidence_of_a_reversal_names_charge_transfer_and_figures(client, fi
     text = client.get(f"/admin/approvals/suggestion/{waiting()[0].pk}/change/").content.decode()
     for words in ("140.00", "70.00", "35.00", "Bakery Supplies", "/reversals"):
         assert words in text
+
+
+@pytest.mark.django_db
+def test_a_refund_between_the_answer_and_its_confirmation_is_taken_back(market, approve):
+    _, record = market.settled(("acct_bakery", 10_000))
+    approve(record)
+    market.run_jobs()  # answered; the event that confirms it is still on its way
+    market.api.v1.refunds.create({"charge": record.charge, "amount": 5_000})
+    looked = reversals.look(charge_id=record.charge, event_id="evt_x", actor=Actor.system("test"))
+    assert [one.amount for one in looked] == [3_500]
+    market.deliver()
+    record.refresh_from_db()
+    assert record.state == PayoutState.TRANSFERRED
+    assert [one.amount for one in waiting()] == [3_500]
+
+
+@pytest.mark.django_db
+def test_a_refund_in_a_three_decimal_currency_asks_for_what_stripe_can_move(market, approve):
+    _, record = market.settled(("acct_bakery", 10_000), currency="kwd")
+    approve(record)
+    market.run_jobs()
+    market.deliver()
+    market.api.v1.refunds.create({"charge": record.charge, "amount": 3_330})
+    market.deliver()
+    assert [one.amount for one in waiting()] == [2_330]  # 2,331 in proportion
+
+
+@pytest.mark.django_db
+def test_a_look_that_was_overtaken_counts_what_is_in_flight_now(market, approve, paid_out, monkeypatch):
+    """Between the read of Stripe and the transaction another worker has proposed the same part, and it was approved."""
+    market.api.v1.refunds.create({"charge": market.charge_of(paid_out), "amount": 7_000})
+    read = reversals.sync.transfer_facts
+    overtaken = []
+
+    def overtake(transfer_id, **more):
+        if not overtaken:
+            overtaken.append(transfer_id)
+            reversals.look(charge_id=market.charge_of(paid_out), event_id="evt_2", actor=Actor.system("other"))
+            for one in waiting():
+                approve(one)
+            market.api.v1.refunds.create({"charge": market.charge_of(paid_out), "amount": 70})
+        return read(transfer_id, **more)
+
+    monkeypatch.setattr(reversals.sync, "transfer_facts", overtake)
+    reversals.look(charge_id=market.charge_of(paid_out), event_id="evt_1", actor=Actor.system("test"))
+    total = sum(Suggestion.objects.filter(kind="transfer_reversal").values_list("amount", flat=True))
+    assert total == 3_500 + 1_750
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_that_look_at_once_ask_for_one_reversal(market, approve):
+    _, record = market.settled(("acct_bakery", 10_000))
+    approve(record)
+    market.run_jobs()
+    market.deliver()
+    market.api.v1.refunds.create({"charge": record.charge, "amount": 5_000})
+    barrier = threading.Barrier(2)
+    errors: list[Exception] = []
+
+    def work() -> None:
+        try:
+            barrier.wait()
+            reversals.look(charge_id=record.charge, event_id="evt_x", actor=Actor.system("test"))
+        except Exception as error:  # the assertion below names it
+            errors.append(error)
+        finally:
+            connection.close()
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert errors == []
+    assert [one.amount for one in waiting()] == [3_500]
