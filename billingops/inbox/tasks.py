@@ -7,7 +7,7 @@ import logging
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, DataError
 from django.utils import timezone
 
 from billingops import jobs
@@ -16,7 +16,6 @@ from billingops.inbox import intake, waker
 from billingops.inbox.models import InboundEvent
 from billingops.models import Heartbeat
 from billingops.stripe import reads
-from billingops.stripe.errors import StripeProblem
 from billingops.stripe.store import model_of
 
 logger = logging.getLogger(__name__)
@@ -58,8 +57,9 @@ def fetch_missed_events() -> int:
         try:
             found += _fetch_missed(account)
             _stripe_answered()
-        except StripeProblem as problem:
-            logger.warning("Missed events of %s could not be read: %s", account or "the platform", problem.code)
+        except Exception as problem:  # the other accounts have their turn
+            text = inbox_drain.describe(problem)
+            logger.warning("Missed events of %s could not be read: %s", account or "the platform", text)
     if found:
         logger.info("%d missed events were fetched from Stripe's list.", found)
         waker.request_drain()
@@ -75,12 +75,17 @@ def _fetch_missed(account: str) -> int:
     since = int((timezone.now() - timedelta(days=MISSED_DAYS)).timestamp())
     found = 0
     for number, page in enumerate(reads.event_pages(account, delivery_success=False, created={"gte": since}), start=1):
-        ids = [event["id"] for event in page]
+        ids = [str(event.get("id")) for event in page]
+        ids = [event_id for event_id in ids if event_id.isprintable()]  # PostgreSQL cannot be asked for a NUL
         have = set(InboundEvent.objects.filter(event_id__in=ids).values_list("event_id", flat=True))
         for event in reversed(page):  # Stripe lists the newest first
-            if event["id"] not in have:
-                text = json.dumps(event)
+            if event.get("id") in have:
+                continue
+            text = json.dumps(event)
+            try:
                 found += intake.insert(intake.parse(text), text, account=account)
+            except (ValueError, DataError) as problem:  # NotAnEvent, or a text that the database cannot hold
+                logger.warning("Missed event %r cannot be taken: %s", event.get("id"), type(problem).__name__)
         if number == MISSED_PAGES:
             logger.warning("More than %d pages of missed events; the rest waits for the next run.", MISSED_PAGES)
             break

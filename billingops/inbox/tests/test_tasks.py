@@ -114,6 +114,43 @@ def test_an_account_that_does_not_answer_keeps_no_other_from_being_read(sandbox,
     assert Heartbeat.objects.filter(name="stripe").exists()
 
 
+def test_a_bad_event_in_stripes_list_keeps_no_other_from_being_taken(db, monkeypatch, caplog):
+    from .conftest import make_event
+
+    old, new = make_event(id="evt_old"), make_event(id="evt_new")
+    _events(monkeypatch, platform=[[new, make_event(id="evt_bad", created=None), {"object": "event"}, old]])
+    assert tasks.fetch_missed_events() == 2
+    assert set(InboundEvent.objects.values_list("event_id", flat=True)) == {"evt_old", "evt_new"}
+    assert "evt_bad" in caplog.text
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "change", [{"subject": {"id": "cus_1", "name": "A\x00"}}, {"id": "evt_\x00"}, {"id": "evt_\ud800"}]
+)
+def test_an_event_that_postgresql_cannot_hold_keeps_no_other_from_being_taken(monkeypatch, caplog, change):
+    from .conftest import make_event
+
+    bad = make_event(**{"id": "evt_bad", **change})
+    _events(monkeypatch, platform=[[make_event(id="evt_new"), bad, make_event(id="evt_old")]])
+    assert tasks.fetch_missed_events() == 2
+    assert set(InboundEvent.objects.values_list("event_id", flat=True)) == {"evt_old", "evt_new"}
+    assert "cannot be taken" in caplog.text
+
+
+def test_a_list_that_cannot_be_made_out_keeps_no_other_account_from_being_read(db, monkeypatch, caplog):
+    from djstripe.models import Account
+
+    from .conftest import make_event
+
+    Account.objects.create(id="acct_1", stripe_data={"id": "acct_1"})
+    _events(monkeypatch, platform=[["nothing"]], acct_1=[[make_event(id="evt_connected")]])
+    assert tasks.fetch_missed_events() == 1
+    assert InboundEvent.objects.get().account == "acct_1"
+    assert "the platform could not be read: AttributeError" in caplog.text
+
+
 # -- retention ---------------------------------------------------------------------------------------------------------
 def test_closed_events_are_forgotten_in_time_and_open_ones_never(waiting, settings):
     settings.INBOX_RETENTION_DAYS = 10
