@@ -28,7 +28,7 @@ from billingops.exceptions import BillingOpsError
 from billingops.inbox.models import InboundEvent
 from billingops.inbox.querysets import InboundEventQuerySet
 from billingops.inbox.routes import EventNote, handlers_for
-from billingops.stripe import sync
+from billingops.stripe import errors, sync
 from billingops.stripe.reads import Key
 from billingops.stripe.shapes import ident
 
@@ -42,6 +42,8 @@ WRONG_MODE = "An event of the other mode (test or live)."
 NOBODY = "Nobody here needs this type."
 
 FINISH_EVERY = 200  # outcomes are written in groups: a kill repeats at most so many handlers
+OUTAGE = tuple(f"{kind.__name__} (" for kind in (errors.Ambiguous, errors.Throttled))  # so `describe` begins then
+OUTAGE_PATIENCE_HOURS = 72  # Stripe's silence parks no event before; as long as Stripe itself repeats a delivery
 SUSPECT = Q(error=LOST) | Q(error__startswith=BROKEN)  # one of several such events is at fault, nobody knows which
 RETRY_SECONDS = 10  # doubled twice with each attempt, up to the longest
 LONGEST_RETRY_SECONDS = 6 * 3600
@@ -70,7 +72,11 @@ def return_lost(now: datetime | None = None) -> int:
     """Let go of what lost workers hold; what was lost too often is parked. Returns how many were parked."""
     now = now or timezone.now()
     lost = InboundEvent.objects.lost(now)
-    parked = lost.filter(attempts__gte=settings.INBOX_MAX_ATTEMPTS).update(
+    silent = Q(error__startswith=OUTAGE[0]) | Q(error__startswith=OUTAGE[1])
+    # The attempts up to now were Stripe's fault: from here on they count anew.
+    tried_out = lost.filter(attempts__gte=settings.INBOX_MAX_ATTEMPTS)
+    tried_out.filter(silent, received_at__gt=now - _patience()).update(attempts=1)
+    parked = tried_out.update(
         state=State.PARKED, error=LOST, handled_at=now, claimed_by="", claimed_at=None
     )
     lost.update(state=State.WAITING, error=LOST, next_attempt_at=now, claimed_by="", claimed_at=None)
@@ -222,7 +228,14 @@ class Batch:
         return self._again(event, text)
 
     def _again(self, event: InboundEvent, text: str) -> Outcome:
+        """Parked after the last try. A try that Stripe did not answer, or refused for our rate, counts only when the
+        event has waited for longer than such a thing lasts."""
         last = event.attempts >= settings.INBOX_MAX_ATTEMPTS
+        if last and timezone.now() - event.received_at < _patience():
+            if text.startswith(OUTAGE):
+                last = False
+            elif event.error.startswith(OUTAGE):  # the tries before were Stripe's fault: from here on they count anew
+                event.attempts, last = 1, False
         return Outcome(event, State.PARKED if last else State.WAITING, text)
 
     def _finish(self, outcomes: list[Outcome]) -> Counter[str]:
@@ -247,9 +260,13 @@ class Batch:
                 state=state, note=text, error="", handled_at=now, claimed_by="", claimed_at=None
             )
         if failed:
-            columns = ["state", "error", "next_attempt_at", "handled_at", "claimed_by", "claimed_at"]
+            columns = ["state", "error", "attempts", "next_attempt_at", "handled_at", "claimed_by", "claimed_at"]
             mine.bulk_update(failed, columns)
         return counts
+
+
+def _patience() -> timedelta:
+    return timedelta(hours=getattr(settings, "INBOX_OUTAGE_PATIENCE_HOURS", OUTAGE_PATIENCE_HOURS))
 
 
 def backoff(attempts: int) -> timedelta:

@@ -299,6 +299,68 @@ def test_a_batch_that_breaks_down_comes_again_later_and_in_smaller_groups(
     assert InboundEvent.objects.filter(state=State.DONE).count() == 9
 
 
+# -- Stripe is out -----------------------------------------------------------------------------------------------------
+@pytest.fixture
+def silence(sandbox, stripe_api, waiting, heard, settings):
+    """An event that Stripe's silence has kept waiting for more tries than it has; the fault lasts."""
+    settings.INBOX_MAX_ATTEMPTS = 3
+    customer = stripe_api.v1.customers.create({"name": "Ana"}).id
+    event = waiting("customer.updated", subject={"id": customer, "object": "customer"})
+    for kind in ("error_before", "rate_limit"):
+        sandbox.faults.clear()
+        sandbox.faults.add(Fault(kind, path=f"/v1/customers/{customer}", times=None))
+        for _ in range(3):
+            assert inbox.drain()["parked"] == 0
+            due_again()
+    event.refresh_from_db()
+    assert (event.state, event.attempts) == (State.WAITING, 6)
+    assert not heard
+    return event
+
+
+def test_an_outage_of_stripe_parks_nothing_and_when_it_is_over_all_goes_through(silence, sandbox, heard):
+    sandbox.faults.clear()
+    assert inbox.drain()["done"] == 1
+    assert len(heard) == 1
+
+
+def test_an_event_that_stripe_has_been_silent_about_for_days_is_parked(silence, settings):
+    InboundEvent.objects.update(received_at=timezone.now() - timedelta(hours=71))
+    assert inbox.drain()["parked"] == 0
+    due_again()
+    InboundEvent.objects.update(received_at=timezone.now() - timedelta(hours=73))
+    settings.INBOX_OUTAGE_PATIENCE_HOURS = 96
+    assert inbox.drain()["parked"] == 0
+    due_again()
+    del settings.INBOX_OUTAGE_PATIENCE_HOURS
+    assert inbox.drain()["parked"] == 1
+    silence.refresh_from_db()
+    assert silence.error.startswith("Throttled")
+
+
+def test_the_tries_of_an_outage_do_not_count_when_a_handler_fails_afterwards(silence, sandbox):
+    fail = [True]
+
+    @on("customer.updated")
+    def broken(note):
+        if fail:
+            raise ValueError
+
+    sandbox.faults.clear()
+    counts = []
+    for _ in range(3):
+        counts.append(inbox.drain())
+        due_again()
+    assert [(count["retried"], count["parked"]) for count in counts] == [(1, 0), (1, 0), (0, 1)]
+
+
+def test_the_tries_of_an_outage_do_not_count_when_a_worker_is_lost_afterwards(silence, sandbox):
+    sandbox.faults.clear()
+    assert inbox.claim() is not None  # and then it is killed
+    InboundEvent.objects.update(claimed_at=F("claimed_at") - timedelta(minutes=6))
+    assert inbox.drain()["done"] == 1
+
+
 # -- crashes and rivals ------------------------------------------------------------------------------------------------
 def test_a_worker_that_is_told_to_stop_lets_go_of_what_it_has_not_done(waiting, own_routes):
     @on("test.thing")
