@@ -76,9 +76,7 @@ def return_lost(now: datetime | None = None) -> int:
     # The attempts up to now were Stripe's fault: from here on they count anew.
     tried_out = lost.filter(attempts__gte=settings.INBOX_MAX_ATTEMPTS)
     tried_out.filter(silent, received_at__gt=now - _patience()).update(attempts=1)
-    parked = tried_out.update(
-        state=State.PARKED, error=LOST, handled_at=now, claimed_by="", claimed_at=None
-    )
+    parked = tried_out.update(state=State.PARKED, error=LOST, handled_at=now, claimed_by="", claimed_at=None)
     lost.update(state=State.WAITING, error=LOST, next_attempt_at=now, claimed_by="", claimed_at=None)
     return parked
 
