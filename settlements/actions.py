@@ -72,8 +72,9 @@ def _payout_preview(suggestion: Suggestion) -> Preview:
 
 
 def _pay(suggestion: Suggestion, execution: Execution) -> Outcome:
-    if execution.attempt > 1 and (found := _find_payout(suggestion, execution)):
-        return found  # an earlier attempt was only slow: a second transfer would pay twice
+    # Before the first attempt, too: a restored backup knows neither the transfer nor the key it was made with.
+    if found := _find_payout(suggestion, execution):
+        return found
     params = suggestion.params
     answer = gateway.create_transfer(
         amount=_amount(suggestion),
@@ -90,10 +91,7 @@ def _pay(suggestion: Suggestion, execution: Execution) -> Outcome:
 
 
 def _find_payout(suggestion: Suggestion, execution: Execution) -> Outcome | None:
-    params = suggestion.params
-    transfer = lookups.transfer_of(
-        str(suggestion.pk), transfer_group=params["transfer_group"], destination=params["destination"]
-    )
+    transfer = lookups.transfer_of(suggestion)
     if transfer is None:
         return None
     return Outcome(transfer.id, summary=f"looked up: transfer {transfer.id} exists")
@@ -135,7 +133,7 @@ def _reversal_preview(suggestion: Suggestion) -> Preview:
 
 
 def _reverse(suggestion: Suggestion, execution: Execution) -> Outcome:
-    if execution.attempt > 1 and (found := _find_reversal(suggestion, execution)):
+    if found := _find_reversal(suggestion, execution):
         return found
     answer = gateway.reverse_transfer(
         transfer_id=suggestion.params["transfer"],
@@ -148,7 +146,7 @@ def _reverse(suggestion: Suggestion, execution: Execution) -> Outcome:
 
 
 def _find_reversal(suggestion: Suggestion, execution: Execution) -> Outcome | None:
-    found = lookups.reversal_of(str(suggestion.pk), transfer_id=suggestion.params["transfer"])
+    found = lookups.reversal_of(suggestion)
     return Outcome(found, summary=f"looked up: reversal {found} exists") if found else None
 
 

@@ -10,11 +10,10 @@ from approvals.models import Suggestion
 from billingops import jobs
 from billingops.actors import Actor
 from billingops.inbox.routes import EventNote, on
-from billingops.money import format_money
 from billingops.stripe import reader
 from billingops.stripe.facts import TransferFacts
 from settlements import findings, reversals, services, tasks
-from settlements.lookups import SUGGESTION_KEY, reversals_in
+from settlements.lookups import SUGGESTION_KEY, Reversal, reversal_differs, reversals_in, transfer_differs
 from settlements.models import Finding, PayoutRecord
 from settlements.services import ACTOR
 
@@ -53,17 +52,21 @@ def look_at_the_account(note: EventNote) -> None:
 @on("transfer.created")
 def confirm_payout(note: EventNote) -> None:
     """The transfer that a payout asked for exists: that closes the case."""
-    transfer = reader.read_transfer(note.current or note.data, note.account)
+    if note.account:
+        return  # a connected account's own transfers are no payouts of the platform
+    transfer = reader.read_transfer(note.current or note.data)
     suggestion = _suggestion(transfer.metadata.get(SUGGESTION_KEY, ""), services.KIND)
     if suggestion is None:
-        return
-    if wrong := _differs(transfer, suggestion):
-        _unexpected(transfer, suggestion, wrong, note)
+        _look_at_what_waits(transfer, note)
+    elif wrong := transfer_differs(transfer, suggestion):
+        _unexpected_transfer(transfer, suggestion, wrong, note)
     elif not gate.confirm(suggestion_id=suggestion.pk, event_id=note.event_id, object_id=transfer.id, actor=INBOX):
-        _unexpected(transfer, suggestion, f"its suggestion is {suggestion.get_state_display()}", note)
+        _unexpected_transfer(transfer, suggestion, f"its suggestion is {suggestion.get_state_display()}", note)
     elif not suggestion.executions.filter(object_id=transfer.id).exists():
-        _unexpected(transfer, suggestion, "another transfer has paid it already", note)
+        _unexpected_transfer(transfer, suggestion, "another transfer has paid it already", note)
     else:
+        # Its reversal may have come in before anybody knew whose transfer it was.
+        _note_reversed(transfer, note)
         # Money may have left the charge while the transfer was on its way; the mirror knows without a read.
         reversals.look(charge_id=transfer.source_transaction, event_id=note.event_id, actor=ACTOR, live=False)
 
@@ -71,15 +74,37 @@ def confirm_payout(note: EventNote) -> None:
 @on("transfer.reversed", "transfer.updated")
 def note_reversal(note: EventNote) -> None:
     """What came back of a transfer, by our reversal or by somebody's in Stripe's dashboard."""
+    if note.account:
+        return
     data = note.current or note.data
-    transfer = reader.read_transfer(data, note.account)
+    transfer = reader.read_transfer(data)
+    _note_reversed(transfer, note)
+    for reversal in reversals_in(data):
+        suggestion = _suggestion(reversal.suggestion, reversals.KIND)
+        if suggestion is None:
+            continue
+        if wrong := reversal_differs(reversal, suggestion):
+            _unexpected_reversal(reversal, suggestion, wrong, note)
+        elif not gate.confirm(suggestion_id=suggestion.pk, event_id=note.event_id, object_id=reversal.id, actor=INBOX):
+            _unexpected_reversal(reversal, suggestion, f"its suggestion is {suggestion.get_state_display()}", note)
+        elif not suggestion.executions.filter(object_id=reversal.id).exists():
+            _unexpected_reversal(reversal, suggestion, "another reversal has taken it back already", note)
+
+
+def _note_reversed(transfer: TransferFacts, note: EventNote) -> None:
     services.note_reversal(
         transfer_id=transfer.id, amount_reversed=transfer.amount_reversed, actor=INBOX, event_id=note.event_id
     )
-    for reversal_id, named in reversals_in(data):
-        suggestion = _suggestion(named, reversals.KIND)
-        if suggestion is not None:
-            gate.confirm(suggestion_id=suggestion.pk, event_id=note.event_id, object_id=reversal_id, actor=INBOX)
+
+
+def _look_at_what_waits(transfer: TransferFacts, note: EventNote) -> None:
+    """Somebody sent a seller money by hand: a payout for the same that waits for approval is withdrawn."""
+    waiting = PayoutRecord.objects.filter(charge=transfer.source_transaction, account=transfer.destination)
+    waiting = waiting.filter(state=PayoutRecord.State.PENDING_REVIEW)
+    if not transfer.source_transaction:
+        waiting = waiting.none()
+    for invoice_id in set(waiting.values_list("invoice", flat=True)):
+        services.settle_invoice(invoice_id=invoice_id, event_id=note.event_id, actor=ACTOR, live=True)
 
 
 def _suggestion(value: str, kind: str) -> Suggestion | None:
@@ -90,25 +115,32 @@ def _suggestion(value: str, kind: str) -> Suggestion | None:
         return None
 
 
-def _differs(transfer: TransferFacts, suggestion: Suggestion) -> str:
-    """ "" when the transfer is what was approved, else what is not."""
-    if (transfer.amount, transfer.currency) != (suggestion.amount, suggestion.currency):
-        return f"it is over {format_money(transfer.amount, transfer.currency)}, approved was {suggestion.money}"
-    if transfer.destination != suggestion.params["destination"]:
-        return f"it went to {transfer.destination}, approved was {suggestion.params['destination']}"
-    return ""
+def _unexpected_transfer(transfer: TransferFacts, suggestion: Suggestion, why: str, note: EventNote) -> None:
+    text = (
+        f"Transfer {transfer.id} names the payout for invoice {suggestion.subject}, but {why}. "
+        "The payout was not marked as done. Look at the transfer in Stripe; reverse it there if nobody meant it."
+    )
+    _unexpected(transfer.id, suggestion, text, transfer.amount, transfer.currency, note)
 
 
-def _unexpected(transfer: TransferFacts, suggestion: Suggestion, why: str, note: EventNote) -> None:
-    logger.warning("transfer %s names suggestion %s, but does not match it", transfer.id, suggestion.pk)
+def _unexpected_reversal(reversal: Reversal, suggestion: Suggestion, why: str, note: EventNote) -> None:
+    text = (
+        f"Reversal {reversal.id} of transfer {reversal.transfer} names the reversal suggested of transfer "
+        f"{suggestion.subject}, but {why}. The suggestion was not marked as done. Look at the reversal in Stripe; "
+        "a reversal cannot be undone, so send the seller the money again if nobody meant it."
+    )
+    _unexpected(reversal.id, suggestion, text, reversal.amount, reversal.currency, note)
+
+
+def _unexpected(object_id: str, suggestion: Suggestion, text: str, amount: int, currency: str, note: EventNote) -> None:
+    logger.warning("%s names suggestion %s, but does not match it", object_id, suggestion.pk)
     findings.open_finding(
         code=Finding.Code.UNEXPECTED_TRANSFER,
-        subject=transfer.id,
+        subject=object_id,
         account=suggestion.account,
-        text=f"Transfer {transfer.id} names the payout for invoice {suggestion.subject}, but {why}. "
-        "The payout was not marked as done. Look at the transfer in Stripe; reverse it there if nobody meant it.",
-        amount=transfer.amount,
-        currency=transfer.currency,
+        text=text,
+        amount=amount,
+        currency=currency,
         event_id=note.event_id,
         actor=ACTOR,
     )

@@ -21,6 +21,7 @@ from billingops import jobs
 from billingops.actors import Actor, save_with_history
 from billingops.ids import seal
 from billingops.money import format_money
+from billingops.stripe import sync
 from settlements import cases, findings, flags, memos, rules, states
 from settlements.cases import Case
 from settlements.memos import Memo
@@ -305,6 +306,10 @@ def follow(*, suggestion: Suggestion, previous: str | None, actor: Actor, reason
     if target is not None and target != record.state:
         if target == PayoutState.TRANSFERRED:
             record.transferred_at = timezone.now()
+            # A reversal that came in before the record had its transfer's id is known to the mirror alone.
+            transfer = sync.transfer_facts(record.transfer, live=False) if record.transfer else None
+            if transfer is not None:
+                record.amount_reversed = min(max(record.amount_reversed, transfer.amount_reversed), record.amount)
         _move(record, target, actor=actor, reason=reason)
         if target == PayoutState.TRANSFERRED and record.amount_reversed == record.amount:
             _move(record, PayoutState.REVERSED, actor=actor, reason="the transfer is reversed")
