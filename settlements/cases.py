@@ -6,19 +6,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from django.db.models import Q, Sum
 
-from billingops.stripe import sync
-from billingops.stripe.facts import ChargeFacts, InvoiceFacts
+from billingops.stripe import reader, sync
+from billingops.stripe.facts import ChargeFacts, InvoiceFacts, TransferFacts
+from billingops.stripe.models import MirroredObject
 from settlements import facts as sealed
-from settlements import rules
+from settlements import lookups, rules
 from settlements.models import PayoutRecord, Seller, ShareRule
 from settlements.rules import Rule, Settlement, Terms
 from settlements.states import PayoutState
 
 COMMITTED = (PayoutState.PENDING_TRANSFER, PayoutState.TRANSFERRED)
+MAX_LISTED = 500  # of one seller's transfers since the charge: five reads
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,14 @@ def load(invoice_id: str, *, live: bool, but: str = "") -> Case | None:
     charge = _charge(invoice.charge_id, live=live)
     known = rules_for(invoice)
     sellers = terms_of(rules.sellers_of(invoice, charge, known), live=live)
-    settlement = rules.settle(invoice, charge, rules=known, sellers=sellers, committed=_committed(invoice.id, but=but))
+    settlement = rules.settle(
+        invoice,
+        charge,
+        rules=known,
+        sellers=sellers,
+        committed=_committed(invoice.id, but=but),
+        foreign=_foreign(invoice, charge, sellers, live=live),
+    )
     return Case(invoice, charge, settlement, sellers)
 
 
@@ -65,6 +75,53 @@ def _charge(charge_id: str, *, live: bool) -> ChargeFacts | None:
 def _committed(invoice_id: str, *, but: str) -> dict[str, int]:
     rows = PayoutRecord.objects.filter(invoice=invoice_id, state__in=COMMITTED).exclude(account=but)
     return dict(rows.order_by().values_list("account").annotate(total=Sum("amount")))
+
+
+def _foreign(
+    invoice: InvoiceFacts, charge: ChargeFacts | None, sellers: Iterable[str], *, live: bool
+) -> list[TransferFacts]:
+    """Transfers to these sellers out of this charge, or in the invoice's group, that are none of our payouts and are
+    not reversed in full.
+
+    From the mirror alone unless `live`: what it lacks is found before the execution. Live costs a list or two and one
+    more for each seller, of at most MAX_LISTED transfers.
+    """
+    wanted = set(sellers)
+    if not wanted or charge is None:
+        return []
+    mirrored = MirroredObject.objects.filter(object_type="transfer", parent_id=charge.id, account="")
+    ids = list(mirrored.exclude(status="reversed").order_by("object_id").values_list("object_id", flat=True))
+    found: dict[str, TransferFacts] = {}
+    if live:
+        groups = dict.fromkeys(filter(None, (invoice.id, charge.transfer_group)))
+        filters: list[dict[str, Any]] = [{"transfer_group": group} for group in groups]
+        # Stripe lists no transfers by their charge: those in a group of their own stand among the seller's latest.
+        since = {"gte": int(charge.created.timestamp())}
+        filters += [{"destination": seller, "created": since} for seller in sorted(wanted)]
+        for given in filters:
+            for data in islice(sync.list_objects("transfer", **given), MAX_LISTED):
+                transfer = reader.read_transfer(data)
+                found[transfer.id] = transfer
+    for transfer_id in ids:
+        if transfer_id not in found and (known := sync.transfer_facts(transfer_id, live=live)):
+            found[transfer_id] = known
+    concerned = [
+        transfer
+        for transfer in found.values()
+        if transfer.destination in wanted
+        and transfer.amount_reversed < transfer.amount
+        and (transfer.source_transaction == charge.id or transfer.transfer_group == invoice.id)
+    ]
+    if not concerned:
+        return []
+    ours = PayoutRecord.objects.filter(invoice=invoice.id).live().select_related("suggestion")
+    return [transfer for transfer in concerned if not any(_is_of(transfer, record) for record in ours)]
+
+
+def _is_of(transfer: TransferFacts, record: PayoutRecord) -> bool:
+    if record.transfer:
+        return transfer.id == record.transfer
+    return record.suggestion is not None and lookups.is_transfer_of(transfer, record.suggestion)
 
 
 def rules_for(invoice: InvoiceFacts) -> list[Rule]:

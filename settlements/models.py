@@ -230,6 +230,7 @@ class Finding(models.Model):
         OVER_CHARGE = "over_charge", "shares exceed the payment"
         BELOW_MINIMUM = "below_minimum", "below the minimum payout"
         TAKE_BACK = "take_back", "take back after a transfer"
+        ALREADY_TRANSFERRED = "already_transferred", "money is there already"
         UNEXPECTED_TRANSFER = "unexpected_transfer", "unexpected transfer"
 
     code = models.CharField(max_length=24, choices=Code.choices)

@@ -27,7 +27,7 @@ from billingops.money import (
     percent_of,
     round_half_even,
 )
-from billingops.stripe.facts import ChargeFacts, InvoiceFacts, LineFacts
+from billingops.stripe.facts import ChargeFacts, InvoiceFacts, LineFacts, TransferFacts
 
 VERSION = "rules settlement v1"
 PERCENT, FLAT_PER_UNIT, FLAT = "percent", "flat_per_unit", "flat"
@@ -191,8 +191,15 @@ def settle(
     rules: Iterable[Rule],
     sellers: Mapping[str, Terms],
     committed: Mapping[str, int] | None = None,
+    foreign: Sequence[TransferFacts] = (),
 ) -> Settlement:
-    """Share a paid invoice out. `committed`: what sellers already got or will get of this invoice, by account."""
+    """Share a paid invoice out. `committed`: what sellers already got or will get of this invoice, by account.
+
+    `foreign`: transfers of this invoice or its charge that no payout of ours made, as far as they are not reversed.
+    """
+    taken = dict(committed or {})
+    for transfer in foreign:
+        taken[transfer.destination] = taken.get(transfer.destination, 0) + transfer.amount - transfer.amount_reversed
     valid = in_force(rules, paid_day(invoice, charge))
     by_seller: dict[str, list[LineFacts]] = {}
     own: list[str] = []
@@ -210,11 +217,14 @@ def settle(
             notes.append(f"Stripe has moved {seller}'s part itself (destination charge); nothing is paid out here.")
             continue
         found = _proposal(invoice, charge, seller, by_seller[seller], valid, sellers.get(seller), moved_to)
-        if isinstance(found, Proposal):
+        sent = [transfer for transfer in foreign if transfer.destination == seller]
+        if isinstance(found, Proposal) and sent:
+            problems.append(_already_transferred(invoice, found, sent, sellers[seller]))
+        elif isinstance(found, Proposal):
             proposals.append(found)
         else:
             problems += found
-    over = _over_charge(invoice, charge, proposals, committed or {})
+    over = _over_charge(invoice, charge, proposals, taken)
     return Settlement(
         proposals=() if over else tuple(proposals),
         problems=tuple(problems + over),
@@ -291,6 +301,24 @@ def _proposal(
     if problems:
         return problems
     return Proposal(seller, tuple(shares), amount, sum(share.fee for share in shares))
+
+
+def _already_transferred(
+    invoice: InvoiceFacts, proposal: Proposal, sent: Sequence[TransferFacts], terms: Terms
+) -> Problem:
+    """Whether that money was meant for this invoice only a person can tell: nothing is sent on top of it."""
+    each = ", ".join(
+        f"{transfer.id} ({format_money(transfer.amount - transfer.amount_reversed, transfer.currency)})"
+        for transfer in sorted(sent, key=lambda transfer: transfer.id)
+    )
+    text = (
+        f"{terms.name} ({proposal.seller}) has money of invoice {invoice.number or invoice.id} at Stripe already, "
+        f"which no payout made here: transfer {each}. The share is {format_money(proposal.amount, invoice.currency)}. "
+        "Nothing was paid out. If it was meant for this invoice, dismiss this and settle any rest by hand; if it was "
+        "not, reverse it in Stripe, and the payout is suggested by itself."
+    )
+    lines = tuple(share.line.id for share in proposal.lines)
+    return Problem("already_transferred", proposal.seller, text, lines, proposal.amount)
 
 
 def _charge_problem(invoice: InvoiceFacts, charge: ChargeFacts | None, moved_to: str) -> tuple[str, str, str] | None:
