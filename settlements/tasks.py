@@ -27,7 +27,7 @@ OF_THE_CONFIGURATION = (
     Finding.Code.BELOW_MINIMUM,
 )
 # What may heal by itself at Stripe without an event that names the invoice.
-OF_STRIPE = (Finding.Code.ACCOUNT_RESTRICTED, Finding.Code.NO_CHARGE)
+OF_STRIPE = (Finding.Code.ACCOUNT_RESTRICTED, Finding.Code.NO_CHARGE, Finding.Code.ALREADY_TRANSFERRED)
 
 
 def resettle(suggestion_id: str) -> int:
@@ -91,11 +91,13 @@ def sweep() -> dict[str, int]:
 
 
 def _look_again(subjects: Iterable[str], *, live: bool = False) -> int:
-    """Settle each invoice again; one that Stripe does not answer for does not hold the others up."""
+    """Settle each invoice again; one that breaks, or that Stripe does not answer for, does not hold the others up."""
     proposed = 0
     for invoice_id in dict.fromkeys(subjects):
         try:
             proposed += len(services.settle_invoice(invoice_id=invoice_id, actor=ACTOR, live=live).proposed)
         except StripeProblem as problem:
             logger.warning("invoice %s was not looked at again: %s", invoice_id, problem.code)
+        except Exception:
+            logger.exception("invoice %s could not be looked at again", invoice_id)
     return proposed
