@@ -106,7 +106,8 @@ def _plan(record: PayoutRecord, part: int) -> _Plan | None:
 def _lock(record: PayoutRecord) -> PayoutRecord:
     """Take turns with whoever looks at the same transfer. The payout's suggestion comes first, as in every step of the
     gate that moves a record, so that two workers never wait for one another."""
-    list(Suggestion.objects.select_for_update().filter(pk=record.suggestion_id).values_list("pk"))
+    if record.suggestion_id is not None:
+        Suggestion.objects.select_for_update().get(pk=record.suggestion_id)
     return PayoutRecord.objects.select_for_update(of=("self",)).select_related("seller").get(pk=record.pk)
 
 
