@@ -85,7 +85,7 @@ class SuggestionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Scoped
         body = self.get_serializer(data=request.data)
         body.is_valid(raise_exception=True)
         verb(suggestion_id=suggestion.pk, actor=Actor.person(request.user), **body.validated_data)
-        return Response(SuggestionSerializer(self.get_object()).data)
+        return Response(SuggestionSerializer(self.get_object(), context=self.get_serializer_context()).data)
 
 
 _router = SimpleRouter()

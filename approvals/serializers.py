@@ -8,6 +8,19 @@ from rest_framework import serializers
 
 from approvals.models import Decision, Execution, Suggestion
 from approvals.services import MAX_COMMENT, REJECTION_REASONS
+from billingops import personal
+
+
+class _MaskingMixin:
+    """Fields in `may_hold_people` go through `personal.shown` for whoever asks."""
+
+    may_hold_people: tuple[str, ...] = ()
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        data: dict[str, Any] = super().to_representation(instance)  # type: ignore[misc]
+        request = self.context.get("request")  # type: ignore[attr-defined]
+        user = request.user if request is not None else None
+        return data | {name: personal.shown(data[name], user) for name in self.may_hold_people}
 
 
 class DecisionSerializer(serializers.ModelSerializer[Decision]):
@@ -19,7 +32,9 @@ class DecisionSerializer(serializers.ModelSerializer[Decision]):
         read_only_fields = fields
 
 
-class ExecutionSerializer(serializers.ModelSerializer[Execution]):
+class ExecutionSerializer(_MaskingMixin, serializers.ModelSerializer[Execution]):
+    may_hold_people = ("result",)
+
     class Meta:
         model = Execution
         fields = [
@@ -41,11 +56,12 @@ class ExecutionSerializer(serializers.ModelSerializer[Execution]):
         read_only_fields = fields
 
 
-class SuggestionSerializer(serializers.ModelSerializer[Suggestion]):
+class SuggestionSerializer(_MaskingMixin, serializers.ModelSerializer[Suggestion]):
     """`amount` in minor units of `currency`, both empty for kinds without an amount; `confidence` as text, "0.850"."""
 
     decisions = DecisionSerializer(many=True, read_only=True)
     executions = ExecutionSerializer(many=True, read_only=True)
+    may_hold_people = ("params", "facts")
 
     class Meta:
         model = Suggestion

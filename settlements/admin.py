@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from billingops import access
 from billingops.actors import Actor
 from billingops.admin import home, names
 from billingops.admin.actions import ConfirmedAction, Given
@@ -30,8 +31,8 @@ from settlements.states import FindingState, PayoutState
 
 
 @names.resolver("acct")
-def seller_names(ids: set[str]) -> dict[str, str]:
-    return dict(Seller.objects.filter(account__in=ids).values_list("account", "name"))
+def seller_names(ids: set[str], user: Any) -> dict[str, str]:
+    return dict(access.scope(Seller.objects.filter(account__in=ids), user).values_list("account", "name"))
 
 
 class InvoiceFilter(ExactFilter):

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from approvals import registry, services
 from approvals.models import Decision, Suggestion
 from approvals.states import State
-from billingops import access
+from billingops import access, personal
 from billingops.admin import history, names
 from billingops.exceptions import InvalidInput
 
@@ -66,7 +66,9 @@ def verdict(suggestion: Suggestion, user: Any) -> dict[str, Any]:
         "destination": _destination(suggestion),
         "reasons": services.REJECTION_REASONS,
         "max_comment": services.MAX_COMMENT,
-        "names": names.of([one for one in (suggestion.account, suggestion.customer, _destination(suggestion)) if one]),
+        "names": names.of({suggestion.account, suggestion.customer, _destination(suggestion)} - {""}, user),
+        "facts": personal.shown(suggestion.facts, user),
+        "params": personal.shown(suggestion.params, user),
     }
 
 

@@ -195,7 +195,7 @@ def context(user: Any, filters: Filters, cursor: str) -> dict[str, Any]:
         "tab": _TABS[filters.tab],
         "count": counts[filters.tab],
         "count_text": count_label(counts[filters.tab], TAB_CAP),
-        "rows": _rows(page.rows),
+        "rows": _rows(page.rows, user),
         "newer": page.previous,
         "older": page.next,
         "problem": problem,
@@ -207,8 +207,8 @@ def context(user: Any, filters: Filters, cursor: str) -> dict[str, Any]:
     }
 
 
-def _rows(suggestions: list[Suggestion]) -> list[Row]:
-    known = names.of({one for row in suggestions for one in (row.account, row.customer) if one})
+def _rows(suggestions: list[Suggestion], user: Any) -> list[Row]:
+    known = names.of({one for row in suggestions for one in (row.account, row.customer) if one}, user)
     return [
         Row(
             suggestion=row,

@@ -434,3 +434,37 @@ def test_executions_show_their_key_and_link_to_the_suggestion(client, finance, a
     page = client.get(f"/admin/approvals/execution/{execution.pk}/change/").content.decode()
     assert execution.idempotency_key in page
     assert client.post(f"/admin/approvals/execution/{execution.pk}/change/", {"state": "confirmed"}).status_code == 405
+
+
+# -- whose name stands there -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def named(propose):
+    """A suggestion of acct_1 about a customer of the platform, whose name and address Stripe knows."""
+    from django.utils import timezone
+    from djstripe.models import Customer
+
+    Customer.objects.create(
+        id="cus_1",
+        livemode=False,
+        created=timezone.now(),
+        stripe_data={"id": "cus_1", "object": "customer", "name": "Maria Muster", "email": "maria@customer.example"},
+    )
+    return propose(facts={"amount": 13303, "customer_email": "maria@customer.example"})
+
+
+@pytest.mark.parametrize(
+    ("group", "accounts", "name", "facts"),
+    [("Finance", [], True, True), ("Auditor", [], False, False), ("Finance", ["acct_1"], False, True)],
+)
+def test_a_customer_is_named_to_whom_the_customers_page_would_name_them(
+    client, make_user, named, group, accounts, name, facts
+):
+    client.force_login(make_user("reader", group, accounts=accounts))
+    for page in (QUEUE, url(named), url(named, "panel")):
+        assert ("Maria Muster" in client.get(page).content.decode()) is name, page
+    for page in (url(named), url(named, "panel")):
+        shown = client.get(page).content.decode()
+        assert ("maria@customer.example" in shown) is facts
+        assert "13303" in shown

@@ -369,3 +369,16 @@ def test_a_session_may_read_and_needs_a_csrf_token_to_decide(propose: Propose, f
     token = browser.cookies["csrftoken"].value
     answer = browser.post(url, body, content_type="application/json", headers={"X-CSRFToken": token})
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(("group", "sees"), [("Finance", True), ("Auditor", False)])
+def test_personal_facts_are_masked_for_who_may_not_find_people(
+    propose: Propose, make_user: Callable[..., Any], group: str, sees: bool
+) -> None:
+    suggestion = propose(facts={"amount": 13303, "customer_email": "maria@customer.example"})
+    user = make_user("reader", group)
+    expected = {"amount": 13303, "customer_email": "maria@customer.example" if sees else "•••"}
+    assert api(user).get(URL).json()["results"][0]["facts"] == expected
+    assert api(user).get(f"{URL}{suggestion.pk}/").json()["facts"] == expected
+    if sees:
+        assert decide(user, suggestion, "approve").json()["facts"] == expected

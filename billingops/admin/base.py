@@ -34,7 +34,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.text import capfirst
 
-from billingops import access
+from billingops import access, personal
 from billingops.admin import export, history
 from billingops.admin.actions import ConfirmedAction, respond, versions_seen
 from billingops.admin.paging import CappedPaginator
@@ -87,6 +87,12 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         queryset = super().get_queryset(request)
         return access.scope(queryset, request.user, field=self.scope_field) if self.scope_field else queryset
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        obj = super().get_object(request, object_id, from_field)
+        if obj is not None:
+            obj._billingops_viewer = request.user  # Django hands a page's columns the object, not the request
+        return obj
 
     # -- the list --------------------------------------------------------------------------------------------------
 
@@ -274,12 +280,20 @@ def stripe_id_column(field: str, description: str = "", account: str = "") -> An
     return column
 
 
-def json_column(field: str, description: str = "") -> Any:
-    """Folded, indented JSON for a detail page."""
+def viewer(obj: Any) -> Any:
+    """Whose page `obj` is shown on; None in a list, which shows nothing personal."""
+    return getattr(obj, "_billingops_viewer", None)
+
+
+def json_column(field: str, description: str = "", *, has_people: bool = True) -> Any:
+    """Folded, indented JSON for a detail page. `has_people`: it may hold personal data, see personal.py."""
 
     @admin.display(description=description or field.replace("_", " "))
     def column(self: Any, obj: Any) -> str:
-        return tags.folded_json(getattr(obj, field), description or field.replace("_", " "))
+        value = getattr(obj, field)
+        if has_people:
+            value = personal.shown(value, viewer(obj))
+        return tags.folded_json(value, description or field.replace("_", " "))
 
     return column
 
@@ -294,4 +308,5 @@ __all__ = [
     "money_column",
     "state_column",
     "stripe_id_column",
+    "viewer",
 ]

@@ -18,9 +18,10 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from djstripe import models as stripe_models
 
+from billingops import access, personal
 from billingops.admin import facts as facts_page
 from billingops.admin import links, names
-from billingops.admin.base import ReadOnlyAdmin
+from billingops.admin.base import ReadOnlyAdmin, viewer
 from billingops.admin.site import site
 from billingops.stripe import reader
 from billingops.stripe.models import CreditNote, InvoicePayment
@@ -133,11 +134,11 @@ class MirrorAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Facts")
     def facts_(self, obj: Any) -> str:
-        return facts_page.render(self.facts(obj), self.owner_id(obj))
+        return facts_page.render(personal.shown_facts(self.facts(obj), viewer(obj)), self.owner_id(obj))
 
     @admin.display(description="Raw object")
     def raw_(self, obj: Any) -> str:
-        return tags.folded_json(obj.stripe_data, "Raw object")
+        return tags.folded_json(personal.shown(obj.stripe_data, viewer(obj)), "Raw object")
 
 
 def register(
@@ -190,13 +191,17 @@ register(
 
 
 @names.resolver("acct")
-def account_names(ids: set[str]) -> dict[str, str]:
-    rows = stripe_models.Account.objects.filter(id__in=ids).values_list("id", "stripe_data")
+def account_names(ids: set[str], user: Any) -> dict[str, str]:
+    accounts = access.scope(stripe_models.Account.objects.filter(id__in=ids), user, field="id")
+    rows = accounts.values_list("id", "stripe_data")
     return {one: reader.read_account(data or {}).name for one, data in rows}
 
 
 @names.resolver("cus")
-def customer_names(ids: set[str]) -> dict[str, str]:
-    rows = stripe_models.Customer.objects.filter(id__in=ids).values_list("id", "stripe_data")
-    found = {one: reader.read_customer(data or {}) for one, data in rows}
-    return {one: facts.name or facts.email for one, facts in found.items()}
+def customer_names(ids: set[str], user: Any) -> dict[str, str]:
+    """For whoever may find people, and of these the ones whose page they may open. An e-mail address is no name."""
+    if not personal.may_see(user):
+        return {}
+    customers = stripe_models.Customer.objects.filter(id__in=ids)
+    rows = access.scope(customers, user, field=MirrorAdmin.scope_field).values_list("id", "stripe_data")
+    return {one: reader.read_customer(data or {}).name for one, data in rows}
