@@ -146,7 +146,7 @@ def test_a_finding_of_another_account_cannot_be_dismissed(client, make_user, pay
 
 def test_the_home_page_names_open_findings(client, finance, payouts):
     client.force_login(finance)
-    assert "payout findings" in client.get(reverse("admin:index")).content.decode()
+    assert "Payout findings" in client.get(reverse("admin:index")).content.decode()
 
 
 # -- API ---------------------------------------------------------------------------------------------------------------
