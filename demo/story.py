@@ -257,7 +257,7 @@ class Story:
     def _new_card(self) -> None:
         self.say("The customer with the expired card adds a new one")
         _, customer, _, _ = self.subscriptions[3]
-        method = self.stripe.payment_methods.attach("pm_card_visa", {"customer": customer})
+        method = self.stripe.payment_methods.attach("pm_card_mastercard", {"customer": customer})
         self.stripe.customers.update(customer, {"invoice_settings": {"default_payment_method": method.id}})
 
     def _four_failed_attempts(self) -> None:

@@ -55,12 +55,6 @@ class Snapshot:
         return methods.is_another(self.failed, self.on_file)
 
     @property
-    def is_unclear(self) -> bool:
-        """Two ids, of which nobody can tell here whether they are one card."""
-        differ = bool(self.failed.id and self.on_file.id and self.failed.id != self.on_file.id)
-        return differ and not (self.failed.fingerprint and self.on_file.fingerprint)
-
-    @property
     def owed(self) -> bool:
         return self.invoice.status == "open" and self.invoice.amount_remaining > 0
 

@@ -46,12 +46,10 @@ def take_up(*, invoice: str, account: str, failed_at: datetime, event_id: str, a
 
 
 def read(invoice: str, account: str) -> Snapshot | None:
-    """From the mirror, which the drain has just refreshed; from Stripe where the mirror lacks the failure, or cannot
-    tell whether the card on file is the one that failed."""
+    """From Stripe while something is owed: the event of the subscription or customer may still be on its way, and what
+    is sealed now is compared with Stripe later. Inside a drain most of it was just read and costs no further call."""
     snapshot = facts.read(invoice, account, live=False)
     if snapshot is not None and not snapshot.owed:
-        return snapshot
-    if snapshot is not None and not snapshot.is_unclear and (snapshot.failure.code or snapshot.failure.decline_code):
         return snapshot
     return facts.read(invoice, account, live=True)
 
