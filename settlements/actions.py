@@ -3,6 +3,7 @@ gateway."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,8 @@ from settlements import facts as sealed
 from settlements.models import Seller
 
 BACKFILL_BATCH = 500
+
+logger = logging.getLogger(__name__)
 
 
 def _metadata(suggestion: Suggestion, **more: str) -> dict[str, str]:
@@ -107,8 +110,13 @@ def _backfill(since: datetime | None) -> Iterator[tuple[str, bool]]:
     after = Q()
     while batch := list(rows.filter(after).values_list("created", "object_id")[:BACKFILL_BATCH]):
         for _, invoice_id in batch:
-            settled = services.settle_invoice(invoice_id=invoice_id, actor=services.ACTOR)
-            yield invoice_id, bool(settled.proposed)
+            try:
+                settled = services.settle_invoice(invoice_id=invoice_id, actor=services.ACTOR)
+            except Exception:  # one broken invoice leaves the others their turn; the next run tries it again
+                logger.exception("invoice %s could not be shared out", invoice_id)
+                yield invoice_id, False
+            else:
+                yield invoice_id, bool(settled.proposed)
         created, last = batch[-1]
         after = Q(created__gt=created) | Q(created=created, object_id__gt=last)
 
