@@ -47,19 +47,33 @@ CLOCK_MARGIN = timedelta(seconds=5)
 
 @dataclass
 class Memory:
-    """What was read from Stripe in one run of work, and when, so that nothing is read twice. Bounded."""
+    """What was read from Stripe in one run of work, and when, so that nothing is read twice. Bounded.
+
+    What a handler read is not in the mirror by that: `to_store` tells it from what is.
+    """
 
     limit: int = 20_000
     _read: dict[Key, tuple[datetime, dict[str, Any] | None]] = field(default_factory=dict)
+    _stored: set[Key] = field(default_factory=set)
 
     def put(self, key: Key, data: dict[str, Any] | None, read_at: datetime) -> None:
-        self._read.pop(key, None)
+        self.forget(key)
         self._read[key] = (read_at, data)
         while len(self._read) > self.limit:
-            self._read.pop(next(iter(self._read)))
+            self.forget(next(iter(self._read)))
 
     def forget(self, key: Key) -> None:
         self._read.pop(key, None)
+        self._stored.discard(key)
+
+    def note_stored(self, key: Key) -> None:
+        if key in self._read:
+            self._stored.add(key)
+
+    def to_store(self, key: Key) -> tuple[dict[str, Any], datetime] | None:
+        """(object, time of its read) of what was read and not stored since."""
+        read_at, data = self._read.get(key, (None, None))
+        return (data, read_at) if data is not None and read_at and key not in self._stored else None
 
     def get(self, key: Key, *, since: datetime | None = None) -> tuple[bool, dict[str, Any] | None]:
         """(found, data): what was read, if it was read after `since`."""
@@ -152,7 +166,10 @@ def refresh_many(
     memory = memory if memory is not None else Memory()
     wanted = list(dict.fromkeys(keys))
     known = {key: data for key in wanted for found, data in [memory.get(key, since=(since or {}).get(key))] if found}
-    run = _Run(memory, dict.fromkeys(known))
+    read_only = {key: found for key in known if (found := memory.to_store(key))}
+    run = _Run(memory, dict.fromkeys(key for key in known if key not in read_only))
+    for key, (data, read_at) in read_only.items():
+        run.answered(key, data, read_at)
     open_keys = [key for key in wanted if key not in known]
     # First what brings others along expanded (an invoice its payments, those their payment intents), then what is left.
     run.read([key for key in open_keys if key[0] == "invoice"])
@@ -161,9 +178,9 @@ def refresh_many(
     problems = run.finish()
     results: dict[Key, Refreshed] = {}
     for key in wanted:
-        data = known[key] if key in known else run.answers.get(key)
         problem = problems.get(key)
-        results[key] = Refreshed(problem=problem) if problem else Refreshed(data=data)
+        answer = known[key] if key in known else run.answers.get(key)
+        results[key] = Refreshed(problem=problem) if problem else Refreshed(data=answer)
     return results
 
 
@@ -187,12 +204,15 @@ class _Run:
                 self.memory.put(key, None, read_at)
                 mirror.mark_gone(key[0], key[1])
             else:
-                try:
-                    self._note(answer, key[2], read_at)
-                    if key not in self.answers:  # it is something else than was asked for, not gone
-                        raise mirror.Malformed
-                except Exception as problem:  # this object's alone: the others of the batch go on
-                    self.problems[key] = problem
+                self.answered(key, answer, read_at)
+
+    def answered(self, key: Key, data: dict[str, Any], read_at: datetime) -> None:
+        try:
+            self._note(data, key[2], read_at)
+            if key not in self.answers:  # it is something else than was asked for, not gone
+                raise mirror.Malformed
+        except Exception as problem:  # this object's alone: the others of the batch go on
+            self.problems[key] = problem
 
     def take(self, found: Iterable[tuple[dict[str, Any], str, datetime]]) -> _Run:
         """Note objects and all that came expanded in them."""
@@ -232,8 +252,10 @@ class _Run:
             self.answers |= again.answers
         results |= self.problems
         for key, problem in results.items():
-            if problem:  # or the next round would take it for stored
+            if problem:
                 self.memory.forget(key)
+            else:
+                self.memory.note_stored(key)
         return results
 
     def _missing(self) -> list[Key]:

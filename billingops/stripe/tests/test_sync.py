@@ -348,6 +348,23 @@ def test_every_type_that_is_read_has_a_place_and_an_order():
     assert set(RESOURCES) == set(ORDER) == set(store.MODELS) | set(store.OURS)
 
 
+def test_what_a_handler_has_read_is_stored_when_an_event_names_it(sandbox, stripe_api):
+    customer = stripe_api.v1.customers.create({"name": "Ana"}).id
+    key, memory = sync.key_of("customer", customer), sync.Memory()
+    received = timezone.now() - timedelta(minutes=1)
+    with sync.remembering(memory):
+        sync.fetch(*key)
+    assert not dj.Customer.objects.exists()
+    sandbox.requests.clear()
+    for _ in range(2):
+        assert sync.refresh_many([key], memory=memory, since={key: received})[key].data["name"] == "Ana"
+        assert dj.Customer.objects.get().id == customer
+    assert not list(sandbox.requests)
+    dj.Customer.objects.all().delete()
+    sync.refresh_many([key], memory=memory, since={key: received})
+    assert not dj.Customer.objects.exists()  # once stored it is not stored again in the same run of work
+
+
 # -- shapes nobody knows ---------------------------------------------------------------------------------------------
 CUT_LIST = {"object": "list", "has_more": True, "url": "/v1/tax_ids", "data": ["txi_1"]}
 
