@@ -168,8 +168,8 @@ STRIPE_TIMEOUT_SECONDS = env_int("STRIPE_TIMEOUT_SECONDS", 20)
 STRIPE_READS_PER_SECOND = env_int("STRIPE_READS_PER_SECOND", 0 if STRIPE_IS_SANDBOX else 80 if STRIPE_LIVE_MODE else 20)
 
 DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"
-# dj-stripe's three migrations remove 520 fields one by one and take over a minute; ours makes the same tables in seconds
-# and records theirs as applied, so dropping this line later continues on its own path (docs/decisions/0013).
+# dj-stripe's three migrations remove 520 fields one by one and take over a minute; ours makes the same tables in
+# seconds and records theirs as applied, so dropping this line later continues on its own path (docs/decisions/0013).
 MIGRATION_MODULES = {"djstripe": "billingops.stripe.djstripe_migrations"}
 DJSTRIPE_SUBSCRIBER_MODEL = "billingops.Subscriber"  # a platform's customer, never a member of staff
 # dj-stripe reads these names for its own helpers; our receive view does not use its secrets.
@@ -181,6 +181,7 @@ INBOX_MAX_BODY_BYTES = 1024 * 1024
 INBOX_SIGNATURE_TOLERANCE_SECONDS = 300
 INBOX_BATCH_SIZE = env_int("INBOX_BATCH_SIZE", 500)
 INBOX_MAX_ATTEMPTS = env_int("INBOX_MAX_ATTEMPTS", 6)
+INBOX_OUTAGE_PATIENCE_HOURS = env_int("INBOX_OUTAGE_PATIENCE_HOURS", 72)  # before Stripe's silence parks an event
 INBOX_LEASE_SECONDS = env_int("INBOX_LEASE_SECONDS", 300)  # after this long a claimed event belongs to a dead worker
 INBOX_RETENTION_DAYS = env_int("INBOX_RETENTION_DAYS", 400)  # of handled events; books are kept for longer
 INBOX_WAKER = "thread"  # "off" where tests drain by hand

@@ -43,7 +43,6 @@ NOBODY = "Nobody here needs this type."
 
 FINISH_EVERY = 200  # outcomes are written in groups: a kill repeats at most so many handlers
 OUTAGE = tuple(f"{kind.__name__} (" for kind in (errors.Ambiguous, errors.Throttled))  # so `describe` begins then
-OUTAGE_PATIENCE_HOURS = 72  # Stripe's silence parks no event before; as long as Stripe itself repeats a delivery
 SUSPECT = Q(error=LOST) | Q(error__startswith=BROKEN)  # one of several such events is at fault, nobody knows which
 RETRY_SECONDS = 10  # doubled twice with each attempt, up to the longest
 LONGEST_RETRY_SECONDS = 6 * 3600
@@ -264,7 +263,7 @@ class Batch:
 
 
 def _patience() -> timedelta:
-    return timedelta(hours=getattr(settings, "INBOX_OUTAGE_PATIENCE_HOURS", OUTAGE_PATIENCE_HOURS))
+    return timedelta(hours=settings.INBOX_OUTAGE_PATIENCE_HOURS)
 
 
 def backoff(attempts: int) -> timedelta:
