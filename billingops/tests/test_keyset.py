@@ -89,4 +89,5 @@ def test_a_page_costs_one_statement_however_deep(django_assert_num_queries) -> N
     for _ in range(5):
         with django_assert_num_queries(1):
             page = keyset.page(InboundEvent.objects.all(), order=NEWEST_FIRST, cursor=cursor, size=10)
+        assert len(list(page.rows)) == 10
         cursor = page.next

@@ -28,7 +28,7 @@ SANDBOX_PORT = 12111
 
 
 def _interrupt(*args: Any) -> None:
-    """SIGTERM ends the demo as Ctrl-C does: children first."""
+    """Either signal ends the demo in the same way: children first."""
     raise KeyboardInterrupt
 
 
@@ -50,7 +50,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.quiet = options["json"]
-        signal.signal(signal.SIGTERM, _interrupt)
+        for stop in (signal.SIGINT, signal.SIGTERM):  # a shell that starts us in the background has SIGINT ignored
+            signal.signal(stop, _interrupt)
         if not settings.STRIPE_IS_SANDBOX:
             raise CommandError("The demo plays against the sandbox only: unset STRIPE_SECRET_KEY.")
         self._fresh_database()
