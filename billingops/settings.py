@@ -263,7 +263,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 # -- security ----------------------------------------------------------------------------------------------------------
-# HTTPS is asked for wherever this is not the embedded demo; BEHIND_TLS=0 is for a loopback trial only.
+# HTTPS is asked for as soon as a key is live; behind a proxy that ends TLS, set DJANGO_BEHIND_PROXY as well.
 _SECURE = env_bool("DJANGO_SECURE", default=STRIPE_LIVE_MODE)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _SECURE
 SECURE_HSTS_SECONDS = 31536000 if _SECURE else 0

@@ -13,11 +13,10 @@ from typing import Any
 from djstripe.models import Charge
 
 from billingops.stripe import reader, sync
-from billingops.stripe.facts import CustomerFacts, InvoiceFacts, PaymentFailure, SubscriptionFacts
+from billingops.stripe.facts import CustomerFacts, InvoiceFacts, PaymentFailure, PaymentMethodFacts, SubscriptionFacts
 from billingops.stripe.models import MirroredObject
 from dunning import declines, methods
 from dunning.declines import Category
-from dunning.methods import Method
 from dunning.models import DunningCase
 from dunning.rules import GRACE, NOTIFY, RETRY, CaseHistory
 
@@ -36,8 +35,8 @@ class Snapshot:
     customer: CustomerFacts | None
     subscription: SubscriptionFacts | None
     dispute_open: bool
-    failed: Method = field(default_factory=Method)
-    on_file: Method = field(default_factory=Method)
+    failed: PaymentMethodFacts = field(default_factory=PaymentMethodFacts)
+    on_file: PaymentMethodFacts = field(default_factory=PaymentMethodFacts)
 
     @property
     def method_on_file(self) -> str:
@@ -101,7 +100,7 @@ class CardRecord:
     refused_for_good: str = ""
 
 
-def card_record(method: Method, customer: str, account: str, now: datetime) -> CardRecord:
+def card_record(method: PaymentMethodFacts, customer: str, account: str, now: datetime) -> CardRecord:
     """What the mirror knows of the customer's charges of this card. Two statements.
 
     The networks count attempts after a decline, so charges that went through are left out. One card may be saved under

@@ -7,65 +7,48 @@ Sources: https://docs.stripe.com/api/payment_methods/object#payment_method_objec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from djstripe.models import PaymentMethod
 
-from billingops.stripe import sync
-from billingops.stripe.facts import PaymentFailure
-from billingops.stripe.shapes import dig, plain
+from billingops.stripe import reader, sync
+from billingops.stripe.facts import PaymentFailure, PaymentMethodFacts
 
 CARD_LIKE = ("", "card", "link")  # Link hides which card it charges, and a type nobody names may be a card
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
-    """`id` and `fingerprint` are "" where they are not known. `brand` is a card's."""
-
-    id: str = ""
-    type: str = ""
-    brand: str = ""
-    fingerprint: str = ""
-
-    @property
-    def is_card_like(self) -> bool:
-        return self.type in CARD_LIKE
+def is_card_like(method: PaymentMethodFacts) -> bool:
+    return method.type in CARD_LIKE
 
 
-def is_another(failed: Method, on_file: Method) -> bool:
+def is_another(failed: PaymentMethodFacts, on_file: PaymentMethodFacts) -> bool:
     """Whether `on_file` is known to be something else than what failed. In doubt it is the same."""
     if not failed.id or not on_file.id or failed.id == on_file.id:
         return False
     if failed.fingerprint and on_file.fingerprint:
         return failed.fingerprint != on_file.fingerprint
-    return not (failed.is_card_like and on_file.is_card_like)
+    return not (is_card_like(failed) and is_card_like(on_file))
 
 
-def read(method_id: str, account: str, *, live: bool) -> Method:
+def read(method_id: str, account: str, *, live: bool) -> PaymentMethodFacts:
     """A payment method as Stripe, or the mirror, has it now; nothing but its id when it is not there.
 
     Raises billingops.stripe.errors.Ambiguous, Throttled or Refused when Stripe gives no answer (`live`).
     """
     if not method_id:
-        return Method()
+        return PaymentMethodFacts()
     data = (
         sync.fetch("payment_method", method_id, account)
         if live
         else PaymentMethod.objects.filter(id=method_id).values_list("stripe_data", flat=True).first()
     )
-    if not data:
-        return Method(method_id)
-    found = plain(data)
-    kind = str(found.get("type") or "")
-    return Method(method_id, kind, str(dig(found, kind, "brand") or ""), str(dig(found, kind, "fingerprint") or ""))
+    return reader.read_payment_method(data) if data else PaymentMethodFacts(method_id)
 
 
-def failed_one(failure: PaymentFailure, account: str, *, live: bool) -> Method:
+def failed_one(failure: PaymentFailure, account: str, *, live: bool) -> PaymentMethodFacts:
     """What the failed charge was made with. The charge itself says it best: a stored card may have changed since."""
-    known = Method(failure.payment_method_id, failure.payment_method_type, failure.card_brand)
+    known = PaymentMethodFacts(failure.payment_method_id, failure.payment_method_type, failure.card_brand)
     charge = sync.charge_facts(failure.charge_id, account, live=live) if failure.charge_id else None
     mark = charge.card_fingerprint if charge else ""
     if not mark and known.id:
         stored = read(known.id, account, live=live)
-        return Method(known.id, known.type or stored.type, known.brand or stored.brand, stored.fingerprint)
-    return Method(known.id, known.type, known.brand, mark)
+        return PaymentMethodFacts(known.id, known.type or stored.type, known.brand or stored.brand, stored.fingerprint)
+    return PaymentMethodFacts(known.id, known.type, known.brand, mark)

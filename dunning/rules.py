@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from billingops.money import exceeds, format_money
-from billingops.stripe.facts import PaymentFailure
+from billingops.stripe.facts import PaymentFailure, PaymentMethodFacts
 from dunning import declines, schedule
 from dunning.config import RuleConfig
 from dunning.declines import Category, Verdict
-from dunning.methods import Method, is_another
+from dunning.methods import is_another
 
 VERSION = "rules dunning v1"
 RETRY, NOTIFY, GRACE, ESCALATE = "retry_payment", "notify_customer", "grace_period", "escalate"
@@ -124,10 +124,12 @@ def is_good_customer(history: CaseHistory, config: RuleConfig, now: datetime) ->
 
 
 def _has_new_method(failure: PaymentFailure, history: CaseHistory) -> bool:
-    failed = Method(
+    failed = PaymentMethodFacts(
         failure.payment_method_id, failure.payment_method_type, failure.card_brand, history.failed_fingerprint
     )
-    on_file = Method(history.method_on_file, history.method_type, history.method_brand, history.method_fingerprint)
+    on_file = PaymentMethodFacts(
+        history.method_on_file, history.method_type, history.method_brand, history.method_fingerprint
+    )
     return is_another(failed, on_file)
 
 

@@ -166,6 +166,16 @@ class CustomerFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class PaymentMethodFacts:
+    """`fingerprint` is one number's whatever id it is saved under, "" where unknown. `brand` is a card's."""
+
+    id: str = ""
+    type: str = ""
+    brand: str = ""
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AccountFacts:
     """A connected account. It may receive transfers when `transfers_active`; `obstacle` says why not, for a person."""
 

@@ -24,6 +24,7 @@ from billingops.stripe.facts import (
     InvoicePaymentFacts,
     LineFacts,
     PaymentFailure,
+    PaymentMethodFacts,
     PayoutFacts,
     RefundFacts,
     SubscriptionFacts,
@@ -257,6 +258,17 @@ def _failure_of_error(error: Json, intent_id: str) -> PaymentFailure:
         card_country=text(card.get("country")),
         charge_id=ident(error.get("charge")),
         payment_intent_id=intent_id,
+    )
+
+
+def read_payment_method(data: Any) -> PaymentMethodFacts:
+    method = plain(data)
+    kind = text(method.get("type"))
+    return PaymentMethodFacts(
+        id=text(method.get("id")),
+        type=kind,
+        brand=text(dig(method, kind, "brand")),
+        fingerprint=text(dig(method, kind, "fingerprint")),
     )
 
 
