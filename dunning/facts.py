@@ -18,7 +18,7 @@ from billingops.stripe.models import MirroredObject
 from dunning import declines, methods
 from dunning.declines import Category
 from dunning.models import DunningCase
-from dunning.rules import GRACE, NOTIFY, RETRY, CaseHistory
+from dunning.rules import GRACE, NOTIFY, RETRY, CaseHistory, is_another
 
 OPEN_DISPUTES = ("needs_response", "under_review", "warning_needs_response", "warning_under_review")
 MAX_CHARGES = 200  # far above every network's cap
@@ -51,7 +51,7 @@ class Snapshot:
     @property
     def has_new_method(self) -> bool:
         """Whether another card or account would be charged than the one that failed."""
-        return methods.is_another(self.failed, self.on_file)
+        return is_another(self.failed, self.on_file)
 
     @property
     def owed(self) -> bool:

@@ -12,21 +12,6 @@ from djstripe.models import PaymentMethod
 from billingops.stripe import reader, sync
 from billingops.stripe.facts import PaymentFailure, PaymentMethodFacts
 
-CARD_LIKE = ("", "card", "link")  # Link hides which card it charges, and a type nobody names may be a card
-
-
-def is_card_like(method: PaymentMethodFacts) -> bool:
-    return method.type in CARD_LIKE
-
-
-def is_another(failed: PaymentMethodFacts, on_file: PaymentMethodFacts) -> bool:
-    """Whether `on_file` is known to be something else than what failed. In doubt it is the same."""
-    if not failed.id or not on_file.id or failed.id == on_file.id:
-        return False
-    if failed.fingerprint and on_file.fingerprint:
-        return failed.fingerprint != on_file.fingerprint
-    return not (is_card_like(failed) and is_card_like(on_file))
-
 
 def read(method_id: str, account: str, *, live: bool) -> PaymentMethodFacts:
     """A payment method as Stripe, or the mirror, has it now; nothing but its id when it is not there.

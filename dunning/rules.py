@@ -15,10 +15,10 @@ from billingops.stripe.facts import PaymentFailure, PaymentMethodFacts
 from dunning import declines, schedule
 from dunning.config import RuleConfig
 from dunning.declines import Category, Verdict
-from dunning.methods import is_another
 
 VERSION = "rules dunning v1"
 RETRY, NOTIFY, GRACE, ESCALATE = "retry_payment", "notify_customer", "grace_period", "escalate"
+CARD_LIKE = ("", "card", "link")  # Link hides which card it charges, and a type nobody names may be a card
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,19 @@ def is_good_customer(history: CaseHistory, config: RuleConfig, now: datetime) ->
     if history.customer_since is None or history.losses:
         return False
     return now - history.customer_since >= timedelta(days=config.good_customer_days)
+
+
+def is_card_like(method: PaymentMethodFacts) -> bool:
+    return method.type in CARD_LIKE
+
+
+def is_another(failed: PaymentMethodFacts, on_file: PaymentMethodFacts) -> bool:
+    """Whether `on_file` is known to be something else than what failed. In doubt it is the same."""
+    if not failed.id or not on_file.id or failed.id == on_file.id:
+        return False
+    if failed.fingerprint and on_file.fingerprint:
+        return failed.fingerprint != on_file.fingerprint
+    return not (is_card_like(failed) and is_card_like(on_file))
 
 
 def _has_new_method(failure: PaymentFailure, history: CaseHistory) -> bool:
