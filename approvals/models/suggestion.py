@@ -1,0 +1,109 @@
+"""A suggestion: the pending record that everything turns on."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from simple_history.models import HistoricalRecords
+
+from approvals import registry
+from approvals.models.policy import Policy
+from approvals.querysets import SuggestionQuerySet
+from approvals.states import RELEASES_DEDUPE_KEY, WAITING_FOR_A_PERSON, State
+from billingops.ids import uuid7
+from billingops.money import format_money
+
+
+class Suggestion(models.Model):
+    """A pending record: something that may reach Stripe once a person, or a policy a person set, has approved it.
+
+    `amount` is in minor units of `currency`; both are empty for kinds without an amount. `facts` is what the rules saw,
+    `facts_hash` seals it. `account` is the connected account ("" = the platform's own), `subject` the Stripe object
+    it is about.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    kind = models.CharField(max_length=40)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
+    version = models.PositiveIntegerField(default=1)
+    account = models.CharField(max_length=64, blank=True, default="")
+    customer = models.CharField(max_length=64, blank=True, default="")
+    subject = models.CharField(max_length=255)
+    amount = models.BigIntegerField(null=True, blank=True)
+    currency = models.CharField(max_length=3, blank=True, default="")
+    params = models.JSONField(default=dict)
+    facts = models.JSONField(default=dict)
+    facts_hash = models.CharField(max_length=64)
+    rationale = models.TextField(blank=True, default="")
+    reason_code = models.CharField(max_length=64, blank=True, default="")
+    confidence = models.DecimalField(max_digits=4, decimal_places=3, null=True, blank=True)
+    suggested_by = models.CharField(max_length=120, help_text="rules and version, or model and prompt version")
+    flags = models.JSONField(default=list, help_text="[{code, text}]: what a reviewer should look at twice")
+    event_id = models.CharField(max_length=255, blank=True, default="")
+    dedupe_key = models.CharField(max_length=255)
+    mode = models.CharField(max_length=8, default="review", help_text="the policy's mode when it was proposed")
+    policy = models.JSONField(default=dict, help_text="which clause decided, when proposed and when executed")
+    required_approvals = models.PositiveSmallIntegerField(default=1)
+    previous = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="successors")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    history = HistoricalRecords()
+    objects = SuggestionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]  # uuid7: the order of creation
+        constraints = [
+            models.UniqueConstraint(
+                fields=["dedupe_key"],
+                condition=~Q(state__in=list(RELEASES_DEDUPE_KEY)),
+                name="one_suggestion_per_dedupe_key",
+            ),
+            models.CheckConstraint(
+                condition=Q(amount__isnull=True, currency="") | Q(amount__isnull=False, currency__regex=r"^[a-z]{3}$"),
+                name="suggestion_amount_has_currency",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["state", "-id"], name="suggestion_state"),
+            models.Index(fields=["state", "kind", "-id"], name="suggestion_state_kind"),
+            models.Index(fields=["state", "account", "-id"], name="suggestion_state_account"),
+            models.Index(fields=["customer", "-id"], name="suggestion_customer"),
+            models.Index(fields=["subject", "-id"], name="suggestion_subject"),
+            models.Index(fields=["state", "expires_at"], name="suggestion_expiry"),
+        ]
+        permissions = [
+            ("approve_suggestion", "Can approve, reject, cancel and retry suggestions"),
+            ("approve_second_suggestion", "Can give the second approval"),
+        ]
+
+    def __str__(self) -> str:
+        money = f" {self.money}" if self.amount is not None else ""
+        return f"{registry.label(self.kind)}{money} · {self.subject}"
+
+    @property
+    def money(self) -> str:
+        """`USD 133.03`, or "" for a kind without an amount."""
+        return format_money(self.amount, self.currency) if self.amount is not None else ""
+
+    @property
+    def kind_label(self) -> str:
+        return registry.label(self.kind)
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.state in WAITING_FOR_A_PERSON
+
+    @property
+    def is_overdue(self) -> bool:
+        """Nobody decided in time; the sweep that says so may still be on its way."""
+        return self.is_waiting and self.expires_at is not None and self.expires_at <= timezone.now()
+
+    @property
+    def is_shadow(self) -> bool:
+        return self.mode == Policy.Mode.SHADOW
+
+    def preview(self) -> registry.Preview:
+        return registry.get(self.kind).preview(self)
