@@ -19,9 +19,10 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from approvals import audit, policies, registry, services
+from approvals import audit, policies, registry
 from approvals.models import Decision, Execution, Policy, Suggestion
 from approvals.registry import Outcome
+from approvals.services import steps
 from approvals.states import State
 from billingops.actors import Actor
 from billingops.ids import seal
@@ -102,7 +103,7 @@ def begin(execution_id: int, facts: dict[str, Any]) -> bool:
             return False
         execution.state, execution.started_at = Execution.State.EXECUTING, timezone.now()
         execution.save()
-        services._move(suggestion, State.EXECUTING, actor=WORKER, reason=f"attempt {execution.attempt}")
+        steps.move(suggestion, State.EXECUTING, actor=WORKER, reason=f"attempt {execution.attempt}")
         return True
 
 
@@ -116,7 +117,7 @@ def record_executed(execution_id: int, outcome: Outcome) -> str:
         execution.result, execution.error, execution.error_code = {"summary": outcome.summary, **outcome.data}, "", ""
         execution.save()
         _audit(execution, "execution.executed")
-        services._move(suggestion, State.EXECUTED, actor=WORKER, reason=outcome.summary or outcome.object_id)
+        steps.move(suggestion, State.EXECUTED, actor=WORKER, reason=outcome.summary or outcome.object_id)
         if not registry.get(suggestion.kind).confirmed_by:
             _confirm(execution, suggestion, event_id="", actor=WORKER)
         elif event := execution.confirmed_event or _confirmed_earlier(execution):
@@ -150,11 +151,11 @@ def _record(execution_id: int, target: str, state: State, *, code: str, message:
         execution.not_before = timezone.now() + timedelta(seconds=1)
         execution.save()
         _audit(execution, f"execution.{target}")
-        services._move(suggestion, state, actor=WORKER, reason=f"{code}: {message}"[:500])
+        steps.move(suggestion, state, actor=WORKER, reason=f"{code}: {message}"[:500])
         if target == Execution.State.UNKNOWN and execution.confirmed_event:
             execution.state = Execution.State.EXECUTED
             execution.save()
-            services._move(suggestion, State.EXECUTED, actor=Actor.system("inbox"), reason="its event came back")
+            steps.move(suggestion, State.EXECUTED, actor=Actor.system("inbox"), reason="its event came back")
             _confirm(execution, suggestion, event_id=execution.confirmed_event, actor=Actor.system("inbox"))
         return execution.state
 
@@ -211,9 +212,7 @@ def confirm(*, suggestion_id: uuid.UUID | str, event_id: str, object_id: str, ac
                 timezone.now(),
             )
             execution.save()
-            services._move(
-                suggestion, State.EXECUTED, actor=actor, reason=f"event {event_id} shows that it took effect"
-            )
+            steps.move(suggestion, State.EXECUTED, actor=actor, reason=f"event {event_id} shows that it took effect")
         _confirm(execution, suggestion, event_id=event_id, actor=actor)
         return True
 
@@ -239,7 +238,7 @@ def _confirm(execution: Execution, suggestion: Suggestion, *, event_id: str, act
     execution.confirmed_event = event_id
     execution.save()
     _audit(execution, "execution.confirmed")
-    services._move(suggestion, State.CONFIRMED, actor=actor, reason=f"confirmed by {event_id}" if event_id else "done")
+    steps.move(suggestion, State.CONFIRMED, actor=actor, reason=f"confirmed by {event_id}" if event_id else "done")
 
 
 def compare(sealed: dict[str, Any], current: dict[str, Any]) -> list[str]:
@@ -267,7 +266,7 @@ def _send_back(
     execution.state, execution.error, execution.finished_at = Execution.State.DROPPED, reason[:1000], timezone.now()
     execution.result = {"facts_now": facts} if facts is not None else {}
     execution.save()
-    services._move(suggestion, target, actor=WORKER, reason=reason[:500])
+    steps.move(suggestion, target, actor=WORKER, reason=reason[:500])
 
 
 def _went_stale(execution_id: int, reason: str) -> str:

@@ -1,0 +1,45 @@
+"""The verbs of the gate. Nothing else changes a suggestion.
+
+Each verb is one transaction: lock the row, check the right, the version and the table of states, save with the
+history's reason, append to the audit chain, tell the house (signals.suggestion_changed). No verb talks to the network.
+`approvals/executions.py` holds the second half: what happens after an approval.
+
+proposing.py   propose
+deciding.py    approve, reject, cancel, retry, look_again, may_decide
+sweeping.py    supersede, expire_due
+steps.py       what they share; the one place where a state changes
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from approvals.services.deciding import REJECTION_REASONS, approve, cancel, look_again, may_decide, reject, retry
+from approvals.services.proposing import Proposed, propose
+from approvals.services.steps import MAX_COMMENT, changes_since
+from approvals.services.sweeping import expire_due, supersede
+from billingops.actors import Actor
+
+__all__ = [
+    "MAX_COMMENT",
+    "REJECTION_REASONS",
+    "Proposed",
+    "approve",
+    "cancel",
+    "changes_since",
+    "confirm",
+    "expire_due",
+    "look_again",
+    "may_decide",
+    "propose",
+    "reject",
+    "retry",
+    "supersede",
+]
+
+
+def confirm(*, suggestion_id: uuid.UUID | str, event_id: str, object_id: str, actor: Actor) -> bool:
+    """The returning event closes the case; see executions.confirm."""
+    from approvals import executions
+
+    return executions.confirm(suggestion_id=suggestion_id, event_id=event_id, object_id=object_id, actor=actor)
