@@ -167,7 +167,8 @@ def make_user(db: None) -> Callable[..., Any]:
         user = User.objects.create_user(username, password="a-long-test-password", is_staff=staff)
         if group:
             user.groups.add(Group.objects.get(name=group))
-        AccountAccess.objects.bulk_create(AccountAccess(user=user, account=account) for account in accounts)
+        for account in accounts:
+            AccountAccess.objects.create(user=user, account=account)
         return user
 
     return make

@@ -1,4 +1,7 @@
-"""Mounts `/api/`: the schema, its docs page, and `v1/` with whatever each app's `api.py` offers as `urlpatterns`."""
+"""Mounts `/api/`: the schema, its docs page, and `v1/` with whatever each app's `api.py` offers as `urlpatterns`.
+
+All of it is for the people whom the API answers, see api_access.py.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from django.apps import apps
-from django.urls import URLPattern, URLResolver, include, path
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, URLResolver, include, path, reverse
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 
@@ -19,8 +25,18 @@ def _routes() -> list[URLPattern | URLResolver]:
     return routes
 
 
+_docs = SpectacularSwaggerView.as_view(url_name="schema")
+
+
+def docs(request: HttpRequest) -> HttpResponseBase:
+    """The docs page is read in a browser: whoever is not logged in is sent to where one logs in."""
+    if request.user.is_anonymous and "authorization" not in request.headers:
+        return redirect_to_login(request.get_full_path(), reverse("admin:login"))
+    return _docs(request)
+
+
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("docs/", docs, name="docs"),
     path("v1/", include(_routes())),
 ]

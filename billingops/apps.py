@@ -13,13 +13,16 @@ class BillingOpsConfig(AppConfig):
     verbose_name = "BillingOps"
 
     def ready(self) -> None:
-        from django.db.models.signals import post_migrate
+        from django.db.models.signals import post_delete, post_migrate, post_save
 
-        from billingops import checks, jobs, roles, tasks  # noqa: F401  (checks and tasks register themselves)
+        from billingops import access, checks, jobs, roles, tasks  # noqa: F401  (checks and tasks register themselves)
+        from billingops.models import AccountAccess
         from billingops.stripe.client import configure_sdk
 
         configure_sdk()
         post_migrate.connect(roles.grant, dispatch_uid="billingops.roles")
+        post_save.connect(access.keep_limited, sender=AccountAccess, dispatch_uid="billingops.access.saved")
+        post_delete.connect(access.keep_limited, sender=AccountAccess, dispatch_uid="billingops.access.deleted")
         post_migrate.connect(jobs.install_after_migrate, dispatch_uid="billingops.jobs")
 
 

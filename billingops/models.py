@@ -16,8 +16,30 @@ class Subscriber(models.Model):
         return f"subscriber {self.pk}"
 
 
+class AccessProfile(models.Model):
+    """What a user may not, or need not, beside their groups. A user without a row is not limited; see access.py.
+
+    `limited` is a flag of its own so that taking the last account away leaves nothing to see instead of everything.
+    """
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="access_profile")
+    limited = models.BooleanField(
+        "limited to connected accounts",
+        default=False,
+        help_text="Sees the accounts named for this user and nothing else; with none named, nothing at all.",
+    )
+    is_service = models.BooleanField(
+        "service account",
+        default=False,
+        help_text="A program: its API token may decide without a second factor. A superuser's choice.",
+    )
+
+    def __str__(self) -> str:
+        return f"{self.user}, {'limited to accounts' if self.limited else 'not limited'}"
+
+
 class AccountAccess(models.Model):
-    """Limits a user to connected accounts. A user without a row is not limited; see access.py."""
+    """An account that a limited user may see. A user with a row is limited, whatever the profile says."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="account_access")
     account = models.CharField(max_length=64, help_text="The connected account, acct_…")
@@ -29,6 +51,17 @@ class AccountAccess(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} may see {self.account}"
+
+
+class SignInThrottle(models.Model):
+    """Failed sign-ins of late; see signin.py. `key` is a keyed hash, so nobody's name or address stands here."""
+
+    key = models.CharField(max_length=64, primary_key=True)
+    failures = models.PositiveIntegerField(default=0)
+    since = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.failures} failed sign-ins since {self.since:%Y-%m-%d %H:%M}"
 
 
 class Heartbeat(models.Model):

@@ -24,13 +24,14 @@ from drf_spectacular.utils import OpenApiResponse
 from rest_framework import exceptions, serializers, status, viewsets
 from rest_framework.filters import BaseFilterBackend
 from rest_framework.pagination import BasePagination
-from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import exception_handler as drf_exception_handler
 
 from billingops import access, keyset
+from billingops.api_access import StaffInAGroup
 from billingops.exceptions import BillingOpsError, InvalidInput, InvalidTransition, VersionConflict
 from billingops.stripe.errors import StripeProblem, Throttled
 
@@ -188,14 +189,16 @@ def _parameter(name: str, description: str, schema: dict[str, Any] | None = None
 # -- rights ------------------------------------------------------------------------------------------------------------
 
 
-class ModelPermission(BasePermission):
-    """GET, HEAD and OPTIONS need `view_<model>` (DRF's DjangoModelPermissions lets everybody read); each other verb
-    needs that and what the view's `verb_permissions` names for its action. A verb that is not named is refused."""
+class ModelPermission(StaffInAGroup):
+    """Beside being staff in a group: GET, HEAD and OPTIONS need `view_<model>` (DRF's DjangoModelPermissions lets
+    everybody read); each other verb needs that and what the view's `verb_permissions` names for its action. A verb that
+    is not named is refused."""
 
     message = "You may not see this."
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        if not request.user or not request.user.is_authenticated:
+        if not super().has_permission(request, view):
+            self.message = StaffInAGroup.message
             return False
         meta = model_of(view)._meta
         if not request.user.has_perm(f"{meta.app_label}.view_{meta.model_name}"):

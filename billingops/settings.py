@@ -77,6 +77,9 @@ INSTALLED_APPS = [
     "simple_history",
     "django_q",
     "djstripe",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
 ]
 
 MIDDLEWARE = [
@@ -86,9 +89,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
+    "billingops.second_factor.Middleware",
 ]
 
 ROOT_URLCONF = "billingops.urls"
@@ -132,6 +137,11 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 LOGIN_URL = "admin:login"
+# off · optional: whoever has set one up is asked before deciding · approvers: nobody decides without. See access.py.
+SECOND_FACTOR = os.environ.get("SECOND_FACTOR") or "optional"
+if SECOND_FACTOR not in ("off", "optional", "approvers"):
+    raise ImproperlyConfigured(f"SECOND_FACTOR={SECOND_FACTOR!r} is not one of off, optional, approvers.")
+OTP_TOTP_ISSUER = "BillingOps"
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
@@ -213,6 +223,7 @@ OPENAI_MODEL = os.environ.get("OPENAI_MODEL", "")
 OPENAI_TIMEOUT_SECONDS = env_int("OPENAI_TIMEOUT_SECONDS", 30)
 OPENAI_MAX_TOKENS = env_int("OPENAI_MAX_TOKENS", 700)
 LLM_DAILY_TOKENS = env_int("LLM_DAILY_TOKENS", 2_000_000)  # per agent and UTC day; after that the rules answer
+LLM_DAILY_COST_CENTS = env_int("LLM_DAILY_COST_CENTS", 0)  # the same in money (US cents, prices.json); 0: no limit
 
 # -- mail --------------------------------------------------------------------------------------------------------------
 EMAIL_URL = os.environ.get("EMAIL_URL", "")
@@ -243,7 +254,7 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": ["billingops.api_access.StaffInAGroup"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
@@ -254,6 +265,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "BillingOps",
     "VERSION": "v1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["billingops.api_access.StaffInAGroup"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {

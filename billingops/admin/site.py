@@ -27,12 +27,13 @@ from django.utils import timezone
 from billingops.admin import home, links
 from billingops.admin.paging import capped_counts
 from billingops.models import Heartbeat
+from billingops.signin import ThrottledSignInForm
 
 site = admin.site  # a lazy proxy: BillingOpsAdminConfig makes it a BillingOpsAdminSite
 
 WORKER_LATE = timedelta(seconds=120)
 INBOX_CAP = 1000
-REFUSED_PACKAGES = ("djstripe.", "django_q.", "rest_framework.", "django.contrib.auth.")
+REFUSED_PACKAGES = ("djstripe.", "django_q.", "rest_framework.", "django_otp.", "django.contrib.auth.")
 # The order in the sidebar and on the home page; apps not named here follow by name.
 APP_ORDER = [
     "approvals",
@@ -65,6 +66,7 @@ def page(route: str, *, name: str) -> Callable[[Any], Any]:
 
 
 class BillingOpsAdminSite(admin.AdminSite):
+    login_form = ThrottledSignInForm
     site_title = "BillingOps"
     site_header = "BillingOps"
     index_title = "What waits for you"
