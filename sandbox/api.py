@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -69,9 +69,9 @@ class RequestRecord:
 class Api:
     """Answers requests. Thread-safe; handlers run one at a time under the world's lock."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, kept_requests: int = KEPT_RECORDS) -> None:
         self.world = world
-        self.requests: deque[RequestRecord] = deque(maxlen=KEPT_RECORDS)
+        self.requests: deque[RequestRecord] = deque(maxlen=kept_requests)
         self._lock = threading.Lock()
 
     def handle(self, request: Request) -> Response:
@@ -103,11 +103,13 @@ class Api:
         method, path = request.method, request.path
         drawn = faults.draw(method, path, wanted=lambda kind: kind not in EXECUTION_KINDS)
         kinds = {fault.kind for fault in drawn}
-        if "rate_limit" in kinds or "drop_before" in kinds:
+        if kinds & {"rate_limit", "drop_before", "kill_before"}:
             _wait(drawn)
         if "rate_limit" in kinds:
             raise rate_limited()
-        if "drop_before" in kinds:
+        if "kill_before" in kinds:
+            faults.kill_caller(request.headers)
+        if kinds & {"drop_before", "kill_before"}:
             return False, Response(0, b"", drop=True)
         stored = self._claim(request, params, key)
         if stored is not None:
@@ -116,7 +118,7 @@ class Api:
                 stored.status or 500, stored.body,
                 {"Idempotent-Replayed": "true", "Original-Request": stored.request_id},
             )  # fmt: skip
-            answer.drop = "drop_after" in kinds
+            answer.drop = self._lost(request, kinds)
             return True, answer
         try:
             inside = faults.draw(method, path, wanted=lambda kind: kind in EXECUTION_KINDS)
@@ -130,7 +132,13 @@ class Api:
             self.world.keys.store(key, status=status, body=body, request_id=request_id)
         elif key:
             self.world.keys.release(key)
-        return False, Response(status, body, drop="drop_after" in kinds)
+        return False, Response(status, body, drop=self._lost(request, kinds))
+
+    def _lost(self, request: Request, kinds: Set[str]) -> bool:
+        """Whether the answer does not reach the caller; it may be the caller that is lost."""
+        if "kill_after" in kinds:
+            self.world.faults.kill_caller(request.headers)
+        return bool(kinds & {"drop_after", "kill_after"})
 
     def _claim(self, request: Request, params: Json, key: str | None) -> Stored | None:
         if not key:

@@ -1,18 +1,35 @@
-"""Faults on demand: late answers, refusals, errors before and after the effect, and connections that break."""
+"""Faults on demand: late answers, refusals, errors before and after the effect, broken connections, callers killed.
+
+`kill_before` and `kill_after` end the calling process with SIGKILL when its request has arrived, or when its effect is
+done and the answer is not out yet. The caller names itself: `stripe.set_app_info("pid", version=str(os.getpid()))`.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import re
+import signal
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Kind = Literal["latency", "rate_limit", "error_before", "error_after", "drop_before", "drop_after"]
+Kind = Literal[
+    "latency", "rate_limit", "error_before", "error_after", "drop_before", "drop_after", "kill_before", "kill_after"
+]
 KINDS: tuple[str, ...] = get_args(Kind)
 # These two happen inside the execution, so a replayed answer does not meet them.
 EXECUTION_KINDS = ("error_before", "error_after")
+_PID = re.compile(r"\bpid/(\d+)")
+
+
+def kill(pid: int) -> None:
+    """SIGKILL; a process that is gone already is no error."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 @dataclass
@@ -45,9 +62,15 @@ class Fault:
 
 
 class Faults:
-    """The armed faults. The first of each matching kind is consumed by a request."""
+    """The armed faults. The first of each matching kind is consumed by a request.
+
+    `hits` counts what happened: (kind, the fault's path) → times. `kill` ends a process; put your own in its place to
+    look first whose it is.
+    """
 
     def __init__(self, seed: int = 0) -> None:
+        self.hits: Counter[tuple[str, str]] = Counter()
+        self.kill = kill
         self._armed: list[Fault] = []
         self._lock = threading.Lock()
         self._random = random.Random(seed)  # noqa: S311  chance, not a secret
@@ -62,6 +85,16 @@ class Faults:
         """Disarm them all."""
         with self._lock:
             self._armed.clear()
+
+    def seed(self, seed: int) -> None:
+        """Begin the chances anew."""
+        with self._lock:
+            self._random.seed(seed)
+
+    def kill_caller(self, headers: Mapping[str, str]) -> None:
+        """End the process that sent the request, if it has named itself."""
+        if found := _PID.search(headers.get("user-agent", "")):
+            self.kill(int(found[1]))
 
     def armed(self) -> list[Fault]:
         """What is still armed."""
@@ -78,6 +111,7 @@ class Faults:
                 if fault.probability < 1.0 and self._random.random() >= fault.probability:
                     continue
                 drawn[fault.kind] = fault
+                self.hits[fault.kind, fault.path or "*"] += 1
                 if fault.times is not None:
                     fault.times -= 1
                     if fault.times <= 0:

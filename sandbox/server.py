@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from .api import Api, RequestRecord
+from .api import KEPT_RECORDS, Api, RequestRecord
 from .billing import collection, subscriptions
 from .cards import Cards
 from .clock import Clock
@@ -29,6 +29,7 @@ class SandboxServer:
 
     `webhook_url` receives the platform's events and those of connected accounts, signed with `webhook_secret`.
     `webhook_workers`: 1 delivers in order, more overlap. `retry_delays`: seconds between attempts of a delivery.
+    `kept_requests`: how many of the latest requests are remembered.
     """
 
     def __init__(
@@ -40,9 +41,10 @@ class SandboxServer:
         host: str = "127.0.0.1",
         webhook_workers: int = 1,
         retry_delays: Sequence[float] | None = None,
+        kept_requests: int = KEPT_RECORDS,
     ) -> None:
         self.world = World(webhook_workers=webhook_workers, retry_delays=retry_delays)
-        self.api = Api(self.world)
+        self.api = Api(self.world, kept_requests=kept_requests)
         self._address = (host, port)
         self._http: HttpServer | None = None
         self._thread: threading.Thread | None = None

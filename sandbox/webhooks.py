@@ -15,7 +15,7 @@ import random
 import secrets
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -102,6 +102,9 @@ class Webhooks:
         self._in_flight = 0
         self._paused = False
         self._stopping = False
+        self._repeat, self._delay = 0.0, 0.0
+        self._random = random.Random(0)  # noqa: S311  chance, not a secret
+        self.counts: Counter[str] = Counter()  # deliveries put into the queue: `new`, `repeated`, `retried`
         self._change = threading.Condition()
         self._threads: list[threading.Thread] = []
 
@@ -131,6 +134,8 @@ class Webhooks:
             self._queue.clear()
             self.attempts.clear()
             self._paused = False
+            self._repeat, self._delay = 0.0, 0.0
+            self.counts.clear()
             self._change.notify_all()
 
     # Controls
@@ -161,6 +166,13 @@ class Webhooks:
                 delivery.due, delivery.order = now, next(self._order)
             heapq.heapify(self._queue)
             return len(self._queue)
+
+    def disturb(self, *, repeat: float = 0.0, delay: float = 0.0, seed: int = 0) -> None:
+        """From now on each delivery leaves up to `delay` seconds late, so their order is by chance, and comes once more
+        with the probability `repeat`."""
+        with self._change:
+            self._repeat, self._delay = repeat, delay
+            self._random.seed(seed)
 
     def repeat(self, event_id: str) -> int:
         """Deliver an event once more to everybody who wants it; returns how many deliveries that makes."""
@@ -207,10 +219,16 @@ class Webhooks:
         if receivers:
             with self._change:
                 for endpoint in receivers:
-                    delivery = Delivery(time.monotonic(), next(self._order), event, endpoint, repeated=repeated)
-                    heapq.heappush(self._queue, delivery)
+                    self._queue_one(event, endpoint, repeated)
+                    if self._repeat and self._random.random() < self._repeat:
+                        self._queue_one(event, endpoint, True)
                 self._change.notify_all()
         return len(receivers)
+
+    def _queue_one(self, event: Json, endpoint: Endpoint, repeated: bool) -> None:
+        due = time.monotonic() + (self._random.uniform(0, self._delay) if self._delay else 0.0)
+        heapq.heappush(self._queue, Delivery(due, next(self._order), event, endpoint, repeated=repeated))
+        self.counts["repeated" if repeated else "new"] += 1
 
     def _take(self) -> Delivery | None:
         with self._change:
@@ -235,6 +253,7 @@ class Webhooks:
                     self._in_flight -= 1
                     if retry is not None and not self._stopping:
                         heapq.heappush(self._queue, retry)
+                        self.counts["retried"] += 1
                     self._change.notify_all()
 
     def _deliver(self, delivery: Delivery) -> Delivery | None:

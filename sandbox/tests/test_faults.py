@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -68,3 +71,24 @@ def test_probability_decides_and_clear_disarms(shop: Shop) -> None:
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown fault kind"):
         Fault("explode")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("kind", "made"), [("kill_before", 0), ("kill_after", 1)])
+def test_a_caller_is_killed_before_or_after_the_effect(server: SandboxServer, kind: str, made: int) -> None:
+    server.faults.add(Fault(kind, method="POST", path="/v1/customers"))  # type: ignore[arg-type]
+    caller = (
+        "import os, stripe\n"
+        "stripe.set_app_info('pid', version=str(os.getpid()))\n"
+        f"stripe.StripeClient({KEY!r}, base_addresses={{'api': {server.url!r}}}).v1.customers.create({{}})\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", caller], capture_output=True, timeout=60)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert server.state.platform.counts().get("customer", 0) == made
+    assert server.faults.hits[kind, "/v1/customers"] == 1
+
+
+def test_a_caller_without_a_name_loses_its_connection_and_lives(shop: Shop) -> None:
+    shop.server.faults.add(Fault("kill_after", method="POST", path="/v1/customers"))
+    with pytest.raises(stripe.APIConnectionError):
+        shop.v1.customers.create({})
+    assert len(shop.v1.customers.list().data) == 1

@@ -229,3 +229,15 @@ def test_controls_say_what_is_wrong(server: SandboxServer) -> None:
         control.create_dispute("ch_none")
     with pytest.raises(RuntimeError, match="no such control"):
         control.send("POST", "teapot", {})
+
+
+def test_disturbed_deliveries_come_twice_and_out_of_order(shop: Shop, receiver: Receiver) -> None:
+    hooks = shop.server.webhooks
+    hooks.add(receiver.url, SECRET, enabled_events=("customer.created",))
+    hooks.disturb(repeat=1.0, delay=0.3, seed=4)
+    made = [shop.v1.customers.create({}).id for _ in range(12)]
+    assert hooks.wait_idle(10)
+    got = [event["data"]["object"]["id"] for event in receiver.events()]
+    assert sorted(got) == sorted(made * 2)
+    assert list(dict.fromkeys(got)) != made
+    assert hooks.counts == {"new": 12, "repeated": 12}
