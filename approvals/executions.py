@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -19,13 +20,13 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from approvals import audit, policies, registry
+from approvals import audit, policies, registry, sealing
 from approvals.models import Decision, Execution, Policy, Suggestion
 from approvals.registry import Outcome
+from approvals.sealing import Difference
 from approvals.services import steps
 from approvals.states import State
 from billingops.actors import Actor
-from billingops.ids import seal
 from billingops.stripe.errors import Ambiguous, Refused, StripeProblem, Throttled
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ WORKER = Actor.system("worker")
 MAX_READS = 10  # of the facts, before the approval goes back
 MAX_LOOK_UPS = 20  # of an unknown result, before only a person can ask again
 THROTTLE_RETRIES = 3
+HOLD = timedelta(minutes=5)  # before something that policy holds without a date is looked at again
 
 
 def execute(execution_id: int) -> str:
@@ -87,21 +89,29 @@ def begin(execution_id: int, facts: dict[str, Any]) -> bool:
         execution, suggestion = _lock(execution_id)
         if execution.state != Execution.State.QUEUED or suggestion.state != State.APPROVED:
             return False
-        if differences := compare(suggestion.facts, facts):
-            _send_back(execution, suggestion, State.STALE, "the facts have moved: " + "; ".join(differences), facts)
+        if moved := sealing.differences(suggestion.facts, facts):
+            _send_back(execution, suggestion, State.STALE, f"the facts have moved: {_words(moved)}", facts, moved)
             return False
-        asks = policies.evaluate(
-            kind=suggestion.kind, account=suggestion.account, amount=suggestion.amount, currency=suggestion.currency
-        )
+        given = steps.approvals(suggestion)
+        if moved := [one for decision in given for one in sealing.broken(decision.sealed, suggestion)]:
+            _send_back(execution, suggestion, State.STALE, f"not what was approved: {_words(moved)}", facts, moved)
+            return False
+        asks = policies.evaluate(suggestion, stage="executed")
         suggestion.policy = {**suggestion.policy, "executed": asks.as_json()}
         if asks.mode in (Policy.Mode.OFF, Policy.Mode.SHADOW):
             _send_back(execution, suggestion, State.CANCELLED, f"policy forbids it now: {asks.clause}")
             return False
-        given = suggestion.decisions.filter(verdict=Decision.Verdict.APPROVE).values("actor").distinct().count()
-        if asks.approvals > given:
-            _send_back(execution, suggestion, State.STALE, f"policy asks for more approvals now: {asks.clause}")
+        if asks.denied:
+            _send_back(execution, suggestion, State.STALE, f"policy denies it now: {asks.denied}")
+            return False
+        if missing := _missing(given, asks):
+            _send_back(execution, suggestion, State.STALE, f"{missing}: {asks.clause}")
+            return False
+        if asks.hold:
+            _hold(execution, suggestion, asks)
             return False
         execution.state, execution.started_at = Execution.State.EXECUTING, timezone.now()
+        execution.held = ""
         execution.save()
         steps.move(suggestion, State.EXECUTING, actor=WORKER, reason=f"attempt {execution.attempt}")
         return True
@@ -241,16 +251,32 @@ def _confirm(execution: Execution, suggestion: Suggestion, *, event_id: str, act
     steps.move(suggestion, State.CONFIRMED, actor=actor, reason=f"confirmed by {event_id}" if event_id else "done")
 
 
-def compare(sealed: dict[str, Any], current: dict[str, Any]) -> list[str]:
-    """Field by field, what differs between the facts that were approved and those of now; [] when the seals agree."""
-    if seal(sealed) == seal(current):
-        return []
-    keys = sorted(set(sealed) | set(current))
-    return [
-        f"{key}: {sealed.get(key, 'absent')} → {current.get(key, 'absent')}"
-        for key in keys
-        if sealed.get(key) != current.get(key)
-    ]
+def _words(moved: list[Difference]) -> str:
+    return "; ".join(str(difference) for difference in moved[:20])
+
+
+def _missing(given: list[Decision], asks: policies.Result) -> str:
+    """What the approvals given lack of what policy asks for now, in words; "" when they suffice."""
+    people = {decision.actor_id for decision in given if decision.actor_id is not None}
+    if asks.mode == Policy.Mode.AUTO:
+        return ""
+    if not people:
+        return "policy asks for a person now"
+    return "policy asks for more approvals now" if asks.approvals > len(people) else ""
+
+
+def _hold(execution: Execution, suggestion: Suggestion, asks: policies.Result) -> None:
+    """Policy makes it wait (a switch, hours, a cap, a cool-down): it stays approved and is looked at again later."""
+    if execution.held != asks.hold:
+        audit.append(
+            action="execution.held",
+            subject=f"suggestion:{suggestion.pk}",
+            actor=WORKER,
+            data={"attempt": execution.attempt, "why": asks.hold, "until": asks.hold_until},
+        )
+    execution.held = asks.hold
+    execution.not_before = max(asks.held_until or timezone.now() + HOLD, timezone.now() + timedelta(seconds=1))
+    execution.save()
 
 
 def _lock(execution_id: int) -> tuple[Execution, Suggestion]:
@@ -261,10 +287,17 @@ def _lock(execution_id: int) -> tuple[Execution, Suggestion]:
 
 
 def _send_back(
-    execution: Execution, suggestion: Suggestion, target: State, reason: str, facts: dict[str, Any] | None = None
+    execution: Execution,
+    suggestion: Suggestion,
+    target: State,
+    reason: str,
+    facts: dict[str, Any] | None = None,
+    moved: Sequence[Difference] = (),
 ) -> None:
     execution.state, execution.error, execution.finished_at = Execution.State.DROPPED, reason[:1000], timezone.now()
     execution.result = {"facts_now": facts} if facts is not None else {}
+    if moved:
+        execution.result["differences"] = [difference.as_json() for difference in moved]
     execution.save()
     steps.move(suggestion, target, actor=WORKER, reason=reason[:500])
 

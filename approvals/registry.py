@@ -40,6 +40,21 @@ class Outcome:
     data: dict[str, Any] = field(default_factory=dict)
 
 
+def _destination_param(suggestion: Suggestion) -> str:
+    value = suggestion.params.get("destination", "")
+    return value if isinstance(value, str) else ""
+
+
+@dataclass(frozen=True)
+class Editable:
+    """A parameter that a person may change before approving. `widget`: text, textarea or datetime (ISO 8601, UTC)."""
+
+    name: str
+    label: str
+    widget: str = "text"
+    help: str = ""
+
+
 @dataclass(frozen=True)
 class Kind:
     """One action the gate may execute.
@@ -62,6 +77,11 @@ class Kind:
                     `evidence_context(suggestion, user)` returns. Few queries.
     backfill        (since: datetime | None) → iterator of progress (label, proposed: bool): proposes for what the
                     mirror already holds. Idempotent. None: nothing to propose after a backfill.
+    editable        the parameters a person may change (a message's words, a retry's time; never an amount), and
+    edit            (suggestion, {name: text}) → the new params, checked and whole. Raises InvalidInput. No network.
+    destination     (suggestion) → where the money goes (acct_…), "" for none. No network.
+    destination_changed_at  (destination) → when its bank details last changed, None if never seen. No network.
+    deadline        (suggestion) → by when somebody should have decided, None: only when it expires.
     """
 
     name: str
@@ -77,6 +97,11 @@ class Kind:
     evidence_template: str = ""
     evidence_context: Callable[[Suggestion, Any], dict[str, Any]] | None = None
     backfill: Callable[[datetime | None], Iterable[tuple[str, bool]]] | None = None
+    editable: tuple[Editable, ...] = ()
+    edit: Callable[[Suggestion, dict[str, str]], dict[str, Any]] | None = None
+    destination: Callable[[Suggestion], str] = _destination_param
+    destination_changed_at: Callable[[str], datetime | None] = lambda destination: None
+    deadline: Callable[[Suggestion], datetime | None] = lambda suggestion: None
 
     def check_params(self, params: dict[str, Any]) -> None:
         """Raise InvalidInput when `params` lacks a key, has one too many, or one of the wrong type."""
@@ -120,3 +145,7 @@ def names() -> list[str]:
 
 def label(name: str) -> str:
     return _kinds[name].label if name in _kinds else name
+
+
+def destination(suggestion: Suggestion) -> str:
+    return _kinds[suggestion.kind].destination(suggestion) if suggestion.kind in _kinds else ""

@@ -28,7 +28,10 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.PENDING: frozenset(
         {State.SECOND_REVIEW, State.APPROVED, State.REJECTED, State.EXPIRED, State.SUPERSEDED, State.OBSERVED}
     ),
-    State.SECOND_REVIEW: frozenset({State.APPROVED, State.REJECTED, State.EXPIRED, State.SUPERSEDED}),
+    # Back to pending: an edit, after which the first approval no longer counts (docs/decisions/0017).
+    State.SECOND_REVIEW: frozenset(
+        {State.PENDING, State.APPROVED, State.REJECTED, State.EXPIRED, State.SUPERSEDED, State.OBSERVED}
+    ),
     State.APPROVED: frozenset({State.EXECUTING, State.STALE, State.CANCELLED}),
     State.EXECUTING: frozenset({State.EXECUTED, State.FAILED, State.UNKNOWN}),
     State.UNKNOWN: frozenset({State.EXECUTED, State.FAILED}),

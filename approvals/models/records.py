@@ -13,20 +13,34 @@ from approvals.models.suggestion import Suggestion
 
 
 class Decision(models.Model):
-    """A person's verdict, with what the person saw: the version and the hash of the facts on the page."""
+    """A verdict, with what was seen: the version, and the seal over everything that an approval binds to."""
 
     class Verdict(models.TextChoices):
         APPROVE = "approve", "approved"
         REJECT = "reject", "rejected"
         CANCEL = "cancel", "cancelled"
         RETRY = "retry", "asked for another attempt"
+        EDIT = "edit", "edited"
 
     suggestion = models.ForeignKey(Suggestion, on_delete=models.PROTECT, related_name="decisions")
-    actor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="empty: a policy that a person set decided by itself",
+    )
     actor_name = models.CharField(max_length=150, help_text="kept when the user is renamed or blanked")
     verdict = models.CharField(max_length=8, choices=Verdict.choices)
     version = models.PositiveIntegerField(help_text="the version of the suggestion that the person saw")
+    revision = models.PositiveSmallIntegerField(
+        default=1, help_text="each edit starts a new one"
+    )
     facts_hash = models.CharField(max_length=64)
+    seal = models.CharField(max_length=64, blank=True, default="", help_text="sha256 over `sealed`")
+    sealed = models.JSONField(default=dict, help_text="what the person saw, field by field; see sealing.py")
+    changes = models.JSONField(default=list, help_text="of an edit: [{field, before, after}]")
     reason_code = models.CharField(max_length=64, blank=True, default="")
     comment = models.TextField(blank=True, default="")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -60,6 +74,7 @@ class Execution(models.Model):
     result = models.JSONField(default=dict)
     error_code = models.CharField(max_length=120, blank=True, default="")
     error = models.TextField(blank=True, default="")
+    held = models.TextField(blank=True, default="", help_text="why policy makes it wait, in words")
     tries = models.PositiveSmallIntegerField(default=0, help_text="look-ups and reads of the facts that did not answer")
     confirmed_event = models.CharField(max_length=255, blank=True, default="")
     queued_at = models.DateTimeField(default=timezone.now)

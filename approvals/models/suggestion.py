@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -39,12 +40,31 @@ class Suggestion(models.Model):
     reason_code = models.CharField(max_length=64, blank=True, default="")
     confidence = models.DecimalField(max_digits=4, decimal_places=3, null=True, blank=True)
     suggested_by = models.CharField(max_length=120, help_text="rules and version, or model and prompt version")
+    baseline = models.CharField(
+        max_length=64, blank=True, default="", help_text="what the rules alone would have done, where a model was asked"
+    )
+    agent_run = models.UUIDField(null=True, blank=True, help_text="the AgentRun whose answer was used")
+    proposed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    revision = models.PositiveSmallIntegerField(default=1, help_text="grows with each edit; approvals hold for one")
+    last_editor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
     flags = models.JSONField(default=list, help_text="[{code, text}]: what a reviewer should look at twice")
     event_id = models.CharField(max_length=255, blank=True, default="")
     dedupe_key = models.CharField(max_length=255)
     mode = models.CharField(max_length=8, default="review", help_text="the policy's mode when it was proposed")
     policy = models.JSONField(default=dict, help_text="which clause decided, when proposed and when executed")
     required_approvals = models.PositiveSmallIntegerField(default=1)
+    is_blind = models.BooleanField(default=False, help_text="shown without the verdict, to measure agreement honestly")
+    assignee = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    assigned_at = models.DateTimeField(null=True, blank=True)
+    rank_at = models.DateTimeField(
+        default=timezone.now, help_text="its place in the queue: made at, moved forward by what is urgent"
+    )
     previous = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="successors")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
@@ -87,6 +107,11 @@ class Suggestion(models.Model):
     def money(self) -> str:
         """`USD 133.03`, or "" for a kind without an amount."""
         return format_money(self.amount, self.currency) if self.amount is not None else ""
+
+    @property
+    def destination(self) -> str:
+        """Where the money goes (acct_…), or "" for kinds that send none."""
+        return registry.destination(self)
 
     @property
     def kind_label(self) -> str:

@@ -5,7 +5,7 @@ history's reason, append to the audit chain, tell the house (signals.suggestion_
 `approvals/executions.py` holds the second half: what happens after an approval.
 
 proposing.py   propose
-deciding.py    approve, reject, cancel, retry, look_again, may_decide
+deciding.py    approve, edit, reject, cancel, retry, look_again, may_decide
 sweeping.py    supersede, expire_due
 steps.py       what they share; the one place where a state changes
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import uuid
 
-from approvals.services.deciding import REJECTION_REASONS, approve, cancel, look_again, may_decide, reject, retry
+from approvals.services.deciding import REJECTION_REASONS, approve, cancel, edit, look_again, may_decide, reject, retry
 from approvals.services.proposing import Proposed, propose
 from approvals.services.steps import MAX_COMMENT, changes_since
 from approvals.services.sweeping import expire_due, supersede
@@ -28,6 +28,7 @@ __all__ = [
     "cancel",
     "changes_since",
     "confirm",
+    "edit",
     "expire_due",
     "look_again",
     "may_decide",

@@ -9,14 +9,14 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils import timezone
 
-from approvals import audit, policies
+from approvals import audit, policies, registry, sealing
 from approvals.models import Decision, Execution, Policy, Suggestion
 from approvals.services import steps
 from approvals.services.steps import MAX_COMMENT
 from approvals.states import WAITING_FOR_A_PERSON, State
 from billingops import jobs
 from billingops.actors import Actor
-from billingops.exceptions import InvalidInput, InvalidTransition
+from billingops.exceptions import InvalidInput, InvalidTransition, VersionConflict
 
 REJECTION_REASONS = [
     ("wrong_amount", "The amount is wrong"),
@@ -30,24 +30,32 @@ REJECTION_REASONS = [
 ]
 
 
-def approve(*, suggestion_id: uuid.UUID | str, actor: Actor, version: int, comment: str = "") -> Suggestion:
+def approve(
+    *, suggestion_id: uuid.UUID | str, actor: Actor, version: int, comment: str = "", seal: str = ""
+) -> Suggestion:
     """A person's yes to exactly what `version` showed. Queues the execution once enough people have said it.
 
-    Raises VersionConflict, InvalidTransition, PermissionDenied (no right, other account, second approval by the first).
+    `seal`: of the page the person looked at; where it is given, a policy that changed meanwhile is a conflict too.
+    Raises VersionConflict, InvalidTransition (wrong state, policy denies), PermissionDenied (no right, other account,
+    own proposal or edit, second approval by the first).
     """
     with transaction.atomic():
         suggestion = steps.locked(suggestion_id, actor=actor, version=version, allowed=WAITING_FOR_A_PERSON)
-        now_asks = policies.evaluate(
-            kind=suggestion.kind, account=suggestion.account, amount=suggestion.amount, currency=suggestion.currency
-        )
-        if now_asks.mode == Policy.Mode.OFF:
-            raise InvalidTransition(f"Nothing was approved: {now_asks.clause}.")
-        suggestion.policy = {**suggestion.policy, "approved": now_asks.as_json()}
-        suggestion.required_approvals = max(suggestion.required_approvals, now_asks.approvals)
+        asks = policies.evaluate(suggestion, stage="approved")
+        if seal and seal != sealing.of(suggestion, asks.versions):
+            raise VersionConflict(
+                "The policy has changed since you looked. Nothing was changed; look again.", [f"policy: {asks.clause}"]
+            )
+        if asks.mode == Policy.Mode.OFF:
+            raise InvalidTransition(f"Nothing was approved: {asks.clause}.")
+        if asks.denied:
+            raise InvalidTransition(f"Nothing was approved: {asks.denied}.")
+        suggestion.policy = {**suggestion.policy, "approved": asks.as_json()}
+        suggestion.required_approvals = max(suggestion.required_approvals, asks.approvals)
         earlier = steps.approvals(suggestion)
         steps.check_four_eyes(suggestion, actor, earlier)
-        steps.decide(suggestion, actor=actor, verdict=Decision.Verdict.APPROVE, comment=comment)
-        if suggestion.is_shadow or now_asks.mode == Policy.Mode.SHADOW:
+        steps.decide(suggestion, actor=actor, verdict=Decision.Verdict.APPROVE, comment=comment, versions=asks.versions)
+        if suggestion.is_shadow or asks.mode == Policy.Mode.SHADOW:
             return steps.move(suggestion, State.OBSERVED, actor=actor, reason="approved in shadow mode, not executed")
         given = len(earlier) + 1
         if given < suggestion.required_approvals:
@@ -58,7 +66,53 @@ def approve(*, suggestion_id: uuid.UUID | str, actor: Actor, version: int, comme
                 reason=f"approval {given} of {suggestion.required_approvals}",
             )
         steps.move(suggestion, State.APPROVED, actor=actor, reason=comment or "approved")
-        steps.queue_execution(suggestion)
+        steps.queue_execution(suggestion, undo_seconds=asks.undo_seconds)
+        return suggestion
+
+
+def approve_by_policy(*, suggestion: Suggestion, asks: policies.Result) -> Suggestion:
+    """The yes of a policy that a person set and whose evidence holds. Called by `propose`, in its transaction."""
+    actor = Actor.system("policy")
+    steps.decide(suggestion, actor=actor, verdict=Decision.Verdict.APPROVE, comment=asks.clause, versions=asks.versions)
+    steps.move(suggestion, State.APPROVED, actor=actor, reason=asks.clause)
+    steps.queue_execution(suggestion, undo_seconds=asks.undo_seconds)
+    return suggestion
+
+
+def edit(
+    *, suggestion_id: uuid.UUID | str, actor: Actor, version: int, changes: dict[str, str], comment: str = ""
+) -> Suggestion:
+    """Change what its kind allows (words, a time; never an amount). Approvals given so far no longer count, and the
+    editor cannot approve the result.
+
+    `changes`: {parameter: text}. Raises InvalidInput for a parameter that may not be edited or does not read well.
+    """
+    with transaction.atomic():
+        suggestion = steps.locked(suggestion_id, actor=actor, version=version, allowed=WAITING_FOR_A_PERSON)
+        kind = registry.get(suggestion.kind)
+        editable = {field.name for field in kind.editable}
+        if strange := sorted(set(changes) - editable):
+            what = f"only {', '.join(sorted(editable))} can be edited" if editable else "nothing of it can be edited"
+            raise InvalidInput(f"{kind.label}: {strange[0]} cannot be changed; {what}.", field=strange[0])
+        assert kind.edit is not None  # a kind with editable parameters brings it
+        params = kind.edit(suggestion, changes)
+        kind.check_params(params)
+        moved = sealing.differences(suggestion.params, params)
+        if strange := sorted({difference.field.split(".")[0] for difference in moved} - editable):
+            raise InvalidInput(f"{kind.label}: an edit must not move {strange[0]}.", field=strange[0])
+        if not moved:
+            raise InvalidInput("Nothing is different from what is suggested.", field=next(iter(changes), ""))
+        verdict = steps.decide(suggestion, actor=actor, verdict=Decision.Verdict.EDIT, comment=comment)
+        verdict.changes = [difference.as_json() for difference in moved]
+        verdict.save(update_fields=["changes"])
+        suggestion.params = params
+        suggestion.revision += 1
+        suggestion.last_editor = actor.user
+        reason = f"edited: {', '.join(difference.field for difference in moved)}"
+        if suggestion.state == State.SECOND_REVIEW:
+            return steps.move(suggestion, State.PENDING, actor=actor, reason=f"{reason}; the approval no longer counts")
+        suggestion.version += 1
+        steps.save(suggestion, previous=suggestion.state, actor=actor, reason=reason, action="suggestion.edited")
         return suggestion
 
 
@@ -92,8 +146,11 @@ def retry(*, suggestion_id: uuid.UUID | str, actor: Actor, version: int, comment
     with transaction.atomic():
         suggestion = steps.locked(suggestion_id, actor=actor, version=version, allowed=(State.FAILED,))
         steps.decide(suggestion, actor=actor, verdict=Decision.Verdict.RETRY, comment=comment)
+        asks = policies.evaluate(suggestion, stage="approved")
+        if asks.denied:
+            raise InvalidTransition(f"Nothing was queued: {asks.denied}.")
         steps.move(suggestion, State.APPROVED, actor=actor, reason=comment or "asked for another attempt")
-        steps.queue_execution(suggestion)
+        steps.queue_execution(suggestion, undo_seconds=asks.undo_seconds)
         return suggestion
 
 

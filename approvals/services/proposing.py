@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,9 +13,10 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from approvals import policies, registry
+from approvals import policies, priority, registry
 from approvals.models import Policy, Suggestion
 from approvals.services import steps
+from approvals.services.deciding import approve_by_policy
 from billingops.actors import Actor
 from billingops.exceptions import InvalidInput
 from billingops.ids import seal
@@ -48,6 +50,8 @@ def propose(
     dedupe_key: str,
     expires_at: datetime | None = None,
     previous: Suggestion | None = None,
+    baseline: str = "",
+    agent_run: uuid.UUID | None = None,
     actor: Actor,
 ) -> Proposed:
     """Store a suggestion that waits at the gate; return the one that already holds `dedupe_key`, if any.
@@ -60,9 +64,6 @@ def propose(
         currency = normalise_currency(currency)
     if spec.moves_money and (amount is None or isinstance(amount, bool) or amount <= 0):
         raise InvalidInput(f"{kind} needs a positive amount in minor units, not {amount!r}.", field="amount")
-    verdict = policies.evaluate(kind=kind, account=account, amount=amount, currency=currency)
-    if verdict.mode == Policy.Mode.OFF:
-        return Proposed(None, False)
     suggestion = Suggestion(
         kind=kind,
         subject=subject,
@@ -80,17 +81,26 @@ def propose(
         flags=list(flags),
         event_id=event_id,
         dedupe_key=dedupe_key,
-        mode=verdict.mode,
-        policy={"proposed": verdict.as_json()},
-        required_approvals=verdict.approvals,
-        expires_at=expires_at or timezone.now() + timedelta(days=settings.SUGGESTION_EXPIRES_DAYS),
         previous=previous,
+        baseline=baseline,
+        agent_run=agent_run,
+        proposed_by=actor.user,
     )
+    asks = policies.evaluate(suggestion, stage="proposed")
+    if asks.mode == Policy.Mode.OFF:
+        return Proposed(None, False)
+    suggestion.mode = asks.mode
+    suggestion.policy = {"proposed": asks.as_json()}
+    suggestion.required_approvals = max(asks.approvals, 1)
+    suggestion.expires_at = _expiry(expires_at, asks)
+    suggestion.rank_at = priority.rank_at(suggestion)
     if held := Suggestion.objects.holding(dedupe_key).first():
         return Proposed(held, False)
     try:
         with transaction.atomic():
             steps.save(suggestion, previous=None, actor=actor, reason="proposed", force_insert=True)
+            if asks.mode == Policy.Mode.AUTO:
+                approve_by_policy(suggestion=suggestion, asks=asks)
     except IntegrityError:
         # Somebody else proposed under this key between the look and the insert; the constraint decides.
         held = Suggestion.objects.holding(dedupe_key).first()
@@ -98,3 +108,11 @@ def propose(
             raise
         return Proposed(held, False)
     return Proposed(suggestion, True)
+
+
+def _expiry(asked: datetime | None, asks: policies.Result) -> datetime:
+    """The earliest of what the caller asks for and what policy sets; without either, the setting's days."""
+    now = timezone.now()
+    by_policy = now + timedelta(hours=asks.expires_hours) if asks.expires_hours else None
+    known = [moment for moment in (asked, by_policy) if moment]
+    return min(known) if known else now + timedelta(days=settings.SUGGESTION_EXPIRES_DAYS)

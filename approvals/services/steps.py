@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 
-from approvals import audit, registry, states
+from approvals import audit, registry, sealing, states
 from approvals.models import Decision, Execution, Suggestion
 from approvals.signals import suggestion_changed
 from approvals.states import State
@@ -50,37 +51,59 @@ def check_right(suggestion: Suggestion, actor: Actor) -> None:
 
 
 def approvals(suggestion: Suggestion) -> list[Decision]:
-    return list(suggestion.decisions.filter(verdict=Decision.Verdict.APPROVE).select_related("actor"))
+    """The approvals that count: those given since the last edit."""
+    given = suggestion.decisions.filter(verdict=Decision.Verdict.APPROVE, revision=suggestion.revision)
+    return list(given.select_related("actor"))
 
 
 def check_four_eyes(suggestion: Suggestion, actor: Actor, earlier: list[Decision]) -> None:
-    """The second approval comes from another person, and one of the two has the right to give second approvals."""
+    """Nobody approves what they proposed or edited; the second approval comes from another person than the first, and
+    one of the two has the right to give second approvals."""
+    user = actor.user
+    assert user is not None  # check_right has seen to it
+    if suggestion.proposed_by_id == user.pk:
+        raise PermissionDenied("You proposed this; the approval must come from somebody else.")
+    if suggestion.last_editor_id == user.pk:
+        raise PermissionDenied("You made the last edit; the approval must come from somebody else.")
     if not earlier:
         return
-    if any(decision.actor_id == actor.user.pk for decision in earlier):  # type: ignore[union-attr]
+    if any(decision.actor_id == user.pk for decision in earlier):
         raise PermissionDenied("You gave the first approval; the second must come from somebody else.")
     second = "approvals.approve_second_suggestion"
-    if not actor.user.has_perm(second) and not any(decision.actor.has_perm(second) for decision in earlier):  # type: ignore[union-attr]
+    if not user.has_perm(second) and not any(one.actor and one.actor.has_perm(second) for one in earlier):
         raise PermissionDenied("One of the two approvals must come from a finance lead.")
 
 
-def decide(suggestion: Suggestion, *, actor: Actor, verdict: str, comment: str, reason_code: str = "") -> Decision:
+def decide(
+    suggestion: Suggestion,
+    *,
+    actor: Actor,
+    verdict: str,
+    comment: str,
+    reason_code: str = "",
+    versions: list[list[int]] | None = None,
+) -> Decision:
+    """Write the verdict down, bound to what was seen. `versions` of the policies that were asked."""
     if len(comment) > MAX_COMMENT:
         raise InvalidInput(f"The comment is longer than {MAX_COMMENT} characters.", field="comment")
-    assert actor.user is not None  # _check_right has seen to it
+    sealed = sealing.content(suggestion, versions or [])
     return Decision.objects.create(
         suggestion=suggestion,
         actor=actor.user,
         actor_name=actor.name,
         verdict=verdict,
         version=suggestion.version,
+        revision=suggestion.revision,
         facts_hash=suggestion.facts_hash,
+        seal=seal(sealed),
+        sealed=sealed,
         reason_code=reason_code,
         comment=comment.strip(),
     )
 
 
-def queue_execution(suggestion: Suggestion) -> Execution:
+def queue_execution(suggestion: Suggestion, *, undo_seconds: int = 0) -> Execution:
+    """The next attempt, with its own key. `undo_seconds`: how long it can still be taken back."""
     attempt = suggestion.executions.count() + 1
     due = registry.get(suggestion.kind).due_at(suggestion)
     now = timezone.now()
@@ -88,7 +111,7 @@ def queue_execution(suggestion: Suggestion) -> Execution:
         suggestion=suggestion,
         attempt=attempt,
         idempotency_key=Execution.new_key(suggestion.pk, attempt),
-        not_before=max(due, now) if due else now,
+        not_before=max(due or now, now + timedelta(seconds=undo_seconds)),
     )
     if execution.not_before <= now:
         jobs.enqueue("approvals.tasks.execute", execution.pk)
@@ -110,16 +133,19 @@ def move(suggestion: Suggestion, target: State, *, actor: Actor, reason: str) ->
     return suggestion
 
 
-def save(suggestion: Suggestion, *, previous: str | None, actor: Actor, reason: str, **kwargs: Any) -> None:
+def save(
+    suggestion: Suggestion, *, previous: str | None, actor: Actor, reason: str, action: str = "", **kwargs: Any
+) -> None:
     save_with_history(suggestion, actor=actor, reason=reason, **kwargs)
     audit.append(
-        action=f"suggestion.{suggestion.state if previous else 'proposed'}",
+        action=action or f"suggestion.{suggestion.state if previous else 'proposed'}",
         subject=f"suggestion:{suggestion.pk}",
         actor=actor,
         data={
             "kind": suggestion.kind,
             "from": previous,
             "version": suggestion.version,
+            "revision": suggestion.revision,
             "account": suggestion.account,
             "about": suggestion.subject,
             "amount": suggestion.amount,

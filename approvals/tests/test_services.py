@@ -8,7 +8,7 @@ import pytest
 from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 
-from approvals import services
+from approvals import policies, services
 from approvals.models import AuditEntry, Decision, Execution, Policy, Suggestion
 from approvals.signals import suggestion_changed
 from approvals.states import State
@@ -248,30 +248,30 @@ def test_a_decided_suggestion_cannot_be_decided_again(propose, finance):
     assert suggestion.executions.count() == 1
 
 
-def test_the_narrowest_policy_wins_and_among_equals_the_stricter(db):
-    from approvals import policies
+def asks(amount: int | None, currency: str) -> policies.Result:
+    return policies.evaluate(Suggestion(kind="k", account="a", amount=amount, currency=currency), stage="proposed")
 
+
+def test_the_narrowest_policy_wins_and_among_equals_the_stricter(db):
     Policy.objects.create(kind="*", mode="off")
-    assert policies.evaluate(kind="k", account="a", amount=None, currency="").mode == "off"
+    assert asks(None, "").mode == "off"
     Policy.objects.create(kind="k", mode="review")
-    assert policies.evaluate(kind="k", account="a", amount=None, currency="").mode == "review"
+    assert asks(None, "").mode == "review"
     Policy.objects.create(kind="*", account="a", mode="shadow")
-    assert policies.evaluate(kind="k", account="a", amount=None, currency="").mode == "shadow"
+    assert asks(None, "").mode == "shadow"
     Policy.objects.create(kind="k", account="a", mode="review", two_approvers_over={"usd": 10})
-    result = policies.evaluate(kind="k", account="a", amount=11, currency="usd")
+    result = asks(11, "usd")
     assert (result.mode, result.approvals) == ("review", 2)
-    assert policies.evaluate(kind="k", account="a", amount=11, currency="eur").approvals == 1
+    assert asks(11, "eur").approvals == 1
 
 
 def test_equally_narrow_policies_both_hold(db):
-    from approvals import policies
-
     Policy.objects.create(kind="*", account="a", mode="review")
     Policy.objects.create(kind="k", mode="review", two_approvers_over={"usd": 1000, "eur": 5})
     Policy.objects.create(kind="*", mode="review", two_approvers_over={"jpy": 1})
-    assert policies.evaluate(kind="k", account="a", amount=1001, currency="usd").approvals == 2
-    assert policies.evaluate(kind="k", account="a", amount=1000, currency="usd").approvals == 1
-    assert policies.evaluate(kind="k", account="a", amount=1000, currency="jpy").approvals == 1  # wider, so not asked
+    assert asks(1001, "usd").approvals == 2
+    assert asks(1000, "usd").approvals == 1
+    assert asks(1000, "jpy").approvals == 1  # wider, so not asked
 
 
 def test_an_expired_suggestion_cannot_be_approved_before_the_sweep_says_so(propose, finance):

@@ -28,5 +28,8 @@ def test_the_table_is_that_of_the_design() -> None:
         ("approved", "stale"), ("approved", "cancelled"), ("executing", "failed"), ("executing", "unknown"),
         ("unknown", "executed"), ("unknown", "failed"), ("pending", "observed"),
     }  # fmt: skip
-    ours_on_top = {("failed", "approved"), ("failed", "cancelled")}  # docs/decisions/0003
+    ours_on_top = {
+        ("failed", "approved"), ("failed", "cancelled"),  # docs/decisions/0003
+        ("second_review", "pending"), ("second_review", "observed"),  # docs/decisions/0017
+    }  # fmt: skip
     assert {(str(current), str(target)) for current, target in ALLOWED} == drawn | ours_on_top

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from approvals import executions, registry
+from approvals import executions, registry, sealing
 from approvals import services as gate
 from approvals.models import Execution, Suggestion
 from approvals.states import State
@@ -140,7 +140,7 @@ def test_a_zero_decimal_currency_is_paid_in_whole_units(market, approve):
 def test_mirror_and_stripe_give_the_same_facts_so_nothing_goes_stale_by_itself(market):
     _, record = market.settled(("acct_bakery", 9_999), ("", 100))
     assert (
-        executions.compare(record.suggestion.facts, registry.get("seller_payout").rebuild_facts(record.suggestion))
+        sealing.differences(record.suggestion.facts, registry.get("seller_payout").rebuild_facts(record.suggestion))
         == []
     )
 
