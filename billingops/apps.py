@@ -11,6 +11,7 @@ _VIEW_MIRROR = [f"djstripe.view_{model}" for model in _MIRRORED]
 class BillingOpsConfig(AppConfig):
     name = "billingops"
     verbose_name = "BillingOps"
+    role_permissions = {"Finance lead": ["billingops.reset_second_factor"]}
 
     def ready(self) -> None:
         from django.db.models.signals import post_delete, post_migrate, post_save
@@ -38,6 +39,6 @@ class BillingOpsAdminConfig(AdminConfig):
 
         # The site comes first: made while our own pages are being registered, it would be made a second time, empty.
         admin.site._registry  # noqa: B018
-        from billingops.admin import mirror, people, worker  # noqa: F401
+        from billingops.admin import factor, mirror, people, worker  # noqa: F401
 
         super().ready()

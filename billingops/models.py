@@ -34,6 +34,9 @@ class AccessProfile(models.Model):
         help_text="A program: its API token may decide without a second factor. A superuser's choice.",
     )
 
+    class Meta:
+        permissions = [("reset_second_factor", "Can reset somebody's second factor")]
+
     def __str__(self) -> str:
         return f"{self.user}, {'limited to accounts' if self.limited else 'not limited'}"
 

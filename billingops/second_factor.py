@@ -9,11 +9,13 @@ without `is_verified` did not come through a browser's session: an API token, or
 
 from __future__ import annotations
 
+from base64 import b32encode
 from collections.abc import Callable
 from typing import Any
 
 import django_otp
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -24,6 +26,7 @@ from billingops.models import AccessProfile
 
 OFF, OPTIONAL, APPROVERS = MODES = ("off", "optional", "approvers")
 RECOVERY_CODES = 10
+_NOTED = "billingops_has_second_factor"
 
 
 class SecondFactorNeeded(PermissionDenied):
@@ -32,6 +35,10 @@ class SecondFactorNeeded(PermissionDenied):
 
 def is_on() -> bool:
     return settings.SECOND_FACTOR != OFF
+
+
+def is_required() -> bool:
+    return settings.SECOND_FACTOR == APPROVERS
 
 
 def is_verified(user: Any) -> bool:
@@ -74,6 +81,22 @@ def why_not(user: Any) -> str:
     return "Deciding asks for a second factor: set yours up first."
 
 
+def at_log_in(request: HttpRequest) -> bool:
+    """Whether the person who has just logged in has a device, noted in the session so that pages need not ask again."""
+    if not is_on() or not request.user.is_authenticated or not has_device(request.user):
+        return False
+    request.session[_NOTED] = True
+    return True
+
+
+def would_ask(request: HttpRequest) -> bool:
+    """For the strip on every page, without a statement: whether deciding would lead to the code's page first."""
+    user: Any = request.user
+    if not is_on() or is_verified(user) or not user.has_perm("approvals.approve_suggestion"):
+        return False
+    return is_required() or bool(request.session.get(_NOTED))
+
+
 def ask(user: Any) -> None:
     """Remember on the request's user that a verb was refused for want of the second factor; see the middleware."""
     user._billingops_second_factor_asked = True
@@ -92,13 +115,24 @@ def begin(user: Any) -> Any:
         return TOTPDevice.objects.create(user_id=user.pk, name="Authenticator app", confirmed=False)
 
 
+def waiting_device(user: Any) -> Any:
+    """The device whose first code is still to come, or None."""
+    return devices(user).filter(confirmed=False).order_by("-pk").first()
+
+
+def typed_key(device: Any) -> list[str]:
+    """The secret as an app takes it by hand: base 32, in groups of four."""
+    text = b32encode(device.bin_key).decode().rstrip("=")
+    return [text[start : start + 4] for start in range(0, len(text), 4)]
+
+
 def confirm(request: HttpRequest, code: str) -> list[str]:
     """The first code of the device that waits: it is confirmed, the session verified, earlier devices go.
 
     Returns the recovery codes, to be shown this once; empty when the code is wrong.
     """
     user: Any = request.user
-    waiting = devices(user).filter(confirmed=False).order_by("-pk").first()
+    waiting = waiting_device(user)
     if waiting is None or not (device := django_otp.verify_token(user, waiting.persistent_id, code)):
         return []
     with transaction.atomic():
@@ -145,6 +179,12 @@ def verify(request: HttpRequest, code: str) -> str:
 def _verified(request: HttpRequest, device: Any) -> None:
     request.session.cycle_key()  # a session id known from before does not become a verified one
     django_otp.login(request, device)
+
+
+def people_with_one() -> list[Any]:
+    """Active users with a device, by name."""
+    users = get_user_model()._default_manager.filter(is_active=True, totpdevice__confirmed=True)
+    return list(users.distinct().order_by("username"))
 
 
 def reset(user: Any) -> None:

@@ -24,6 +24,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils import timezone
 
+from billingops import access, second_factor
 from billingops.admin import home, links
 from billingops.admin.paging import capped_counts
 from billingops.models import Heartbeat
@@ -87,7 +88,15 @@ class BillingOpsAdminSite(admin.AdminSite):
         context = super().each_context(request)
         if self.has_permission(request):
             context["strip"] = strip(request)
+            context["second_factor"] = {"on": second_factor.is_on(), "asks": second_factor.would_ask(request)}
         return context
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """As Django's; whoever has a second factor is asked for it next, and may leave it for later."""
+        response = super().login(request, extra_context)
+        if request.method == "POST" and response.status_code == 302 and second_factor.at_log_in(request):
+            return HttpResponseRedirect(second_factor.verify_url(response["Location"]))
+        return response
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         return super().index(request, {**home.context(request), **(extra_context or {})})
@@ -113,7 +122,7 @@ def strip(request: HttpRequest) -> dict[str, Any]:
     """
     beats = {beat.name: beat.at for beat in Heartbeat.objects.all()}
     worker = beats.get("worker")
-    inbox = _inbox_counts()
+    inbox = _inbox_counts(request.user)
     return {
         "mode": "sandbox" if settings.STRIPE_IS_SANDBOX else "live" if settings.STRIPE_LIVE_MODE else "test",
         "worker_at": worker,
@@ -124,11 +133,13 @@ def strip(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _inbox_counts() -> dict[str, int]:
-    """How many events wait and how many are parked; a count above INBOX_CAP means "more"."""
+def _inbox_counts(user: Any) -> dict[str, int]:
+    """How many events that `user` may see wait and are parked; a count above INBOX_CAP means "more"."""
     try:
-        events = apps.get_model("inbox", "InboundEvent").objects
+        events = access.scope(apps.get_model("inbox", "InboundEvent").objects.all(), user)
     except LookupError:
+        return {}
+    if not user.has_perm("inbox.view_inboundevent"):
         return {}
     return capped_counts(
         {state: events.filter(state=state) for state in ("waiting", "parked")},

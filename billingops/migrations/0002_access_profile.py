@@ -59,6 +59,9 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "permissions": [("reset_second_factor", "Can reset somebody's second factor")],
+            },
         ),
         migrations.RunPython(limit_whoever_has_rows, migrations.RunPython.noop),
     ]
