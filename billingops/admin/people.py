@@ -198,6 +198,9 @@ class UserAdmin(GetOnlyHistory, StockUserAdmin):
 
     # -- the form --------------------------------------------------------------------------------------------------
 
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return super().get_inlines(request, obj) if obj is not None else []
+
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         if obj is not None and may_limit(request.user, obj):
             kwargs["form"] = PersonFormForSuperusers if self._is_superuser(request) else PersonForm
