@@ -1,12 +1,14 @@
 """Where a model may help: choose among the permitted actions and explain it, and word a message inside its frame.
 
 Amounts, currencies, recipients, dates and links are never its own: the rules fix the action's parameters, code fills
-the fields. Without a model, or when it gives nothing usable, the rules' first choice and the templates stand.
+the fields. Without a model, or when it gives nothing usable, the rules' first choice and the templates stand. What the
+rules alone would do is worked out either way (`baseline`), so that the two can be compared.
 """
 
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,16 +17,19 @@ from typing import Any
 from pydantic import BaseModel
 
 from billingops.llm import agents
-from billingops.llm.texts import frame_problem, numbers_not_in_facts
+from billingops.llm.redaction import Redactions
+from billingops.llm.registry import Agent, Task
+from billingops.llm.texts import frame_problem, numbers_not_in_facts, prose_problem
 from billingops.money import format_money
 from dunning import declines, messages
 from dunning.declines import Category, Verdict
 from dunning.facts import Snapshot
 from dunning.models import DunningCase
-from dunning.rules import NOTIFY, VERSION, CaseHistory, Proposal, stripe_tries_itself
+from dunning.rules import ESCALATE, GRACE, NOTIFY, RETRY, VERSION, CaseHistory, Proposal, stripe_tries_itself
 
-CHOOSE, MESSAGE = "dunning-choose-v1", "dunning-message-v1"
-NOT_CONFIGURED = "no model configured"
+CHOOSE, MESSAGE = "dunning-choose-v2", "dunning-message-v1"
+NOT_ASKED = frozenset({"", "no model configured", agents.SWITCHED_OFF})
+MAX_TEXTS = 8
 MAX_EXPLANATION = 800
 # A drafted message says nothing of these even where the reason is no secret: we would tell what we do not know.
 _NEVER_SAY = re.compile(
@@ -43,13 +48,51 @@ class MessageDraft(BaseModel):
     body: str
 
 
+AGENT = Agent(
+    name="dunning",
+    label="Dunning",
+    version=2,
+    sentence="Says what to do about a failed payment. What is permitted, how much and when is worked out by the rules.",
+    rules=VERSION,
+    tasks=(
+        Task(
+            name="choose_action",
+            sentence="Chooses one of the steps that the rules permit for this case, and explains the choice.",
+            prompt=CHOOSE,
+            schema=ActionChoice,
+            decision_field="action",
+            actions=(RETRY, NOTIFY, GRACE, ESCALATE),
+            customer_text=True,
+        ),
+        Task(
+            name="draft_message",
+            sentence="Words a message to the customer around fields; code fills in every amount, date and link.",
+            prompt=MESSAGE,
+            schema=MessageDraft,
+        ),
+    ),
+)
+
+
 @dataclass(frozen=True)
 class Choice:
-    """What to propose. `author` goes into `suggested_by`; `rationale` says why a model that was asked did not help."""
+    """What to propose. `author` goes into `suggested_by`; `rationale` says why a model that was asked did not help.
+    `baseline`: the kind that the rules alone would propose. `run`: the AgentRun whose answer is used, or that failed.
+    `flags`: (code, text) of what a reviewer should know of the model's part in it."""
 
     option: Proposal
     rationale: str
     author: str
+    baseline: str
+    run: uuid.UUID | None = None
+    flags: tuple[tuple[str, str], ...] = ()
+
+
+MOVED = (
+    "model_moved_by_text",
+    "The model's answer moved with the customer's text, so the rules' choice stands. Read what the customer wrote.",
+)
+READ_TEXT = ("model_read_text", "The model had read text from the customer; its explanation may be coloured by it.")
 
 
 def choose(
@@ -66,16 +109,45 @@ def choose(
         schema=ActionChoice,
         subject=case.invoice,
         account=case.account,
+        permitted=[option.kind for option in options],
+        baseline=first.kind,
+        free_text=customer_texts(snapshot),
+        secrets=secrets(snapshot),
         validate=choice_check(options, facts),
-        decision_field="action",
     )
     if run.answer is None:
-        return Choice(first, first.rationale + _why_not(run.why_not), VERSION)
+        flags = (MOVED,) if run.moved else ()
+        return Choice(first, first.rationale + _why_not(run.why_not), VERSION, first.kind, run.run_id, flags)
     chosen = next(option for option in options if option.kind == run.answer.action)
     rationale = run.answer.explanation.strip()
     if chosen.kind != first.kind:
         rationale += f" (The rules alone would choose: {first.kind.replace('_', ' ')} — {first.rationale})"
-    return Choice(chosen, rationale, run.author)
+    flags = (READ_TEXT,) if run.read_text else ()
+    return Choice(chosen, rationale, run.author, first.kind, run.run_id, flags)
+
+
+def customer_texts(snapshot: Snapshot) -> dict[str, str]:
+    """What somebody outside may have typed around this invoice. Sent only where the agent's setting says so."""
+    invoice, customer, subscription = snapshot.invoice, snapshot.customer, snapshot.subscription
+    found = {f"invoice line {index}": line.description for index, line in enumerate(invoice.lines, start=1)}
+    for name, metadata in (
+        ("invoice", {**invoice.subscription_metadata, **invoice.metadata}),
+        ("subscription", subscription.metadata if subscription else {}),
+        ("customer", customer.metadata if customer else {}),
+    ):
+        values = dict.fromkeys(f"{key}: {value}" for key, value in metadata.items() if isinstance(value, str))
+        found[f"{name} notes"] = "\n".join(values)
+    return dict([(name, text) for name, text in found.items() if text and text.strip()][:MAX_TEXTS])
+
+
+def secrets(snapshot: Snapshot) -> Redactions:
+    """What is known of the customer, and the number of their invoice, which may begin with their name."""
+    customer = snapshot.customer
+    return Redactions(
+        names=[customer.name] if customer else [],
+        emails=[customer.email] if customer else [],
+        ids=[snapshot.invoice.number, snapshot.invoice.id],
+    )
 
 
 def choice_check(options: Sequence[Proposal], facts: dict[str, Any]) -> Callable[[ActionChoice], str | None]:
@@ -85,6 +157,8 @@ def choice_check(options: Sequence[Proposal], facts: dict[str, Any]) -> Callable
     def check(answer: ActionChoice) -> str | None:
         if answer.action not in permitted:
             return f"{answer.action[:40]!r} is not among the permitted actions"
+        if problem := prose_problem(answer.explanation):
+            return f"the explanation contains {problem}"
         if answer.reason_code != permitted[answer.action]:
             return f"{answer.reason_code[:40]!r} is no reason for {answer.action}"
         if not answer.explanation.strip() or len(answer.explanation) > MAX_EXPLANATION:
@@ -159,6 +233,7 @@ def write_message(
         subject=case.invoice,
         account=case.account,
         validate=message_problem,
+        secrets=secrets(snapshot),
     )
     if run.answer is None:
         return template, "", run.why_not
@@ -191,13 +266,13 @@ def reason_for_customer(verdict: Verdict) -> str:
 
 def why_not_written(why_not: str) -> str:
     """The sentence for the rationale when a model was to word the message and did not."""
-    if not why_not or why_not == NOT_CONFIGURED:
+    if why_not in NOT_ASKED:
         return ""
     return f" (The message is the built-in template: {why_not}.)"
 
 
 def _why_not(why_not: str) -> str:
-    return "" if not why_not or why_not == NOT_CONFIGURED else f" (The model was asked and did not help: {why_not}.)"
+    return "" if why_not in NOT_ASKED else f" (The model was asked and did not help: {why_not}.)"
 
 
 def with_message_author(author: str, message_author: str) -> str:

@@ -16,6 +16,8 @@ class DunningConfig(AppConfig):
     }
 
     def ready(self) -> None:
-        from dunning import actions, event_handlers, receivers, tasks  # noqa: F401  (they register themselves)
+        from billingops.llm import registry
+        from dunning import actions, agent, event_handlers, receivers, tasks  # noqa: F401  (they register themselves)
 
         actions.register()
+        registry.register(agent.AGENT)

@@ -22,9 +22,11 @@ class SettlementsConfig(AppConfig):
     def ready(self) -> None:
         from approvals import registry
         from billingops.config import register_section
-        from settlements import actions, config, event_handlers, receivers, tasks  # noqa: F401  (they register themselves)
+        from billingops.llm import registry as agents
+        from settlements import actions, config, event_handlers, memos, receivers, tasks  # noqa: F401  (they register themselves)
 
         for kind in actions.KINDS:
             registry.register(kind)
+        agents.register(memos.AGENT)
         for section in config.SECTIONS:
             register_section(section)

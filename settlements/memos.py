@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from billingops.llm import agents, texts
+from billingops.llm.redaction import Redactions
+from billingops.llm.registry import Agent, Task
 from billingops.money import format_money
 from billingops.stripe.facts import InvoiceFacts
 from settlements import rules
@@ -28,6 +30,23 @@ class MemoAnswer(BaseModel):
     memo: str = Field(min_length=20, max_length=MAX_LENGTH)
 
 
+AGENT = Agent(
+    name="settlement",
+    label="Settlement",
+    version=1,
+    sentence="Words the memo of a payout. What is paid out, to whom and why is worked out by the rules.",
+    rules=rules.VERSION,
+    tasks=(
+        Task(
+            name="memo",
+            sentence="One to three sentences to the seller on what the payout is made of; every figure from the facts.",
+            prompt=PROMPT,
+            schema=MemoAnswer,
+        ),
+    ),
+)
+
+
 def write(invoice: InvoiceFacts, proposal: Proposal, *, seller_name: str, paid_on: str) -> Memo:
     """Asks a model when one is configured, so never call it inside a transaction. Never raises for the model's sake."""
     facts = memo_facts(invoice, proposal, seller_name=seller_name, paid_on=paid_on)
@@ -40,6 +59,8 @@ def write(invoice: InvoiceFacts, proposal: Proposal, *, seller_name: str, paid_o
         subject=invoice.id,
         account=proposal.seller,
         validate=lambda answer: objection(answer.memo, facts),
+        # A number may begin with what the customer is called.
+        secrets=Redactions(ids=[invoice.number]),
     )
     if run.answer is not None:
         return Memo(" ".join(run.answer.memo.split()), run.author)

@@ -15,4 +15,7 @@ class SupportConfig(AppConfig):
     }
 
     def ready(self) -> None:
-        from support import event_handlers, receivers  # noqa: F401  (they register themselves)
+        from billingops.llm import registry
+        from support import agent, event_handlers, receivers  # noqa: F401  (they register themselves)
+
+        registry.register(agent.AGENT)

@@ -1,9 +1,10 @@
 """What may leave the house. A field allow-list first, then placeholders for whatever is personal in what is left.
 
 The mapping from placeholder to value lives in one `Redactions` object in memory, for one question; it is never stored.
-What is known (a customer's name, e-mail, address) is given by the caller; what has a shape (e-mail, phone, card, IBAN,
-Stripe id, link) is found here. A name that nobody gave cannot be recognised: so free text is sent only where a prompt
-asks for it, and then with every number of four digits or more taken out as well.
+What is known (a customer's name, e-mail, address) is given by the caller and found in any spelling (folding.py); what
+has a shape (e-mail, phone, card, bank and tax numbers, ids, links) is found without (shapes.py). A name that nobody
+gave cannot be recognised: so free text is sent only where an agent's setting allows it, and then with every number of
+four digits or more taken out as well.
 """
 
 from __future__ import annotations
@@ -16,50 +17,32 @@ from decimal import Decimal
 from typing import Any
 
 from billingops.exceptions import InvalidInput
+from billingops.llm import folding, shapes
 
 FREE_TEXT_LIMIT = 500
 # Never put back: an answer has no business with them, so one that quotes such a placeholder is refused.
-KEPT_OUT = frozenset({"DIGITS", "LINK", "KEY"})
+KEPT_OUT = frozenset({"DIGITS", "LINK", "KEY", "IP", "CODE"})
 KINDS = frozenset({"NAME", "EMAIL", "PHONE", "ADDRESS", "ID"}) | KEPT_OUT
 
 PLACEHOLDER = re.compile(rf"\[({'|'.join(sorted(KINDS))})_(\d+)\]", re.IGNORECASE)
 # The shape alone, whatever the kind: a model that invents [CARD_1] is caught too.
 ANY_PLACEHOLDER = re.compile(r"\[[A-Za-z]{2,12}_\d{1,4}\]")
+_INVISIBLE = re.compile(
+    r"[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u2060-\u206f\u3164"
+    r"\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000e0fff]"
+)
+_TOKEN = re.compile(r"[A-Za-z0-9_]+")
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]{1,63}")
 
-_EMAIL = re.compile(r"[^\s@<>()\[\]{},;:\"']+@[^\s@<>()\[\]{},;:\"']+", re.UNICODE)
-_LINK = re.compile(r"(?:\b[a-z][a-z0-9+.-]{1,20}://|\bwww\.)\S+", re.IGNORECASE)
-_KEY = re.compile(r"\b(?:sk|rk|pk|whsec|ek|eph)_[A-Za-z0-9_]{8,}\b")
-_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,4})?\b", re.IGNORECASE)
-# Prefixes of Stripe's ids (https://docs.stripe.com/api, the examples of each object). Those of the second group also
-# begin decline codes (card_not_supported, re_enter_transaction): there the tail must be one word with a digit in it.
-_STRIPE_ID = re.compile(
-    r"\b(?:(?:acct|cus|evt|txn|txr|prod|price|pm|pi|seti|sub_sched|sub|inpay|qt|cn|fr|trr|pyr|req|src|tok|btok|ba|"
-    r"cs|du|dp)_[A-Za-z0-9_]+"
-    r"|(?:card|ch|in|re|tr|py|po|il|ii|si|fee|di|sli|txi|we|promo|coupon|mandate|person)_"
-    r"(?:test_|live_|\d+)?(?=[A-Za-z]*\d)[A-Za-z0-9]+)\b",
-    re.IGNORECASE,
-)
-_ISO_DATE = re.compile(
-    r"(?<!\d)\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?(?!\d)"
-)
-_ANY_FOUR_DIGITS = re.compile(r"\+?\d(?:[\s().,\-/:]{0,3}\d){3,}")
-_DIGIT_RUN = re.compile(r"\+?\(?\d(?:[\s().\-/]{0,3}\d)+")
-_INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff0-\uffff]")
-
-# Parts of names that are ordinary words: alone they point to nobody, and blanking them would garble every text.
-_PLAIN_WORDS = frozenset(
-    (
-        *("the", "and", "for", "from", "with", "der", "die", "das", "den", "von", "van", "del", "des", "los", "las"),
-        *("und", "ltd", "inc", "llc", "gmbh", "corp", "company", "group", "shop", "store", "studio", "services"),
-        *("supplies", "solutions"),
-    )
-)
+# A piece of a text under work: the text, and whether it is finished (a placeholder, or a code that stays).
+_Piece = tuple[str, bool]
 
 
 class Redactions:
     """Placeholders for one question. `names`, `emails`… are what is known of the persons behind the facts.
 
-    Names are also hidden part by part ("Smith" alone), addresses line by line; a value of one character is no secret.
+    Names are also hidden part by part ("Smith" alone), addresses line by line and word by word; a value of one
+    character is no secret.
     """
 
     def __init__(
@@ -69,12 +52,18 @@ class Redactions:
         emails: Iterable[str] = (),
         phones: Iterable[str] = (),
         addresses: Iterable[str] = (),
+        ids: Iterable[str] = (),
     ) -> None:
         self._values: dict[str, str] = {}  # placeholder → the value it stands for
         self._known: dict[str, str] = {}  # casefolded value → placeholder
         self._counts: dict[str, int] = {}
-        self._patterns: list[tuple[int, re.Pattern[str], str]] = []  # length of the value, its pattern, its placeholder
-        for kind, values in (("EMAIL", emails), ("NAME", names), ("ADDRESS", addresses), ("PHONE", phones)):
+        self._codes: set[str] = set()
+        # Length of the value, its pattern in folded text, its placeholder. E-mails are looked for before the shapes.
+        self._patterns: list[tuple[int, re.Pattern[str], str]] = []
+        self._first: list[tuple[int, re.Pattern[str], str]] = []
+        self._used = False
+        given = (("EMAIL", emails), ("NAME", names), ("ADDRESS", addresses), ("PHONE", phones), ("ID", ids))
+        for kind, values in given:
             for value in values:
                 self.hide(kind, value)
 
@@ -84,11 +73,21 @@ class Redactions:
     def __len__(self) -> int:
         return len(self._values)
 
+    def use_once(self) -> None:
+        """Raises InvalidInput the second time: what one answer may put back must not reach another one."""
+        if self._used:
+            raise InvalidInput("A Redactions object serves one question; make a new one for the next.", field="secrets")
+        self._used = True
+
     def hide(self, kind: str, value: str) -> None:
-        """One more known value: `kind` is NAME, EMAIL, PHONE or ADDRESS."""
+        """One more known value: `kind` is NAME, EMAIL, PHONE, ADDRESS or ID."""
         self._add_known(kind, value)
         # The longest first, so that a full name is taken before one of its parts.
         self._patterns.sort(key=lambda entry: -entry[0])
+
+    def keep_codes(self, codes: Iterable[str]) -> None:
+        """Words of closed lists (`grace_period`) that stay whole and as they are, whoever is called like them."""
+        self._codes.update(code for code in codes if _CODE.fullmatch(code))
 
     def mask(self, text: str, *, free: bool = False, answer: bool = False) -> str:
         """`text` without personal data. `free`: text of a customer, where no number of four digits or more survives.
@@ -97,13 +96,27 @@ class Redactions:
         if not answer:
             # What looks like a placeholder but is none of ours must not be put back as somebody's name.
             text = ANY_PLACEHOLDER.sub(lambda match: f"({match.group()[1:-1]})", text)
-        for _length, pattern, placeholder in self._patterns:
-            text = self._outside_placeholders(text, pattern, lambda _match, mark=placeholder: mark)  # type: ignore[misc]
-        for kind, shape in (("KEY", _KEY), ("EMAIL", _EMAIL), ("LINK", _LINK), ("ID", _STRIPE_ID), ("DIGITS", _IBAN)):
-            text = self._outside_placeholders(text, shape, self._hider(kind))
+        pieces = _split(text, PLACEHOLDER, lambda _match: True)
+        pieces = _over(pieces, lambda piece: _split(piece, _TOKEN, lambda match: match.group() in self._codes))
+        pieces = self._mask_known(pieces, self._first)
+        for kind, shape in (
+            *(("KEY", shapes.KEY), ("LINK", shapes.LINK), ("EMAIL", shapes.EMAIL), ("ID", shapes.STRIPE_ID)),
+            *(("ID", shapes.UUID), ("IP", shapes.IP)),
+        ):
+            pieces = self._mask_shape(pieces, kind, shape)
+        pieces = self._mask_shape(pieces, "DIGITS", shapes.IBAN, shapes.is_iban)
         if free:
-            return self._outside_placeholders(text, _ANY_FOUR_DIGITS, self._hider("DIGITS"))
-        return self._mask_digits(text)
+            pieces = self._mask_shape(pieces, "CODE", shapes.OPAQUE)
+            pieces = self._mask_shape(pieces, "CODE", shapes.HEX)
+        pieces = self._mask_known(pieces, self._patterns)
+        if free:
+            for shape in (shapes.SPOKEN, shapes.SPOKEN_CJK):
+                pieces = self._mask_shape(pieces, "DIGITS", shape)
+            pieces = self._mask_shape(pieces, "ID", shapes.MIXED)
+            pieces = self._mask_shape(pieces, "DIGITS", shapes.ANY_FOUR_DIGITS)
+        else:
+            pieces = self._mask_digits(pieces)
+        return "".join(piece for piece, _done in pieces)
 
     def mask_value(self, value: Any) -> Any:
         """`value` as JSON's own types, every string masked. Raises InvalidInput for a float or any other type."""
@@ -164,64 +177,133 @@ class Redactions:
         placeholder = self._placeholder(kind, value)
         self._values[placeholder] = given.strip()  # put back as it was given, whatever our spelling of it
         if kind == "PHONE":
-            digits = re.sub(r"\D", "", value)
-            if len(digits) >= 5:
-                spread = r"[\s().\-/]{0,3}".join(digits)
-                self._patterns.append((len(value), re.compile(rf"(?<!\d)\+?\(?{spread}(?!\d)"), placeholder))
+            self._add_phone(value, placeholder)
+        elif kind == "EMAIL":
+            self._add_email(value, placeholder)
+        elif kind == "ADDRESS":
+            for part in [value, *re.split(r"[\n,;]+", value)]:
+                if len(part := part.strip()) >= 4:
+                    mark = placeholder if part == value else self._placeholder(kind, part)
+                    self._patterns += [(len(part), pattern, mark) for pattern in folding.whole_patterns(part)]
+            self._add_words(kind, value)
+        else:
+            self._patterns += [(len(value), pattern, placeholder) for pattern in folding.whole_patterns(value)]
+            if kind == "NAME":
+                self._add_words(kind, value)
+
+    def _add_words(self, kind: str, value: str) -> None:
+        """Each telling part has a placeholder of its own, so that the part, and not the whole, is put back."""
+        for word in folding.words_of(value):
+            if word == value or folding.is_telling(word):
+                mark = self._placeholder(kind, word)
+                self._patterns += [(len(word), pattern, mark) for pattern in folding.word_patterns(word)]
+
+    def _add_email(self, value: str, placeholder: str) -> None:
+        """The address, also as "anna at shop dot example", then what its parts tell of the person and the company."""
+        pieces = [re.escape(folding.fold(piece)[0]) for piece in re.split(r"[@.]", value)]
+        spelt = {"@": ("@|%40", "at"), ".": ("[.]", "dot")}
+        joints = [
+            r"\s*(?:{}|[(\[{{]?\s?\b{}\b\s?[)\]}}]?)\s*".format(*spelt[sign]) for sign in re.findall(r"[@.]", value)
+        ]
+        body = pieces[0] + "".join(joint + piece for joint, piece in zip(joints, pieces[1:], strict=True))
+        self._first.append((len(value), re.compile(body), placeholder))
+        self._add_words("NAME", value)
+
+    def _add_phone(self, value: str, placeholder: str) -> None:
+        """However it is grouped; with or without the country's code, as long as its last seven digits stand there."""
+        digits = re.sub(r"\D", "", value)
+        if len(digits) < 5:
             return
-        self._patterns.append((len(value), _literal(value), placeholder))
-        separators = r"[\s,;/]+" if kind == "NAME" else r"[\n,;]+"
-        if kind in {"NAME", "ADDRESS"}:
-            for part in re.split(separators, value):
-                part = part.strip()
-                if part != value and len(part) >= (3 if kind == "NAME" else 4) and part.casefold() not in _PLAIN_WORDS:
-                    # A placeholder of its own, so that the part, and not the whole, is put back.
-                    self._patterns.append((len(part), _literal(part), self._placeholder(kind, part)))
+        gap = r"[\W_]{0,3}"
+        self._patterns.append((len(value), re.compile(rf"(?<!\d)\+?\(?{gap.join(digits)}(?!\d)"), placeholder))
+        if len(digits) >= 8:
+            ending = rf"(?<!\d)\+?\(?(?:\d{gap}){{0,6}}{gap.join(digits[-7:])}(?!\d)"
+            self._patterns.append((7, re.compile(ending), placeholder))
 
-    def _hider(self, kind: str) -> Callable[[re.Match[str]], str]:
-        return lambda match: self._placeholder(kind, match.group())
+    # -- masking, piece by piece ---------------------------------------------------------------------------------------
 
-    def _outside_placeholders(self, text: str, shape: re.Pattern[str], replace: Callable[[re.Match[str]], str]) -> str:
-        """Apply `shape` between the placeholders already set, never across or inside one."""
-        pieces, last = [], 0
-        for match in PLACEHOLDER.finditer(text):
-            pieces += [shape.sub(replace, text[last : match.start()]), match.group()]
+    def _mask_known(self, pieces: list[_Piece], patterns: list[tuple[int, re.Pattern[str], str]]) -> list[_Piece]:
+        return _over(pieces, lambda text: self._find_known(text, patterns)) if patterns else pieces
+
+    def _find_known(self, text: str, patterns: list[tuple[int, re.Pattern[str], str]]) -> list[_Piece]:
+        """Longer values first; what they took is not looked at again."""
+        folded, places = folding.fold(text)
+        taken: list[tuple[int, int, str]] = []
+        for _length, pattern, mark in patterns:
+            for match in pattern.finditer(folded):
+                if match.start() == match.end():
+                    continue
+                start, end = folding.span(match, places, text)
+                if all(end <= begin or start >= stop for begin, stop, _mark in taken):
+                    taken.append((start, end, mark))
+        pieces: list[_Piece] = []
+        last = 0
+        for start, end, mark in sorted(taken):
+            pieces += [(text[last:start], False), (mark, True)]
+            last = end
+        return [*pieces, (text[last:], False)]
+
+    def _mask_shape(
+        self,
+        pieces: list[_Piece],
+        kind: str,
+        shape: re.Pattern[str],
+        holds: Callable[[str], bool] = lambda _text: True,
+    ) -> list[_Piece]:
+        def replace(text: str) -> list[_Piece]:
+            found: list[_Piece] = []
+            last = 0
+            for match in shape.finditer(text):
+                if holds(match.group()):
+                    found += [(text[last : match.start()], False), (self._placeholder(kind, match.group()), True)]
+                    last = match.end()
+            return [*found, (text[last:], False)]
+
+        return _over(pieces, replace)
+
+    def _mask_digits(self, pieces: list[_Piece]) -> list[_Piece]:
+        """Phone, card, bank and tax numbers in our own facts; dates stay."""
+        pieces = _over(pieces, lambda text: _split(text, shapes.ISO_DATE, lambda _match: True))
+        pieces = self._mask_shape(pieces, "DIGITS", shapes.CARD, shapes.is_card)
+        pieces = self._mask_shape(pieces, "ID", shapes.MIXED)
+        pieces = self._mask_shape(pieces, "DIGITS", shapes.LABELLED)
+        pieces = self._mask_shape(pieces, "DIGITS", shapes.SHORT_BANK)
+        long_run, short_run = _digits_at_least(13), _digits_at_least(0)
+        pieces = self._mask_shape(pieces, "DIGITS", shapes.DIGIT_RUN, long_run)
+        return self._mask_shape(pieces, "PHONE", shapes.DIGIT_RUN, short_run)
+
+
+def _digits_at_least(least: int) -> Callable[[str], bool]:
+    """Nine digits and more, seven after a plus or in one block: and at least `least`."""
+
+    def holds(run: str) -> bool:
+        digits = sum(character.isdigit() for character in run)
+        return digits >= max(least, 7 if run.startswith("+") or run.isdigit() else 9)
+
+    return holds
+
+
+def _split(text: str, shape: re.Pattern[str], is_done: Callable[[re.Match[str]], bool]) -> list[_Piece]:
+    """`text` cut at the matches that are to stay as they are."""
+    pieces: list[_Piece] = []
+    last = 0
+    for match in shape.finditer(text):
+        if is_done(match):
+            pieces += [(text[last : match.start()], False), (match.group(), True)]
             last = match.end()
-        return "".join([*pieces, shape.sub(replace, text[last:])])
+    return [*pieces, (text[last:], False)]
 
-    def _mask_digits(self, text: str) -> str:
-        """Phone and card numbers in our own facts: runs of nine digits and more, seven after a plus; dates stay."""
 
-        def hide(match: re.Match[str]) -> str:
-            run = match.group()
-            enough = 7 if run.startswith("+") else 9
-            digits = sum(character.isdigit() for character in run)
-            if digits < enough:
-                return run
-            return self._placeholder("PHONE" if digits <= 12 else "DIGITS", run)
-
-        pieces, last = [], 0
-        for match in _ISO_DATE.finditer(text):
-            pieces += [self._outside_placeholders(text[last : match.start()], _DIGIT_RUN, hide), match.group()]
-            last = match.end()
-        return "".join([*pieces, self._outside_placeholders(text[last:], _DIGIT_RUN, hide)])
+def _over(pieces: list[_Piece], work: Callable[[str], list[_Piece]]) -> list[_Piece]:
+    """`work` on what is not finished yet, never across or inside a placeholder."""
+    result: list[_Piece] = []
+    for text, done in pieces:
+        result += [(text, True)] if done else [piece for piece in work(text) if piece[0]] if text else []
+    return result
 
 
 def _kind(mark: str) -> str:
     return mark[1:].rpartition("_")[0]
-
-
-def _literal(value: str) -> re.Pattern[str]:
-    """Matches `value` whatever the case and the white space.
-
-    One word matches as a whole word only: a customer called Grace must not blank a part of `grace_period`. That holds
-    for scripts with upper and lower case; the others (Chinese, Arabic, Thai…) join words without a sign between them.
-    """
-    # Upper case may change the length (ß → SS), which IGNORECASE does not follow.
-    spellings = dict.fromkeys((value, value.upper(), value.lower(), value.casefold()))
-    body = "|".join(r"\s+".join(re.escape(word) for word in spelling.split()) for spelling in spellings)
-    one_cased_word = len(value.split()) == 1 and value.upper() != value.lower()
-    return re.compile(rf"(?<!\w)(?:{body})(?!\w)" if one_cased_word else body, re.IGNORECASE)
 
 
 def normalise(text: str) -> str:
@@ -241,9 +323,15 @@ def clean_free_text(text: str, redactions: Redactions, *, limit: int = FREE_TEXT
 
 
 def values_under(facts: Any, names: frozenset[str]) -> list[str]:
-    """The texts that stand in `facts` under a key in `names`, at any depth."""
+    """The texts that stand in `facts` under a key in `names`, alone or in a list, at any depth."""
     if isinstance(facts, Mapping):
-        own = [value for key, value in facts.items() if key in names and isinstance(value, str)]
+        own = [
+            text
+            for key, value in facts.items()
+            if key in names
+            for text in (value if isinstance(value, list | tuple) else [value])
+            if isinstance(text, str)
+        ]
         return own + [text for value in facts.values() for text in values_under(value, names)]
     if isinstance(facts, list | tuple):
         return [text for value in facts for text in values_under(value, names)]

@@ -11,12 +11,14 @@ from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from billingops.llm import shapes
 from billingops.llm.redaction import ANY_PLACEHOLDER
 
 _NUMBER = re.compile(r"\d+(?:[.,'\u00a0\u202f]\d+)*")
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _FIELD = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _ADDRESS = re.compile(r"https?:|www\.|@|\b[a-z0-9-]+\.(?:com|net|org|io|app|co|biz|info|example)\b", re.IGNORECASE)
+_PROSE_MARKUP = re.compile(r"</?[a-z!]|!?\[[^\]]*\]\(|```|\{\{|^#+ ", re.MULTILINE | re.IGNORECASE)
 _MARKUP = re.compile(r"[<>{}\[\]`|]|\*\*|^#+ ", re.MULTILINE)
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 # "one" is left out: it is rarely a number ("one of your invoices").
@@ -87,6 +89,16 @@ def numbers_not_in_facts(text: str, facts: Any) -> list[str]:
         if Decimal(_WORDS[word] + (_WORDS[tens.lower()] if tens else 0)) not in known:
             missing.append(match.group())
     return list(dict.fromkeys(missing))
+
+
+def prose_problem(text: str) -> str | None:
+    """What a plain explanation for a colleague must not contain: a link or an address, markup. None: nothing."""
+    words = ANY_PLACEHOLDER.sub(" ", text)
+    if match := shapes.LINK.search(words) or shapes.EMAIL.search(words):
+        return f"a link or an address ({match.group()[:60]})"
+    if match := _PROSE_MARKUP.search(words):
+        return f"markup ({match.group().strip()[:20]})"
+    return None
 
 
 def frame_problem(

@@ -41,7 +41,7 @@ def test_the_models_choice_is_used_and_named(
     deliver()
     (suggestion,) = waiting()
     assert suggestion.kind == ESCALATE
-    assert suggestion.suggested_by == f"model {MODEL}, prompt dunning-choose-v1"
+    assert suggestion.suggested_by == f"model {MODEL}, prompt dunning-choose-v2"
     assert suggestion.rationale.startswith("A person should call.")
     assert "The rules alone would choose: retry payment" in suggestion.rationale
     assert "EUR 79.00" in suggestion.params["title"]  # from the invoice, not from the model
@@ -99,7 +99,7 @@ def test_the_models_words_are_filled_by_code(model: FakeOpenAI, debtor: Debtor, 
     assert "the payment of EUR 79.00 for " in suggestion.params["body"]
     assert "{link}" in suggestion.params["body"]
     assert "{deadline}" not in suggestion.params["body"]
-    assert suggestion.suggested_by == f"model {MODEL}, prompt dunning-choose-v1, dunning-message-v1"
+    assert suggestion.suggested_by == f"model {MODEL}, prompt dunning-choose-v2, dunning-message-v1"
 
 
 def test_nothing_personal_reaches_the_model(model: FakeOpenAI, debtor: Debtor, deliver: Callable[..., Any]) -> None:

@@ -1,8 +1,9 @@
 """The prompts, as versioned files: `<name>-v<version>.md`. A change of wording is a new file with the next version.
 
-A file has a front matter (name, version, purpose, facts, names), then `# system` and `# user`. `facts` is the
+A file has a front matter (name, version, purpose, facts, names, codes), then `# system` and `# user`. `facts` is the
 allow-list: the keys, at any depth, that may be sent with this prompt; what stands under a key in `names` is sent as a
-placeholder only. `{{facts}}` and `{{customer_text}}` are filled in.
+placeholder only; what stands under a key in `codes` is a word of a closed list (a decline code, an action), which stays
+as it is even where a customer is called like it. `{{facts}}` and `{{customer_text}}` are filled in.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ class Prompt:
     purpose: str
     facts: frozenset[str]
     names: frozenset[str]
+    codes: frozenset[str]
     system: str
     user: str
     sha256: str
+    raw: str
 
     @property
     def label(self) -> str:
@@ -62,9 +65,11 @@ def load(label: str) -> Prompt:
         purpose=front["purpose"],
         facts=frozenset(front["facts"]),
         names=frozenset(front.get("names", ())),
+        codes=frozenset(front.get("codes", ())),
         system=match["system"].strip(),
         user=match["user"].strip(),
         sha256=hashlib.sha256(raw).hexdigest(),
+        raw=raw.decode("utf-8"),
     )
     if prompt.label != label:
         raise InvalidInput(f"{path.name} calls itself {prompt.label}.", field="prompt")

@@ -12,11 +12,11 @@ from django.utils import timezone
 from pydantic import BaseModel
 
 from billingops.exceptions import InvalidInput
-from billingops.llm import agents, client, prompts
+from billingops.llm import client, prompts
 from billingops.llm.models import AgentRun
 from billingops.llm.redaction import Redactions
-from billingops.llm.tests.conftest import GOOD
-from tests.support.fake_openai import Reply
+from billingops.llm.tests.conftest import GOOD, Memo
+from tests.support.fake_openai import Reply, smallest_answer
 
 pytestmark = pytest.mark.django_db
 
@@ -27,14 +27,14 @@ def test_an_answer_that_fits_schema_and_rules_is_used_and_names_its_author(serve
 
     assert run.answer.action == "retry_payment"
     assert run.why_not == ""
-    assert run.author == "model fake-model, prompt dunning-choose-v1"
+    assert run.author == "model fake-model, prompt dunning-choose-v2"
     row = AgentRun.objects.get()
     assert row.pk == run.run_id
-    assert (row.agent, row.purpose, row.subject, row.account) == ("dunning", "choose_action", "in_1", "acct_1")
+    assert (row.agent, row.purpose, row.subject, row.account) == ("tester", "decide", "in_1", "acct_1")
     assert (row.outcome, row.reason, row.calls) == ("answered", "", 1)
     assert (row.tokens_in, row.tokens_cached, row.tokens_out) == (100, 40, 20)
-    assert (row.prompt, row.prompt_version) == ("dunning-choose-v1", 1)
-    assert row.prompt_sha256 == prompts.load("dunning-choose-v1").sha256
+    assert (row.prompt, row.prompt_version) == ("dunning-choose-v2", 2)
+    assert row.prompt_sha256 == prompts.load("dunning-choose-v2").sha256
     assert row.cost_micro is None  # no price list knows this model
     assert "passing problem" in row.output
 
@@ -107,7 +107,7 @@ def test_a_server_without_a_key_is_enough(server: Any, ask: Any, settings: Any) 
         (
             Reply(content='{"action": "escalate", "explanation": "x"}'),
             "invalid",
-            "not valid: escalate is not permitted",
+            "not valid: 'escalate' is not among the permitted actions",
         ),
         (
             Reply(content='{"action": "retry_payment", "explanation": "%s"}' % ("x" * 301)),
@@ -279,15 +279,15 @@ def test_a_used_up_daily_budget_leaves_it_to_the_rules_for_this_agent_only(
     settings.LLM_DAILY_TOKENS = 10_000
     server.answer(GOOD)
     assert ask().answer is not None
-    AgentRun.objects.update(tokens_in=9_000)
+    AgentRun.objects.update(counted_tokens=9_000)
 
     run = ask()
     assert run.why_not == "budget used up"
     assert AgentRun.objects.get(pk=run.run_id).outcome == "over_budget"
     assert len(server.requests) == 1
-    assert ask(agent="settlements").answer is not None
+    assert ask(agent="other").answer is not None
 
-    AgentRun.objects.filter(agent="dunning").update(created_at=timezone.now() - timedelta(days=1))
+    AgentRun.objects.filter(agent="tester").update(created_at=timezone.now() - timedelta(days=1))
     assert ask().answer is not None
 
 
@@ -305,7 +305,7 @@ def test_cost_is_counted_in_millionths_from_the_dated_table(server: Any, ask: An
     # 60 fresh × 0.75 + 40 cached × 0.075 + 20 out × 4.50
     assert row.cost_micro == 45 + 3 + 90
     assert row.price_table == "2026-06"
-    assert run.author == "model gpt-5.4-mini-2026-03-17, prompt dunning-choose-v1"
+    assert run.author == "model gpt-5.4-mini-2026-03-17, prompt dunning-choose-v2"
 
 
 def test_an_answer_without_usage_is_used_and_its_cost_left_open(server: Any, ask: Any) -> None:
@@ -319,7 +319,7 @@ def test_placeholders_are_put_back_before_the_answer_is_checked(server: Any, ask
     server.answer({"action": "retry_payment", "explanation": "[NAME_1] always pays; see [ID_1]."})
     seen: list[str] = []
     run = ask(
-        facts={"description": "Anna Smith, cus_9x", "permitted": []},
+        facts={"reason": "Anna Smith, cus_9x", "permitted": []},
         secrets=Redactions(names=["Anna Smith"]),
         validate=lambda choice: seen.append(choice.explanation),
     )
@@ -335,7 +335,7 @@ def test_an_invented_placeholder_is_refused(server: Any, ask: Any) -> None:
     assert ask().why_not == "not valid: NAME_7 stands for nothing that may be put back"
 
 
-def test_card_digits_are_never_put_back(server: Any, ask: Any) -> None:
+def test_card_digits_are_never_put_back(server: Any, ask: Any, reads_customers: None) -> None:
     server.answer({"action": "retry_payment", "explanation": "Use [DIGITS_1]."})
     run = ask(free_text={"note": "my card is 4242 4242 4242 4242"})
     assert run.why_not == "not valid: DIGITS_1 stands for nothing that may be put back"
@@ -356,12 +356,9 @@ def test_facts_outside_the_prompts_list_are_left_out_and_named(server: Any, ask:
 
 
 def test_a_fact_that_is_a_name_is_sent_as_a_placeholder_without_being_declared(server: Any, ask: Any) -> None:
-    class Memo(BaseModel):
-        memo: str
-
     server.answer({"memo": "[NAME_1] is paid USD 5.00."})
     facts = {"seller_name": "Bakery 54 Supplies", "payout": "USD 5.00", "lines": [{"rule": "bakery 54 supplies, 70 %"}]}
-    run = ask(prompt="settlement-memo-v1", schema=Memo, facts=facts, validate=None)
+    run = ask(purpose="write", prompt="settlement-memo-v1", schema=Memo, permitted=(), facts=facts)
     assert run.answer.memo == "Bakery 54 Supplies is paid USD 5.00."
     assert "bakery" not in server.requests[0].text.lower()
     assert '"payout": "USD 5.00"' in server.requests[0].text
@@ -370,7 +367,7 @@ def test_a_fact_that_is_a_name_is_sent_as_a_placeholder_without_being_declared(s
 def test_a_model_file_is_named_without_its_path(server: Any, ask: Any) -> None:
     server.model = "/srv/models/small.gguf"
     server.answer(GOOD)
-    assert ask().author == "model small.gguf, prompt dunning-choose-v1"
+    assert ask().author == "model small.gguf, prompt dunning-choose-v2"
 
 
 def test_asking_inside_a_transaction_is_refused(server: Any, ask: Any) -> None:
@@ -384,7 +381,6 @@ def test_asking_inside_a_transaction_is_refused(server: Any, ask: Any) -> None:
     [
         ({"prompt": "dunning-choose-v99"}, "There is no prompt"),
         ({"prompt": "../../settings-v1"}, "There is no prompt"),
-        ({"decision_field": "verdict"}, "has no field"),
         ({"facts": {"amount": 1.5}}, "must be text"),
     ],
 )
@@ -394,16 +390,16 @@ def test_a_mistake_of_the_caller_is_named(server: Any, ask: Any, change: dict[st
     assert server.requests == []
 
 
-def test_any_schema_gets_the_smallest_answer_from_the_stand_in(server: Any) -> None:
+def test_any_schema_gets_the_smallest_answer_from_the_stand_in() -> None:
     class Line(BaseModel):
         text: str
 
-    class Memo(BaseModel):
-        kind: Literal["memo"]
+    class Letter(BaseModel):
+        kind: Literal["letter"]
         lines: list[Line]
         note: str | None
         head: Line
 
-    run = agents.ask(agent="a", purpose="p", prompt="settlement-memo-v1", facts={}, schema=Memo, subject="x")
-    assert run.answer is not None
-    assert (run.answer.kind, run.answer.lines, run.answer.head.text) == ("memo", [], "A text.")
+    request = {"response_format": {"json_schema": {"schema": client.json_schema(Letter)}}}
+    answer = Letter.model_validate(smallest_answer(request))
+    assert (answer.kind, answer.lines, answer.head.text) == ("letter", [], "A text.")

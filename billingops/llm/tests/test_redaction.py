@@ -53,7 +53,7 @@ def test_no_personal_value_is_in_the_bytes_that_leave_or_in_the_record(
     agents.ask(
         agent="dunning",
         purpose="choose_action",
-        prompt="dunning-choose-v1",
+        prompt="dunning-choose-v2",
         facts={"description": told, "permitted": [told, {"reason": told}], "receipt_email": customer["email"]},
         free_text={"note": f"Hello, this is {told} speaking"},
         schema=Choice,
