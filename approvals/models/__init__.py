@@ -4,13 +4,28 @@ Only `approvals/services` changes a suggestion; only `approvals/audit.py` append
 
 suggestion.py   Suggestion
 records.py      Decision, Execution: what people and the worker did with one
-policy.py       Policy: who must look at what
+policy.py       Policy: who must look at what; PolicyUsage: what was carried out under them
+switch.py       KillSwitch: nothing is carried out while it is on
 chain.py        AuditEntry: the append-only log
+desk.py         Comment, SavedView, DeskSetting: what people keep around the queue
 """
 
 from approvals.models.chain import AuditEntry
-from approvals.models.policy import Policy
+from approvals.models.desk import Comment, DeskSetting, SavedView
+from approvals.models.policy import Policy, PolicyUsage
 from approvals.models.records import Decision, Execution
 from approvals.models.suggestion import Suggestion
+from approvals.models.switch import KillSwitch
 
-__all__ = ["AuditEntry", "Decision", "Execution", "Policy", "Suggestion"]
+__all__ = [
+    "AuditEntry",
+    "Comment",
+    "Decision",
+    "DeskSetting",
+    "Execution",
+    "KillSwitch",
+    "Policy",
+    "PolicyUsage",
+    "SavedView",
+    "Suggestion",
+]

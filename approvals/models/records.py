@@ -75,6 +75,7 @@ class Execution(models.Model):
     error_code = models.CharField(max_length=120, blank=True, default="")
     error = models.TextField(blank=True, default="")
     held = models.TextField(blank=True, default="", help_text="why policy makes it wait, in words")
+    counted_at = models.DateTimeField(null=True, blank=True, help_text="counted against the caps; empty: not")
     tries = models.PositiveSmallIntegerField(default=0, help_text="look-ups and reads of the facts that did not answer")
     confirmed_event = models.CharField(max_length=255, blank=True, default="")
     queued_at = models.DateTimeField(default=timezone.now)
