@@ -6,6 +6,7 @@ history's reason, append to the audit chain, tell the house (signals.suggestion_
 
 proposing.py   propose
 deciding.py    approve, edit, reject, cancel, retry, look_again, may_decide
+desk.py        take, release, assign, comment; decide beside whoever has taken it; views of the queue
 sweeping.py    supersede, expire_due
 steps.py       what they share; the one place where a state changes
 """
@@ -15,18 +16,22 @@ from __future__ import annotations
 import uuid
 
 from approvals.services.deciding import REJECTION_REASONS, approve, cancel, edit, look_again, may_decide, reject, retry
+from approvals.services.desk import AlreadyTaken, assign, comment, release, take
 from approvals.services.proposing import Proposed, propose
 from approvals.services.steps import MAX_COMMENT, changes_since
 from approvals.services.sweeping import expire_due, supersede
 from billingops.actors import Actor
 
 __all__ = [
+    "AlreadyTaken",
     "MAX_COMMENT",
-    "REJECTION_REASONS",
     "Proposed",
+    "REJECTION_REASONS",
     "approve",
+    "assign",
     "cancel",
     "changes_since",
+    "comment",
     "confirm",
     "edit",
     "expire_due",
@@ -34,8 +39,10 @@ __all__ = [
     "may_decide",
     "propose",
     "reject",
+    "release",
     "retry",
     "supersede",
+    "take",
 ]
 
 
