@@ -3,7 +3,6 @@
 import approvals.models.policy
 import django.core.validators
 import django.db.models.deletion
-import django.utils.timezone
 import simple_history.models
 from decimal import Decimal
 from django.conf import settings
@@ -154,29 +153,6 @@ class Migration(migrations.Migration):
             field=models.JSONField(blank=True, default=dict, help_text='auto holds below it, in these currencies only'),
         ),
         migrations.CreateModel(
-            name='Comment',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('author_name', models.CharField(help_text='kept when the user is renamed or blanked', max_length=150)),
-                ('text', models.TextField()),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('author', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('suggestion', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='comments', to='approvals.suggestion')),
-            ],
-            options={
-                'ordering': ['id'],
-            },
-        ),
-        migrations.CreateModel(
-            name='DeskSetting',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('daily_summary', models.BooleanField(blank=True, null=True)),
-                ('summary_on', models.DateField(blank=True, help_text='the last day whose summary was taken up', null=True)),
-                ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
-            ],
-        ),
-        migrations.CreateModel(
             name='HistoricalKillSwitch',
             fields=[
                 ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
@@ -232,21 +208,6 @@ class Migration(migrations.Migration):
                 'ordering': ['kind'],
                 'permissions': [('use_kill_switch', 'Can stop and resume what the gate carries out')],
                 'indexes': [models.Index(condition=models.Q(('is_on', True)), fields=['kind'], name='kill_switch_on')],
-            },
-        ),
-        migrations.CreateModel(
-            name='SavedView',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=60)),
-                ('query', models.CharField(help_text="the queue's query string, without its ?", max_length=600)),
-                ('shared', models.BooleanField(default=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
-            ],
-            options={
-                'ordering': ['name', 'id'],
-                'constraints': [models.UniqueConstraint(fields=('owner', 'name'), name='one_view_per_owner_and_name')],
             },
         ),
     ]
