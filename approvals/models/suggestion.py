@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Any, Self
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -58,6 +61,10 @@ class Suggestion(models.Model):
     policy = models.JSONField(default=dict, help_text="which clause decided, when proposed and when executed")
     required_approvals = models.PositiveSmallIntegerField(default=1)
     is_blind = models.BooleanField(default=False, help_text="shown without the verdict, to measure agreement honestly")
+    revealed_at = models.DateTimeField(
+        null=True, blank=True, help_text="of a blind one: when somebody had said what they would do"
+    )
+    is_seeded = models.BooleanField(default=False, help_text="made wrong on purpose; it can never be carried out")
     assignee = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
@@ -85,6 +92,11 @@ class Suggestion(models.Model):
                 condition=Q(amount__isnull=True, currency="") | Q(amount__isnull=False, currency__regex=r"^[a-z]{3}$"),
                 name="suggestion_amount_has_currency",
             ),
+            models.CheckConstraint(
+                condition=Q(is_seeded=False)
+                | Q(state__in=["pending", "second_review", "rejected", "expired", "superseded", "observed"]),
+                name="suggestion_seeded_is_never_approved",
+            ),
         ]
         indexes = [
             models.Index(fields=["state", "-id"], name="suggestion_state"),
@@ -102,6 +114,35 @@ class Suggestion(models.Model):
     def __str__(self) -> str:
         money = f" {self.money}" if self.amount is not None else ""
         return f"{registry.label(self.kind)}{money} · {self.subject}"
+
+    # -- what was read, so that a step writes only what it moved (services/writing.py) --
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any]) -> Self:
+        row = super().from_db(db, field_names, values)
+        row.is_stored()
+        return row
+
+    def refresh_from_db(self, using: Any = None, fields: Any = None, from_queryset: Any = None) -> None:
+        super().refresh_from_db(using, fields, from_queryset)
+        if fields is None:
+            self.is_stored()
+
+    def is_stored(self) -> None:
+        """The database has this row as it is now. JSON is replaced, never changed in place, or the change is lost."""
+        names = (field.attname for field in self._meta.concrete_fields)
+        self._stored = {name: self.__dict__[name] for name in names if name in self.__dict__}
+
+    def moved_fields(self) -> set[str]:
+        """The names of the fields that differ from what was read; all of them when nothing was."""
+        stored: dict[str, Any] = self.__dict__.get("_stored", {})
+        return {
+            field.name
+            for field in self._meta.concrete_fields
+            if not field.primary_key
+            and field.attname in self.__dict__
+            and (field.attname not in stored or stored[field.attname] != self.__dict__[field.attname])
+        }
 
     @property
     def money(self) -> str:
