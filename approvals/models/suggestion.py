@@ -118,8 +118,8 @@ class Suggestion(models.Model):
     # -- what was read, so that a step writes only what it moved (services/writing.py) --
 
     @classmethod
-    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any]) -> Self:
-        row = super().from_db(db, field_names, values)
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any) -> Self:
+        row = super().from_db(db, field_names, values, **kwargs)
         row.is_stored()
         return row
 

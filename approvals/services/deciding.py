@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import transaction
 from django.utils import timezone
 
 from approvals import audit, policies, registry, sealing
 from approvals.models import Decision, Execution, Policy, Suggestion
-from approvals.services import steps
+from approvals.services import steps, writing
 from approvals.services.steps import MAX_COMMENT
+from approvals.signals import Change
 from approvals.states import WAITING_FOR_A_PERSON, State
 from billingops import jobs
 from billingops.actors import Actor
-from billingops.exceptions import InvalidInput, InvalidTransition, VersionConflict
+from billingops.exceptions import BillingOpsError, InvalidInput, InvalidTransition, VersionConflict
 
 REJECTION_REASONS = [
     ("wrong_amount", "The amount is wrong"),
@@ -30,6 +33,36 @@ REJECTION_REASONS = [
 ]
 
 
+@dataclass(frozen=True)
+class Ask:
+    """One row of a verb about many: the version (and the seal, where there is one) that the person looked at."""
+
+    suggestion_id: uuid.UUID | str
+    version: int
+    seal: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one row: the suggestion after the step, or why nothing was done to it."""
+
+    ask: Ask
+    suggestion: Suggestion | None = None
+    refusal: Exception | None = None
+
+
+REFUSALS = (BillingOpsError, PermissionDenied, ObjectDoesNotExist)
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """A step that is allowed, changed in memory only."""
+
+    decision: Decision
+    change: Change
+    undo_seconds: int | None = None  # set when it is to be carried out
+
+
 def approve(
     *, suggestion_id: uuid.UUID | str, actor: Actor, version: int, comment: str = "", seal: str = ""
 ) -> Suggestion:
@@ -39,35 +72,47 @@ def approve(
     Raises VersionConflict, InvalidTransition (wrong state, policy denies), PermissionDenied (no right, other account,
     own proposal or edit, second approval by the first).
     """
-    with transaction.atomic():
-        suggestion = steps.locked(suggestion_id, actor=actor, version=version, allowed=WAITING_FOR_A_PERSON)
-        asks = policies.evaluate(suggestion, stage="approved")
-        if seal and seal != sealing.of(suggestion, asks.versions):
+    return _the_one(approve_many(asks=[Ask(suggestion_id, version, seal)], actor=actor, comment=comment))
+
+
+def approve_many(*, asks: Sequence[Ask], actor: Actor, comment: str = "") -> list[Answer]:
+    """The same yes to many, each checked by itself; one that is refused leaves the others alone. One transaction, and a
+    number of statements that does not grow with theirs. Raises PermissionDenied when the person may not decide at all.
+    """
+    steps.check_comment(comment)
+
+    def judge(suggestion: Suggestion, ask: Ask, earlier: list[Decision], asks: policies.Result) -> _Verdict:
+        if ask.seal and ask.seal != sealing.of(suggestion, asks.versions):
             raise VersionConflict(
                 "The policy has changed since you looked. Nothing was changed; look again.", [f"policy: {asks.clause}"]
             )
-        if asks.mode == Policy.Mode.OFF:
-            raise InvalidTransition(f"Nothing was approved: {asks.clause}.")
-        if asks.denied:
-            raise InvalidTransition(f"Nothing was approved: {asks.denied}.")
+        check_policy(asks)
+        steps.check_four_eyes(suggestion, actor, earlier)
+        decision = steps.decision(
+            suggestion, actor=actor, verdict=Decision.Verdict.APPROVE, comment=comment, versions=asks.versions
+        )
         suggestion.policy = {**suggestion.policy, "approved": asks.as_json()}
         suggestion.required_approvals = max(suggestion.required_approvals, asks.approvals)
-        earlier = steps.approvals(suggestion)
-        steps.check_four_eyes(suggestion, actor, earlier)
-        steps.decide(suggestion, actor=actor, verdict=Decision.Verdict.APPROVE, comment=comment, versions=asks.versions)
-        if suggestion.is_shadow or asks.mode == Policy.Mode.SHADOW:
-            return steps.move(suggestion, State.OBSERVED, actor=actor, reason="approved in shadow mode, not executed")
         given = len(earlier) + 1
-        if given < suggestion.required_approvals:
-            return steps.move(
-                suggestion,
-                State.SECOND_REVIEW,
-                actor=actor,
-                reason=f"approval {given} of {suggestion.required_approvals}",
-            )
-        steps.move(suggestion, State.APPROVED, actor=actor, reason=comment or "approved")
-        steps.queue_execution(suggestion, undo_seconds=asks.undo_seconds)
-        return suggestion
+        if suggestion.is_shadow or asks.mode == Policy.Mode.SHADOW:
+            change = writing.move(suggestion, State.OBSERVED, reason="approved in shadow mode, not executed")
+        elif given < suggestion.required_approvals:
+            reason = f"approval {given} of {suggestion.required_approvals}"
+            change = writing.move(suggestion, State.SECOND_REVIEW, reason=reason)
+        else:
+            change = writing.move(suggestion, State.APPROVED, reason=comment or "approved")
+            return _Verdict(decision, change, asks.undo_seconds)
+        return _Verdict(decision, change)
+
+    return _decide_many(asks, actor, judge, stage="approved")
+
+
+def check_policy(asks: policies.Result) -> None:
+    """Raise InvalidTransition when policy does not let anybody approve it now."""
+    if asks.mode == Policy.Mode.OFF:
+        raise InvalidTransition(f"Nothing was approved: {asks.clause}.")
+    if asks.denied:
+        raise InvalidTransition(f"Nothing was approved: {asks.denied}.")
 
 
 def approve_by_policy(*, suggestion: Suggestion, asks: policies.Result) -> Suggestion:
@@ -112,7 +157,7 @@ def edit(
         if suggestion.state == State.SECOND_REVIEW:
             return steps.move(suggestion, State.PENDING, actor=actor, reason=f"{reason}; the approval no longer counts")
         suggestion.version += 1
-        steps.save(suggestion, previous=suggestion.state, actor=actor, reason=reason, action="suggestion.edited")
+        writing.write([Change(suggestion, suggestion.state, reason)], actor=actor, action="suggestion.edited")
         return suggestion
 
 
@@ -120,16 +165,86 @@ def reject(
     *, suggestion_id: uuid.UUID | str, actor: Actor, version: int, reason_code: str, comment: str = ""
 ) -> Suggestion:
     """A person's no, with its reason. Raises InvalidInput for an unknown reason or `other` without a comment."""
+    asks = [Ask(suggestion_id, version)]
+    return _the_one(reject_many(asks=asks, actor=actor, reason_code=reason_code, comment=comment))
+
+
+def reject_many(*, asks: Sequence[Ask], actor: Actor, reason_code: str, comment: str = "") -> list[Answer]:
+    """The same no to many; see approve_many."""
+    check_reason(reason_code, comment)
+
+    def judge(suggestion: Suggestion, ask: Ask, earlier: list[Decision], asks: Any) -> _Verdict:
+        decision = steps.decision(
+            suggestion, actor=actor, verdict=Decision.Verdict.REJECT, comment=comment, reason_code=reason_code
+        )
+        observed = suggestion.is_shadow and suggestion.state == State.PENDING
+        target = State.OBSERVED if observed else State.REJECTED
+        return _Verdict(decision, writing.move(suggestion, target, reason=f"rejected: {reason_code}"))
+
+    return _decide_many(asks, actor, judge, stage=None)
+
+
+def check_reason(reason_code: str, comment: str) -> None:
     if reason_code not in dict(REJECTION_REASONS):
         allowed = ", ".join(code for code, _ in REJECTION_REASONS)
         raise InvalidInput(f"reason_code must be one of {allowed}.", field="reason_code")
     if reason_code == "other" and not comment.strip():
         raise InvalidInput("Say in the comment why you reject it.", field="comment")
+    steps.check_comment(comment)
+
+
+def _decide_many(
+    asks: Sequence[Ask], actor: Actor, judge: Callable[..., _Verdict], *, stage: policies.Stage | None
+) -> list[Answer]:
+    """Lock the rows, judge each by itself, write down all that stand. `stage`: of the policies to ask, if any."""
     with transaction.atomic():
-        suggestion = steps.locked(suggestion_id, actor=actor, version=version, allowed=WAITING_FOR_A_PERSON)
-        steps.decide(suggestion, actor=actor, verdict=Decision.Verdict.REJECT, comment=comment, reason_code=reason_code)
-        target = State.OBSERVED if suggestion.is_shadow and suggestion.state == State.PENDING else State.REJECTED
-        return steps.move(suggestion, target, actor=actor, reason=f"rejected: {reason_code}")
+        wanted = [ask.suggestion_id for ask in asks]
+        # Always in the order of their keys, so that two who want the same rows do not wait for each other.
+        found = {
+            str(row.pk): row for row in Suggestion.objects.select_for_update().filter(pk__in=wanted).order_by("pk")
+        }
+        steps.check_person(actor)
+        answers: list[Answer] = []
+        standing: list[tuple[Ask, Suggestion]] = []
+        for ask in asks:
+            try:
+                suggestion = found.pop(str(ask.suggestion_id), None)
+                if suggestion is None:
+                    raise Suggestion.DoesNotExist("There is no such suggestion, or it is in the list twice.")
+                steps.check_ready(
+                    suggestion, actor=actor, version=ask.version, allowed=WAITING_FOR_A_PERSON, explain=len(asks) == 1
+                )
+                standing.append((ask, suggestion))
+            except REFUSALS as refusal:
+                answers.append(Answer(ask, refusal=refusal))
+        rows = [suggestion for _, suggestion in standing]
+        earlier = steps.approvals_of(rows) if rows and stage else {}
+        results = policies.evaluate_many(rows, stage=stage) if stage else [None] * len(rows)
+        verdicts: list[_Verdict] = []
+        for (ask, suggestion), result in zip(standing, results, strict=True):
+            try:
+                verdicts.append(judge(suggestion, ask, earlier.get(suggestion.pk, []), result))
+                answers.append(Answer(ask, suggestion))
+            except REFUSALS as refusal:
+                answers.append(Answer(ask, refusal=refusal))
+        Decision.objects.bulk_create(verdict.decision for verdict in verdicts)
+        writing.write([verdict.change for verdict in verdicts], actor=actor)
+        steps.queue_executions(
+            [
+                (verdict.change.suggestion, verdict.undo_seconds)
+                for verdict in verdicts
+                if verdict.undo_seconds is not None
+            ]
+        )
+        return answers
+
+
+def _the_one(answers: list[Answer]) -> Suggestion:
+    [answer] = answers
+    if answer.refusal is not None:
+        raise answer.refusal
+    assert answer.suggestion is not None
+    return answer.suggestion
 
 
 def cancel(*, suggestion_id: uuid.UUID | str, actor: Actor, version: int, comment: str = "") -> Suggestion:

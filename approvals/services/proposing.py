@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from approvals import policies, priority, registry
 from approvals.models import Policy, Suggestion
-from approvals.services import steps
+from approvals.services import writing
 from approvals.services.deciding import approve_by_policy
 from billingops.actors import Actor
 from billingops.exceptions import InvalidInput
@@ -98,7 +98,7 @@ def propose(
         return Proposed(held, False)
     try:
         with transaction.atomic():
-            steps.save(suggestion, previous=None, actor=actor, reason="proposed", force_insert=True)
+            writing.insert(suggestion, actor=actor, reason="proposed")
             if asks.mode == Policy.Mode.AUTO:
                 approve_by_policy(suggestion=suggestion, asks=asks)
     except IntegrityError:

@@ -105,14 +105,14 @@ def test_a_policy_that_changed_while_the_page_was_open_is_a_conflict(propose, fi
 def test_within_the_undo_window_nothing_is_carried_out_and_it_can_be_taken_back(
     propose, finance, bank, run_jobs, monkeypatch
 ):
-    real = policies.evaluate
+    real = policies.evaluate_many
 
-    def with_undo(suggestion, **kwargs):
+    def with_undo(suggestions, **kwargs):
         from dataclasses import replace
 
-        return replace(real(suggestion, **kwargs), undo_seconds=600)
+        return [replace(result, undo_seconds=600) for result in real(suggestions, **kwargs)]
 
-    monkeypatch.setattr(policies, "evaluate", with_undo)
+    monkeypatch.setattr(policies, "evaluate_many", with_undo)
     suggestion = approve(propose(), finance)
     execution = suggestion.executions.get()
     assert timezone.now() + timedelta(seconds=590) < execution.not_before

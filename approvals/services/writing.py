@@ -1,0 +1,92 @@
+"""Writing steps down, for one suggestion or for a thousand: the rows, their history, the audit log, the house.
+
+The only place where a suggestion's row is changed. The number of statements does not grow with the number of rows:
+one UPDATE, one INSERT into the history, one into the audit log, and one signal that receivers answer as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.utils import timezone
+
+from approvals import audit, states
+from approvals.models import Suggestion
+from approvals.signals import Change, suggestion_changed, suggestions_changed
+from approvals.states import State
+from billingops import bulk
+from billingops.actors import Actor, save_with_history
+from billingops.ids import seal
+
+
+def move(suggestion: Suggestion, target: State, *, reason: str) -> Change:
+    """The step as it will be written, the row changed in memory only. Raises InvalidTransition."""
+    states.check(suggestion.state, target)
+    previous, suggestion.state = suggestion.state, target
+    suggestion.version += 1
+    return Change(suggestion, previous, reason)
+
+
+def write(changes: Sequence[Change], *, actor: Actor, action: str = "") -> None:
+    """Write the steps; the caller holds the rows' locks. What of each row differs from what was read is stored."""
+    if not changes:
+        return
+    now = timezone.now()
+    rows = [change.suggestion for change in changes]
+    for change in changes:
+        change.suggestion.updated_at = now
+        change.suggestion._history_user = actor.user  # type: ignore[attr-defined]
+        change.suggestion._change_reason = change.reason if actor.is_person else f"{change.reason} · {actor.name}"  # type: ignore[attr-defined]
+    bulk.update(Suggestion, rows, sorted(set().union(*(row.moved_fields() for row in rows))))
+    Suggestion.history.bulk_history_create(rows, update=True, default_date=now)  # type: ignore[attr-defined]
+    for row in rows:
+        row.is_stored()
+    _tell(changes, actor=actor, action=action)
+
+
+def insert(suggestion: Suggestion, *, actor: Actor, reason: str) -> None:
+    """A new one. Raises IntegrityError where its dedupe key is held."""
+    save_with_history(suggestion, actor=actor, reason=reason, force_insert=True)
+    suggestion.is_stored()
+    _tell([Change(suggestion, None, reason)], actor=actor)
+
+
+def _tell(changes: Sequence[Change], *, actor: Actor, action: str = "") -> None:
+    audit.append_many(_note(change, actor, action) for change in changes)
+    suggestions_changed.send(sender=Suggestion, changes=changes, actor=actor)
+    if suggestion_changed.has_listeners(Suggestion):
+        for change in changes:
+            suggestion_changed.send(
+                sender=Suggestion,
+                suggestion=change.suggestion,
+                previous=change.previous,
+                actor=actor,
+                reason=change.reason,
+            )
+
+
+def _note(change: Change, actor: Actor, action: str) -> audit.Note:
+    suggestion = change.suggestion
+    return audit.Note(
+        action=action or f"suggestion.{suggestion.state if change.previous else 'proposed'}",
+        subject=f"suggestion:{suggestion.pk}",
+        actor=actor,
+        account=suggestion.account,
+        event_id=suggestion.event_id,
+        data={
+            "kind": suggestion.kind,
+            "from": change.previous,
+            "version": suggestion.version,
+            "revision": suggestion.revision,
+            "account": suggestion.account,
+            "about": suggestion.subject,
+            "amount": suggestion.amount,
+            "currency": suggestion.currency,
+            "facts_hash": suggestion.facts_hash,
+            "params_hash": seal(suggestion.params),
+            "policy": suggestion.policy,
+            "suggested_by": suggestion.suggested_by,
+            "event": suggestion.event_id,
+            "reason": change.reason,
+        },
+    )
