@@ -14,6 +14,7 @@ from billingops.exceptions import InvalidInput
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from approvals.backtest import Replayed, Window
     from approvals.models import Execution, Suggestion
 
 
@@ -47,12 +48,22 @@ def _destination_param(suggestion: Suggestion) -> str:
 
 @dataclass(frozen=True)
 class Editable:
-    """A parameter that a person may change before approving. `widget`: text, textarea or datetime (ISO 8601, UTC)."""
+    """A parameter that a person may change before approving. `widget`: text, textarea, datetime (ISO 8601, UTC), or
+    hidden for one that only moves with another. `present`: the text to start from; `shown`: what would go out, in words
+    (both: the parameter itself by default)."""
 
     name: str
     label: str
     widget: str = "text"
     help: str = ""
+    present: Callable[[Suggestion], str] | None = None
+    shown: Callable[[Suggestion], str] | None = None
+
+    def present_of(self, suggestion: Suggestion) -> str:
+        return self.present(suggestion) if self.present else str(suggestion.params.get(self.name, ""))
+
+    def shown_of(self, suggestion: Suggestion) -> str:
+        return self.shown(suggestion) if self.shown else str(suggestion.params.get(self.name, ""))
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,8 @@ class Kind:
                     `evidence_context(suggestion, user)` returns. Few queries.
     backfill        (since: datetime | None) → iterator of progress (label, proposed: bool): proposes for what the
                     mirror already holds. Idempotent. None: nothing to propose after a backfill.
+    replay          (backtest.Window) → iterator of backtest.Replayed: what the rules would have proposed in that time,
+                    from what was known then. None: the kind cannot be back-tested.
     editable        the parameters a person may change (a message's words, a retry's time; never an amount), and
     edit            (suggestion, {name: text}) → the new params, checked and whole. Raises InvalidInput. No network.
     destination     (suggestion) → where the money goes (acct_…), "" for none. No network.
@@ -97,6 +110,7 @@ class Kind:
     evidence_template: str = ""
     evidence_context: Callable[[Suggestion, Any], dict[str, Any]] | None = None
     backfill: Callable[[datetime | None], Iterable[tuple[str, bool]]] | None = None
+    replay: Callable[[Window], Iterator[Replayed]] | None = None
     editable: tuple[Editable, ...] = ()
     edit: Callable[[Suggestion, dict[str, str]], dict[str, Any]] | None = None
     destination: Callable[[Suggestion], str] = _destination_param

@@ -32,7 +32,7 @@ NOT_ASKED = frozenset({"", "no model configured", agents.SWITCHED_OFF})
 MAX_TEXTS = 8
 MAX_EXPLANATION = 800
 # A drafted message says nothing of these even where the reason is no secret: we would tell what we do not know.
-_NEVER_SAY = re.compile(
+NEVER_SAY = re.compile(
     r"\b(fraud\w*|stolen|lost card|risk\w*|suspicious|block(ed|list)|black-?list\w*|police)\b", re.IGNORECASE
 )
 
@@ -252,7 +252,7 @@ def message_problem(answer: MessageDraft) -> str | None:
         answer.body, allowed=messages.FIELDS, required=("amount", "invoice", "link"), limit=1500
     ):
         return f"body: {problem}"
-    if match := _NEVER_SAY.search(f"{answer.subject} {answer.body}"):
+    if match := NEVER_SAY.search(f"{answer.subject} {answer.body}"):
         return f"a customer must not read {match.group()!r}"
     return None
 

@@ -91,14 +91,18 @@ def _hosted_line(language: str) -> str:
 
 def values_of(snapshot: Snapshot, deadline: datetime, language: str) -> Mapping[str, str]:
     invoice = snapshot.invoice
-    with translation.override(language):
-        day = date_format(deadline, "j F Y" if language == FALLBACK_LANGUAGE else "DATE_FORMAT")
     return {
         "amount": format_money(invoice.amount_remaining, invoice.currency),
         "invoice": invoice.number or invoice.id,
-        "deadline": day,
+        "deadline": day_text(deadline, language),
         "link": LINK,
     }
+
+
+def day_text(moment: datetime, language: str) -> str:
+    """A day as messages in `language` write it."""
+    with translation.override(language):
+        return date_format(moment, "j F Y" if language == FALLBACK_LANGUAGE else "DATE_FORMAT")
 
 
 def language_of(template: str, locale: str) -> str:

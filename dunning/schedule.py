@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
+RETRY_HOURS = (time(6), time(22))  # UTC: a retry that a person sets is not charged in Europe's night
+MAX_AHEAD = timedelta(days=30)  # the networks' own window; later than that the case has moved on
 HOUR_OF_DAY = time(9)  # UTC: working hours in Europe, night in the Americas, when balances have been booked
 _FRIDAY = 4
 
@@ -57,3 +59,15 @@ def at_nine(after: datetime) -> datetime:
     """09:00 UTC of the day of `after`, or of the day after it when that has passed."""
     moment = datetime.combine(after.date(), HOUR_OF_DAY, tzinfo=after.tzinfo)
     return moment if moment >= after else moment + timedelta(days=1)
+
+
+def no_time_for_a_retry(at: datetime, now: datetime) -> str:
+    """ "" when a person may put a retry at `at` (aware, UTC), else why not, in words."""
+    if at <= now:
+        return "That time has passed"
+    if at > now + MAX_AHEAD:
+        return f"That is more than {MAX_AHEAD.days} days ahead"
+    first, last = RETRY_HOURS
+    if not first <= at.time() <= last:
+        return f"Nobody is charged at night: choose a time between {first:%H:%M} and {last:%H:%M} UTC"
+    return ""

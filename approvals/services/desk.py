@@ -63,9 +63,7 @@ def release(*, suggestion_id: uuid.UUID | str, actor: Actor) -> Suggestion:
         return _put(suggestion, None, actor=actor, action="suggestion.released", reason="released")
 
 
-def assign(
-    *, suggestion_id: uuid.UUID | str, actor: Actor, to: Any, seen: int | None = None
-) -> Suggestion:
+def assign(*, suggestion_id: uuid.UUID | str, actor: Actor, to: Any, seen: int | None = None) -> Suggestion:
     """`to` (a user who may decide on its account) is on it from now on.
 
     `seen`: the id of whoever was on it on the page that `actor` looked at. Raises AlreadyTaken when that has changed,
