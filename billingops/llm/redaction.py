@@ -211,14 +211,15 @@ class Redactions:
 
     def _add_phone(self, value: str, placeholder: str) -> None:
         """However it is grouped; with or without the country's code, as long as its last seven digits stand there."""
-        digits = re.sub(r"\D", "", value)
-        if len(digits) < 5:
-            return
-        gap = r"[\W_]{0,3}"
-        self._patterns.append((len(value), re.compile(rf"(?<!\d)\+?\(?{gap.join(digits)}(?!\d)"), placeholder))
-        if len(digits) >= 8:
-            ending = rf"(?<!\d)\+?\(?(?:\d{gap}){{0,6}}{gap.join(digits[-7:])}(?!\d)"
-            self._patterns.append((7, re.compile(ending), placeholder))
+        gap = r"(?:[\W_]|ext\.?|x){0,4}"
+        main = re.split(r"ext|x", value, flags=re.IGNORECASE)[0]  # 555-0100 x42 is also 555-0100
+        for number in dict.fromkeys(re.sub(r"\D", "", text) for text in (value, main)):
+            if len(number) >= 5:
+                whole = re.compile(rf"(?<!\d)\+?\(?{gap.join(number)}(?!\d)")
+                self._patterns.append((len(number), whole, placeholder))
+            if len(number) >= 8:
+                ending = re.compile(rf"(?<!\d)\+?\(?(?:\d{gap}){{0,6}}{gap.join(number[-7:])}(?!\d)")
+                self._patterns.append((7, ending, placeholder))
 
     # -- masking, piece by piece ---------------------------------------------------------------------------------------
 
