@@ -33,5 +33,10 @@ class Actor:
 def save_with_history(instance: Any, *, actor: Actor, reason: str, **kwargs: Any) -> None:
     """Save `instance` so that its history row names the actor and the reason (read by simple-history)."""
     instance._history_user = actor.user
-    instance._change_reason = f"{reason} · {actor.name}" if not actor.is_person else reason
+    instance._change_reason = change_reason(actor, reason)
     instance.save(**kwargs)
+
+
+def change_reason(actor: Actor, reason: str) -> str:
+    """A part of the system stands in the reason: the history's user is a person or nobody."""
+    return reason if actor.is_person else f"{reason} · {actor.name}"

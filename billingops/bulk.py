@@ -1,4 +1,4 @@
-"""Changing many rows in one statement, each to values of its own.
+"""Changing many rows in one statement, each to values of its own, and their history in another.
 
 Django's bulk_update writes a CASE with a branch a row for every column; its cost grows with rows × rows. This joins the
 table with a list of VALUES, which both of our databases do.
@@ -12,6 +12,9 @@ from typing import Any
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
+from django.utils import timezone
+
+from billingops.actors import Actor, change_reason
 
 SQLITE_PARAMETERS = 32_000  # SQLite's own default since 3.32 is 32,766
 
@@ -34,6 +37,17 @@ def update(model: type[Model], rows: Sequence[Any], fields: Sequence[str]) -> in
                 _statement(connection, model, [key, *columns], len(part)), _values(connection, part, [key, *columns])
             )
             count += cursor.rowcount
+    return count
+
+
+def update_with_history(
+    model: type[Model], rows: Sequence[Any], fields: Sequence[str], *, actor: Actor, reasons: Sequence[str]
+) -> int:
+    """`update`, then one history row each with its reason; see actors.save_with_history, which does it for one."""
+    for row, reason in zip(rows, reasons, strict=True):
+        row._history_user, row._change_reason = actor.user, change_reason(actor, reason)
+    count = update(model, rows, fields)
+    model.history.bulk_history_create(rows, update=True, default_date=timezone.now())  # type: ignore[attr-defined]
     return count
 
 

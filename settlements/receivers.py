@@ -1,20 +1,19 @@
-"""The gate's steps, as settlements see them. Runs inside the step's transaction."""
+"""The gate's steps, as settlements see them. Runs inside the steps' transaction."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.dispatch import receiver
 
 from approvals.models import Suggestion
-from approvals.signals import suggestion_changed
+from approvals.signals import Change, suggestions_changed
 from billingops.actors import Actor
 from settlements import reversals, services
 
 
-@receiver(suggestion_changed, dispatch_uid="settlements.follow")
-def follow(
-    sender: type[Suggestion], suggestion: Suggestion, previous: str | None, actor: Actor, reason: str, **kwargs: Any
-) -> None:
-    services.follow(suggestion=suggestion, previous=previous, actor=actor, reason=reason)
-    reversals.follow(suggestion=suggestion)
+@receiver(suggestions_changed, dispatch_uid="settlements.follow")
+def follow(sender: type[Suggestion], changes: Sequence[Change], actor: Actor, **kwargs: Any) -> None:
+    services.follow(changes=changes, actor=actor)
+    reversals.follow(changes=changes)

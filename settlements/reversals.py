@@ -8,6 +8,7 @@ seller until a further refund fills it; a charge that is gone in full takes ever
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -17,6 +18,7 @@ from django.db.models import Q, Sum
 
 from approvals import services as gate
 from approvals.models import Suggestion
+from approvals.signals import Change
 from approvals.states import WAITING_FOR_A_PERSON, State
 from billingops import jobs
 from billingops.actors import Actor
@@ -177,6 +179,7 @@ def current_facts(suggestion: Suggestion) -> dict[str, Any]:
     return sealed.reversal_facts(transfer, charge, lost=lost_in_disputes(suggestion.params["charge"]))
 
 
-def follow(*, suggestion: Suggestion) -> None:
-    if suggestion.kind == KIND and suggestion.state == State.STALE:
-        jobs.enqueue("settlements.tasks.look_back", suggestion.params["charge"], suggestion.event_id)
+def follow(*, changes: Sequence[Change]) -> None:
+    for suggestion in (change.suggestion for change in changes):
+        if suggestion.kind == KIND and suggestion.state == State.STALE:
+            jobs.enqueue("settlements.tasks.look_back", suggestion.params["charge"], suggestion.event_id)

@@ -6,6 +6,7 @@ Nothing here writes to Stripe. What is read from Stripe, and what a model is ask
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -16,8 +17,9 @@ from django.utils import timezone
 
 from approvals import services as gate
 from approvals.models import Execution, Suggestion
+from approvals.signals import Change
 from approvals.states import State
-from billingops import jobs
+from billingops import bulk, jobs
 from billingops.actors import Actor, save_with_history
 from billingops.ids import seal
 from billingops.money import format_money
@@ -43,6 +45,7 @@ FOLLOWS: dict[str, PayoutState] = {
         PayoutState.CANCELLED,
     ),
 }
+_CONCERNS_RECORDS = frozenset({*FOLLOWS, State.EXECUTED})
 
 
 @dataclass
@@ -288,33 +291,51 @@ def _release_held_back(case: Case, seller: Seller) -> None:
 # -- in step with the gate ---------------------------------------------------------------------------------------------
 
 
-def follow(*, suggestion: Suggestion, previous: str | None, actor: Actor, reason: str) -> None:
-    """Keep the payout record in step; called inside the transaction of the suggestion's step."""
-    if suggestion.kind != KIND or previous is None:
+def follow(*, changes: Sequence[Change], actor: Actor) -> None:
+    """Keep the payout records in step; called inside the transaction of the suggestions' steps. What a person decides
+    about many at once costs as many statements as one; what Stripe says comes one at a time."""
+    steps = {one.suggestion.pk: one for one in changes if one.suggestion.kind == KIND and one.previous is not None}
+    if not any(one.suggestion.state in _CONCERNS_RECORDS for one in steps.values()):
         return
-    record = PayoutRecord.objects.select_for_update().filter(suggestion=suggestion).first()
-    if record is None:
-        return
-    if suggestion.state in (State.EXECUTED, State.CONFIRMED):
-        done = (Execution.State.EXECUTED, Execution.State.CONFIRMED)
-        execution = suggestion.executions.filter(state__in=done).order_by("-attempt").first()
-        if execution is not None and execution.object_id and record.transfer != execution.object_id:
-            record.transfer = execution.object_id
-            if suggestion.state == State.EXECUTED:
-                save_with_history(record, actor=actor, reason=f"transfer {record.transfer}, not yet confirmed")
+    records = PayoutRecord.objects.select_for_update().filter(suggestion__in=list(steps)).order_by("pk")
+    moved: list[tuple[PayoutRecord, str]] = []
+    for record in records:
+        assert record.suggestion_id is not None  # it was looked for by it
+        step = steps[record.suggestion_id]
+        if step.suggestion.state in (State.EXECUTED, State.CONFIRMED):
+            _follow_the_transfer(record, step, actor=actor)
+        elif (target := FOLLOWS.get(step.suggestion.state)) is not None and target != record.state:
+            states.check_payout(record.state, target)
+            record.state = target
+            moved.append((record, step.reason[:500]))
+    if moved:
+        rows, reasons = zip(*moved, strict=True)
+        bulk.update_with_history(PayoutRecord, rows, ["state"], actor=actor, reasons=reasons)
+    known = {record.suggestion_id for record in records}
+    for pk, step in steps.items():
+        if step.suggestion.state == State.STALE and pk in known:
+            jobs.enqueue("settlements.tasks.resettle", str(pk))
+
+
+def _follow_the_transfer(record: PayoutRecord, step: Change, *, actor: Actor) -> None:
+    suggestion = step.suggestion
+    done = (Execution.State.EXECUTED, Execution.State.CONFIRMED)
+    execution = suggestion.executions.filter(state__in=done).order_by("-attempt").first()
+    if execution is not None and execution.object_id and record.transfer != execution.object_id:
+        record.transfer = execution.object_id
+        if suggestion.state == State.EXECUTED:
+            save_with_history(record, actor=actor, reason=f"transfer {record.transfer}, not yet confirmed")
     target = FOLLOWS.get(suggestion.state)
-    if target is not None and target != record.state:
-        if target == PayoutState.TRANSFERRED:
-            record.transferred_at = timezone.now()
-            # A reversal that came in before the record had its transfer's id is known to the mirror alone.
-            transfer = sync.transfer_facts(record.transfer, live=False) if record.transfer else None
-            if transfer is not None:
-                record.amount_reversed = min(max(record.amount_reversed, transfer.amount_reversed), record.amount)
-        _move(record, target, actor=actor, reason=reason)
-        if target == PayoutState.TRANSFERRED and record.amount_reversed == record.amount:
-            _move(record, PayoutState.REVERSED, actor=actor, reason="the transfer is reversed")
-    if suggestion.state == State.STALE:
-        jobs.enqueue("settlements.tasks.resettle", str(suggestion.pk))
+    if target is None or target == record.state:
+        return
+    record.transferred_at = timezone.now()
+    # A reversal that came in before the record had its transfer's id is known to the mirror alone.
+    transfer = sync.transfer_facts(record.transfer, live=False) if record.transfer else None
+    if transfer is not None:
+        record.amount_reversed = min(max(record.amount_reversed, transfer.amount_reversed), record.amount)
+    _move(record, target, actor=actor, reason=step.reason)
+    if record.amount_reversed == record.amount:
+        _move(record, PayoutState.REVERSED, actor=actor, reason="the transfer is reversed")
 
 
 def _move(record: PayoutRecord, target: PayoutState, *, actor: Actor, reason: str) -> None:

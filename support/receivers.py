@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models.signals import post_save
 from django.dispatch import receiver
 
 from approvals.models import Suggestion
-from approvals.signals import suggestion_changed
+from approvals.signals import Change, suggestions_changed
 from billingops.actors import Actor
 from dunning.models import DunningCase, Message, SupportTask
 from support import services
 
 
-@receiver(suggestion_changed, sender=Suggestion, dispatch_uid="support.suggestion")
-def suggestion_step(suggestion: Suggestion, previous: str | None, actor: Actor, **kwargs: Any) -> None:
-    services.record_step(suggestion, previous=previous, actor=actor)
+@receiver(suggestions_changed, sender=Suggestion, dispatch_uid="support.suggestion")
+def suggestion_steps(changes: Sequence[Change], actor: Actor, **kwargs: Any) -> None:
+    services.record_steps(changes, actor=actor)
 
 
 @receiver(post_save, sender=DunningCase, dispatch_uid="support.case")

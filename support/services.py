@@ -14,7 +14,7 @@ from typing import Any
 from django.db.models import Q
 from django.utils import timezone
 
-from approvals.models import Suggestion
+from approvals.signals import Change
 from billingops.actors import Actor
 from billingops.stripe import sync
 from billingops.stripe.facts import (
@@ -230,8 +230,12 @@ def record_task(task: SupportTask) -> int:
     return store(steps.of_task(task))
 
 
-def record_step(suggestion: Suggestion, *, previous: str | None, actor: Actor) -> int:
-    return store(steps.of_step(suggestion, previous=previous, who=actor.name))
+def record_steps(changes: Iterable[Change], *, actor: Actor) -> int:
+    return store(
+        draft
+        for change in changes
+        for draft in steps.of_step(change.suggestion, previous=change.previous, who=actor.name)
+    )
 
 
 def record_history(row: Any, *, previous: str | None) -> int:

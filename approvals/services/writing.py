@@ -31,14 +31,11 @@ def write(changes: Sequence[Change], *, actor: Actor, action: str = "") -> None:
     """Write the steps; the caller holds the rows' locks. What of each row differs from what was read is stored."""
     if not changes:
         return
-    now = timezone.now()
-    rows = [change.suggestion for change in changes]
-    for change in changes:
-        change.suggestion.updated_at = now
-        change.suggestion._history_user = actor.user  # type: ignore[attr-defined]
-        change.suggestion._change_reason = change.reason if actor.is_person else f"{change.reason} · {actor.name}"  # type: ignore[attr-defined]
-    bulk.update(Suggestion, rows, sorted(set().union(*(row.moved_fields() for row in rows))))
-    Suggestion.history.bulk_history_create(rows, update=True, default_date=now)  # type: ignore[attr-defined]
+    now, rows = timezone.now(), [change.suggestion for change in changes]
+    for row in rows:
+        row.updated_at = now
+    moved = sorted(set().union(*(row.moved_fields() for row in rows)))
+    bulk.update_with_history(Suggestion, rows, moved, actor=actor, reasons=[change.reason for change in changes])
     for row in rows:
         row.is_stored()
     _tell(changes, actor=actor, action=action)
