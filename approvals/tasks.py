@@ -10,8 +10,8 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from approvals import executions, services
-from approvals.models import Execution
+from approvals import backtest, executions, services
+from approvals.models import BacktestRun, Execution
 from billingops import jobs
 from billingops.actors import Actor
 
@@ -79,3 +79,9 @@ def _safely(step: Callable[[int], str], execution_id: int) -> int:
 @jobs.every(10, name="approvals-expiry")
 def expire() -> int:
     return services.expire_due(actor=Actor.system("expiry"))
+
+
+def run_backtest(run_id: str) -> str:
+    """Replay what somebody asked for on the back tests' page."""
+    run = backtest.work_off(BacktestRun.objects.get(pk=run_id))
+    return run.state

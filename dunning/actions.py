@@ -13,7 +13,7 @@ from approvals.registry import Kind, Outcome, Preview
 from billingops.actors import Actor
 from billingops.stripe import gateway, sync
 from billingops.stripe.errors import Ambiguous, Gone, Refused
-from dunning import backfill, config, evidence, facts, messages, methods, schedule, services
+from dunning import backfill, backtest, config, edits, evidence, facts, messages, methods, schedule, services
 from dunning.facts import Snapshot
 from dunning.models import Message, SupportTask
 from dunning.rules import ESCALATE, GRACE, NOTIFY, RETRY
@@ -252,6 +252,7 @@ def look_up_task(suggestion: Suggestion, execution: Execution) -> Outcome | None
 def register() -> None:
     shared: dict[str, Any] = {
         "rebuild_facts": rebuild_facts,
+        "replay": backtest.replay,
         "evidence_template": "dunning/evidence.html",
         "evidence_context": evidence.context,
     }
@@ -267,6 +268,8 @@ def register() -> None:
             due_at=retry_due,
             confirmed_by=("invoice.paid",),
             backfill=backfill.unpaid_invoices,
+            editable=edits.RETRY_FIELDS,
+            edit=edits.edit_retry,
             **shared,
         )
     )
@@ -279,6 +282,8 @@ def register() -> None:
             preview=preview_notice,
             execute=send,
             look_up=look_up_message,
+            editable=edits.NOTICE_FIELDS,
+            edit=edits.edit_notice,
             **shared,
         )
     )

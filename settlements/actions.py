@@ -15,7 +15,7 @@ from approvals.registry import Kind, Outcome, Preview
 from billingops.money import format_money
 from billingops.stripe import gateway
 from billingops.stripe.models import MirroredObject
-from settlements import cases, evidence, lookups, reversals, services
+from settlements import backtest, cases, evidence, lookups, reversals, services
 from settlements import facts as sealed
 from settlements.models import Seller
 
@@ -172,6 +172,7 @@ KINDS = (
         evidence_template="settlements/evidence.html",
         evidence_context=evidence.payout,
         backfill=_backfill,
+        replay=backtest.replay,
     ),
     Kind(
         name=reversals.KIND,
