@@ -10,6 +10,7 @@ YAML's surprises are refused rather than guessed at: duplicate keys, anchors, ta
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,9 +24,11 @@ from django.db import transaction
 from billingops import money
 from billingops.actors import Actor
 from billingops.exceptions import BillingOpsError, InvalidInput
+from billingops.journal import Note, note
 
 T = TypeVar("T")
 MAX_BYTES = 1024 * 1024
+NOTED_CHANGES = 100  # in the audit log; each section notes its own besides
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]*)\Z")
 _TYPES = {"str": "text", "int": "a whole number", "float": "a decimal number", "bool": "yes/no", "null": "nothing",
@@ -268,8 +271,18 @@ def import_text(text: str, *, file: str, actor: Actor, dry_run: bool = False, pr
             for section in sections()
             for change in section.apply(plans.get(section.name), actor=actor, prune=prune)
         ]
+        applied = [change for change in changes if change.applied]
         if dry_run:
             transaction.set_rollback(True)
+        elif applied:
+            data = {
+                "file": file.replace("\\", "/").rpartition("/")[2],
+                "sha256": hashlib.sha256(text.encode()).hexdigest(),
+                "prune": prune,
+                "changes": len(applied),
+                "first_changes": [str(change)[:300] for change in applied[:NOTED_CHANGES]],
+            }
+            note(Note("setting.imported", "config:file", actor, data))
     return changes
 
 

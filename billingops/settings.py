@@ -308,6 +308,11 @@ PAYOUT_FLAG_OVER = env_amounts("PAYOUT_FLAG_OVER", "usd:500000,eur:500000,gbp:50
 # How long an open finding is looked at again by itself; after that a person, an import or an event has to.
 FINDING_RECHECK_DAYS = env_int("FINDING_RECHECK_DAYS", 30)
 
+# -- the audit log -----------------------------------------------------------------------------------------------------
+AUDIT_SIGNING_KEY = os.environ.get("AUDIT_SIGNING_KEY", "")  # a file or base64; signs checkpoints of the log
+AUDIT_PUBLIC_KEYS = env_list("AUDIT_PUBLIC_KEYS")  # of former signing keys, so that their checkpoints still count
+AUDIT_CHECKPOINT_DIR = os.environ.get("AUDIT_CHECKPOINT_DIR", "")  # set: the worker writes a checkpoint a day
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

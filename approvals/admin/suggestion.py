@@ -113,7 +113,9 @@ class SuggestionAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         found = queue.Filters.of(request.GET.dict()).apply(queue.base(request.user)).order_by("-id")[:EXPORT_CAP]
-        return export.stream(filename="suggestions.csv", header=self.export_fields, rows=self._export_rows(found))
+        return export.stream(
+            request=request, filename="suggestions.csv", header=self.export_fields, rows=self._export_rows(found)
+        )
 
     # -- one suggestion --------------------------------------------------------------------------------------------
 

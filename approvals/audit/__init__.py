@@ -10,6 +10,7 @@ verifying.py     the walk, and the check of single entries
 checkpoints.py   signed statements "the chain holds exactly this link", and their files
 actions.py       what each action is called by people
 fingerprint.py   which settings are in effect, noted when they changed
+sweeps.py        what the worker does by itself: a checkpoint a day, the settings
 """
 
 from approvals.audit.chain import GENESIS, append, append_many, record, record_many

@@ -27,7 +27,8 @@ class CanonicalJSONField(models.TextField):
 class Family(Func):
     """The part of an action before its dot: "login" of "login.failed"."""
 
-    template = "substr(%(expressions)s, 1, instr(%(expressions)s || '.', '.') - 1)"
+    # Without blanks: Django's introspection of SQLite takes a table's definition apart at each ", ".
+    template = "substr(%(expressions)s,1,instr(%(expressions)s||'.','.')-1)"
     output_field = models.CharField(max_length=64)
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:

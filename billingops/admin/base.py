@@ -94,6 +94,10 @@ class ReadOnlyAdmin(admin.ModelAdmin):
             obj._billingops_viewer = request.user  # Django hands a page's columns the object, not the request
         return obj
 
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
+        """404, not Django's redirect: what is not there and what is out of reach look the same, to programs as well."""
+        raise Http404(f"There is no such {opts.verbose_name}, or it belongs to an account that you have no access to.")
+
     # -- the list --------------------------------------------------------------------------------------------------
 
     def get_ordering(self, request: HttpRequest) -> Any:
@@ -219,7 +223,10 @@ class ReadOnlyAdmin(admin.ModelAdmin):
             raise PermissionDenied
         queryset = self.get_changelist_instance(request).get_queryset(request)[:EXPORT_CAP]
         return export.stream(
-            filename=f"{self.model._meta.model_name}.csv", header=self.export_fields, rows=self._export_rows(queryset)
+            request=request,
+            filename=f"{self.model._meta.model_name}.csv",
+            header=self.export_fields,
+            rows=self._export_rows(queryset),
         )
 
     def _export_rows(self, queryset: QuerySet[Any]) -> Iterator[list[Any]]:

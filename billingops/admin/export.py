@@ -1,18 +1,34 @@
-"""CSV that a spreadsheet cannot be tricked by: streamed, and no text cell starts a formula."""
+"""CSV that a spreadsheet cannot be tricked by: streamed, and no text cell starts a formula.
+
+Every export leaves two notes in the audit log: who began it, of what, with which filter; and how many rows went out.
+Other forms of export (a workbook, a PDF) use `logged` or `note_export`.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
+import re
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
-from django.http import StreamingHttpResponse
+from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 
+from billingops.actors import Actor
+from billingops.journal import Note, note
+from billingops.personal import MASK
+
+Row = TypeVar("Row")
+
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# What a filter may say in the log: our own words, ids, numbers, days. Whatever else was typed may be a person's name.
+_PLAIN = re.compile(r"[\w.,:-]{0,64}\Z", re.ASCII)
+_ID = re.compile(r"(?:[a-z]{1,12}_[A-Za-z0-9_]{1,80}|[0-9a-f-]{36}|[a-z]+:[\w-]{1,80}|[0-9]{1,19})\Z", re.ASCII)
+_TYPED = frozenset({"q", "search", "query", "customer", "name"})
 
 
 def cell(value: Any) -> str:
@@ -42,13 +58,52 @@ class _Echo:
         return line
 
 
-def stream(*, filename: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> StreamingHttpResponse:
-    """A download of `rows` as they come; `filename` without a path, ending in .csv."""
+def filters_noted(request: HttpRequest) -> dict[str, str]:
+    """The request's parameters as they may stand in the log; see _PLAIN."""
+    shown = {}
+    for name, value in sorted(request.GET.items()):
+        fits = (_ID if name in _TYPED else _PLAIN).match(value)
+        shown[name[:64]] = value if fits or not value else MASK
+    return shown
+
+
+def note_export(request: HttpRequest, action: str, *, what: str, data: dict[str, Any], account: str = "") -> None:
+    """`action`: "export.started", "export.finished", … ; `what`: the file's name or the subject."""
+    data = {"page": request.path, "filter": filters_noted(request), **data}
+    subject = what if ":" in what else f"export:{what}"
+    note(Note(action, subject, Actor.person(request.user), data, account))
+
+
+def logged(request: HttpRequest, *, what: str, rows: Iterable[Row]) -> Iterator[Row]:
+    """`rows` as they come, counted. A note is made at once, before there is anything to read, and one behind the last
+    row or where the reading was broken off."""
+    number = uuid.uuid4().hex[:12]
+    note_export(request, "export.started", what=what, data={"export": number})
+    return _counted(request, what, number, rows)
+
+
+def _counted(request: HttpRequest, what: str, number: str, rows: Iterable[Row]) -> Iterator[Row]:
+    count, complete = 0, False
+    try:
+        for row in rows:
+            count += 1
+            yield row
+        complete = True
+    finally:
+        data = {"export": number, "rows": count, "complete": complete}
+        note_export(request, "export.finished", what=what, data=data)
+
+
+def stream(
+    *, request: HttpRequest, filename: str, header: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> StreamingHttpResponse:
+    """A download of `rows` as they come; `filename` without a path, ending in .csv. `request`: whose export it is."""
     writer = csv.writer(_Echo())
+    counted = logged(request, what=filename, rows=rows)
 
     def lines() -> Iterator[str]:
         yield writer.writerow([cell(name) for name in header])
-        for row in rows:
+        for row in counted:
             yield writer.writerow([cell(value) for value in row])
 
     response = StreamingHttpResponse(lines(), content_type="text/csv; charset=utf-8")

@@ -24,10 +24,12 @@ from django.db import connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from billingops.actors import Actor
 from billingops.exceptions import BillingOpsError
 from billingops.inbox.models import InboundEvent
 from billingops.inbox.querysets import InboundEventQuerySet
 from billingops.inbox.routes import EventNote, handlers_for
+from billingops.journal import Note, note
 from billingops.stripe import errors, sync
 from billingops.stripe.reads import Key
 from billingops.stripe.shapes import ident
@@ -35,6 +37,7 @@ from billingops.stripe.shapes import ident
 logger = logging.getLogger(__name__)
 
 State = InboundEvent.State
+DRAIN = Actor.system("inbox")
 LOST = "The worker was lost while it had this event."
 BROKEN = "The group this event was worked off in broke down: "
 GONE = "Stripe no longer has this object."
@@ -75,9 +78,16 @@ def return_lost(now: datetime | None = None) -> int:
     # The attempts up to now were Stripe's fault: from here on they count anew.
     tried_out = lost.filter(attempts__gte=settings.INBOX_MAX_ATTEMPTS)
     tried_out.filter(silent, received_at__gt=now - _patience()).update(attempts=1)
-    parked = tried_out.update(state=State.PARKED, error=LOST, handled_at=now, claimed_by="", claimed_at=None)
-    lost.update(state=State.WAITING, error=LOST, next_attempt_at=now, claimed_by="", claimed_at=None)
-    return parked
+    with transaction.atomic():
+        parked = list(tried_out.select_for_update().defer("payload"))
+        if parked:
+            keys = [event.pk for event in parked]
+            InboundEvent.objects.filter(pk__in=keys).update(
+                state=State.PARKED, error=LOST, handled_at=now, claimed_by="", claimed_at=None
+            )
+            note(*(journal_note(Outcome(event, State.PARKED, LOST)) for event in parked))
+        lost.update(state=State.WAITING, error=LOST, next_attempt_at=now, claimed_by="", claimed_at=None)
+    return len(parked)
 
 
 def claim() -> Batch | None:
@@ -236,7 +246,17 @@ class Batch:
         return Outcome(event, State.PARKED if last else State.WAITING, text)
 
     def _finish(self, outcomes: list[Outcome]) -> Counter[str]:
-        """Write the outcomes with one statement per kind. Whoever lost the claim meanwhile writes nothing."""
+        """Write the outcomes with one statement per kind, and what they were into the journal. Whoever lost the claim
+        meanwhile writes nothing."""
+        with transaction.atomic():
+            mine = self._mine().filter(pk__in=[outcome.event.pk for outcome in outcomes])
+            held = set(mine.select_for_update().values_list("pk", flat=True))
+            outcomes = [outcome for outcome in outcomes if outcome.event.pk in held]
+            counts = self._write(outcomes)
+            note(*(journal_note(outcome) for outcome in outcomes if outcome.state != State.WAITING))
+        return counts
+
+    def _write(self, outcomes: list[Outcome]) -> Counter[str]:
         now = timezone.now()
         mine = self._mine()
         counts: Counter[str] = Counter()
@@ -260,6 +280,14 @@ class Batch:
             columns = ["state", "error", "attempts", "next_attempt_at", "handled_at", "claimed_by", "claimed_at"]
             mine.bulk_update(failed, columns)
         return counts
+
+
+def journal_note(outcome: Outcome) -> Note:
+    """One entry of the audit log for each event that is through with: handled, of no use here, or parked."""
+    event = outcome.event
+    verb = "handled" if outcome.state == State.DONE else str(outcome.state)
+    data = {"type": event.type, "object": event.object_id, "attempts": event.attempts, "why": outcome.text}
+    return Note(f"event.{verb}", f"event:{event.event_id}", DRAIN, data, event.account, event.event_id)
 
 
 def _patience() -> timedelta:

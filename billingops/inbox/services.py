@@ -11,6 +11,7 @@ from billingops.actors import Actor, save_with_history
 from billingops.exceptions import InvalidInput, InvalidTransition
 from billingops.inbox import waker
 from billingops.inbox.models import InboundEvent
+from billingops.journal import Note, note
 
 State = InboundEvent.State
 REPLAYABLE = frozenset({State.PARKED, State.DISMISSED, State.IGNORED, State.GONE, State.DONE})
@@ -37,6 +38,7 @@ def replay(*, event_pk: int, actor: Actor) -> InboundEvent:
         event.error = event.note = event.claimed_by = event.dismissed_by = event.dismiss_reason = ""
         event.claimed_at = event.handled_at = None
         save_with_history(event, actor=actor, reason=f"Replayed; it was {before}.")
+        _note("event.replayed", event, actor, {"was": before})
         waker.request_drain()
     return event
 
@@ -55,7 +57,13 @@ def dismiss(*, event_pk: int, actor: Actor, reason: str) -> InboundEvent:
         event.state, event.handled_at = State.DISMISSED, timezone.now()
         event.dismissed_by, event.dismiss_reason = actor.name, reason
         save_with_history(event, actor=actor, reason=f"Dismissed: {reason}")
+        _note("event.dismissed", event, actor, {"reason": reason})
     return event
+
+
+def _note(action: str, event: InboundEvent, actor: Actor, data: dict[str, str]) -> None:
+    data = {"type": event.type, "object": event.object_id, **data}
+    note(Note(action, f"event:{event.event_id}", actor, data, event.account, event.event_id))
 
 
 def _locked(event_pk: int, actor: Actor, permission: str) -> InboundEvent:

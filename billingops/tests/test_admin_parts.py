@@ -108,8 +108,12 @@ def test_numbers_and_times_stay_what_they_are():
     assert export.cell(None) == ""
 
 
-def test_a_list_is_streamed_as_csv():
-    response = export.stream(filename="x.csv", header=["a", "b"], rows=iter([["=x", 1], ["y,z", None]]))
+def test_a_list_is_streamed_as_csv(rf, finance):
+    request = rf.get("/admin/x/export/")
+    request.user = finance
+    response = export.stream(
+        request=request, filename="x.csv", header=["a", "b"], rows=iter([["=x", 1], ["y,z", None]])
+    )
     assert response.streaming
     assert b"".join(response.streaming_content) == b'a,b\r\n\'=x,1\r\n"y,z",\r\n'
 
