@@ -219,11 +219,11 @@ def _decide_many(
                 answers.append(Answer(ask, refusal=refusal))
         rows = [suggestion for _, suggestion in standing]
         earlier = steps.approvals_of(rows) if rows and stage else {}
-        results = policies.evaluate_many(rows, stage=stage) if stage else [None] * len(rows)
+        results = policies.evaluate_many(rows, stage=stage) if rows and stage else {}
         verdicts: list[_Verdict] = []
-        for (ask, suggestion), result in zip(standing, results, strict=True):
+        for ask, suggestion in standing:
             try:
-                verdicts.append(judge(suggestion, ask, earlier.get(suggestion.pk, []), result))
+                verdicts.append(judge(suggestion, ask, earlier.get(suggestion.pk, []), results.get(suggestion.pk)))
                 answers.append(Answer(ask, suggestion))
             except REFUSALS as refusal:
                 answers.append(Answer(ask, refusal=refusal))

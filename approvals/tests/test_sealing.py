@@ -110,7 +110,7 @@ def test_within_the_undo_window_nothing_is_carried_out_and_it_can_be_taken_back(
     def with_undo(suggestions, **kwargs):
         from dataclasses import replace
 
-        return [replace(result, undo_seconds=600) for result in real(suggestions, **kwargs)]
+        return {pk: replace(result, undo_seconds=600) for pk, result in real(suggestions, **kwargs).items()}
 
     monkeypatch.setattr(policies, "evaluate_many", with_undo)
     suggestion = approve(propose(), finance)
