@@ -11,7 +11,7 @@ from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import transaction
 from django.utils import timezone
 
-from approvals import audit, policies, registry, sealing
+from approvals import audit, blind, policies, registry, sealing
 from approvals.models import Decision, Execution, Policy, Suggestion
 from approvals.services import steps, writing
 from approvals.services.steps import MAX_COMMENT
@@ -94,10 +94,13 @@ def approve_many(*, asks: Sequence[Ask], actor: Actor, comment: str = "") -> lis
         suggestion.policy = {**suggestion.policy, "approved": asks.as_json()}
         suggestion.required_approvals = max(suggestion.required_approvals, asks.approvals)
         given = len(earlier) + 1
-        if suggestion.is_shadow or asks.mode == Policy.Mode.SHADOW:
+        if suggestion.is_seeded:
+            change = writing.move(suggestion, State.OBSERVED, reason="approved; it was a check and is not carried out")
+        elif suggestion.is_shadow or asks.mode == Policy.Mode.SHADOW:
             change = writing.move(suggestion, State.OBSERVED, reason="approved in shadow mode, not executed")
         elif given < suggestion.required_approvals:
             reason = f"approval {given} of {suggestion.required_approvals}"
+            steps.let_go(suggestion, actor)
             change = writing.move(suggestion, State.SECOND_REVIEW, reason=reason)
         else:
             change = writing.move(suggestion, State.APPROVED, reason=comment or "approved")
@@ -153,6 +156,7 @@ def edit(
         suggestion.params = params
         suggestion.revision += 1
         suggestion.last_editor = actor.user
+        steps.let_go(suggestion, actor)
         reason = f"edited: {', '.join(difference.field for difference in moved)}"
         if suggestion.state == State.SECOND_REVIEW:
             return steps.move(suggestion, State.PENDING, actor=actor, reason=f"{reason}; the approval no longer counts")
@@ -290,6 +294,8 @@ def may_decide(user: Any, suggestion: Suggestion) -> str:
     """ "" when `user` may approve or reject it now, else the sentence that says why not (for pages and bulk lists)."""
     if not suggestion.is_waiting:
         return f"It is {suggestion.get_state_display()}, not waiting."
+    if blind.hides(suggestion):
+        return blind.FIRST_SAY
     try:
         actor = Actor.person(user)
         steps.check_right(suggestion, actor)

@@ -14,7 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, F
 from django.utils import timezone
 
-from approvals import registry, sealing
+from approvals import blind, registry, sealing
 from approvals.models import Decision, Execution, Suggestion
 from approvals.services import writing
 from approvals.states import State
@@ -45,6 +45,8 @@ def check_ready(
         )
     if suggestion.is_overdue:
         raise InvalidTransition("This suggestion has expired; nobody decided in time. Nothing was changed.")
+    if blind.hides(suggestion):
+        raise InvalidTransition(f"{blind.FIRST_SAY} Nothing was changed.")
     if suggestion.version != version:
         changes = changes_since(suggestion, version) if explain else []
         raise VersionConflict(
@@ -67,6 +69,12 @@ def check_person(actor: Actor) -> None:
 def check_account(suggestion: Suggestion, actor: Actor) -> None:
     if not access.may_see_account(actor.user, suggestion.account):
         raise PermissionDenied("This suggestion belongs to an account that you have no access to.")
+
+
+def let_go(suggestion: Suggestion, actor: Actor) -> None:
+    """Whoever cannot give the next approval is not on it any more, so that others see it as free."""
+    if actor.user is not None and suggestion.assignee_id == actor.user.pk:
+        suggestion.assignee = suggestion.assigned_at = None
 
 
 def approvals(suggestion: Suggestion) -> list[Decision]:
@@ -195,6 +203,6 @@ def changes_since(suggestion: Suggestion, version: int) -> list[str]:
     if old is None:
         return [f"state: {suggestion.get_state_display()}"]
     new = suggestion.history.order_by("-history_id").first()
-    ignored = {"version", "updated_at", "policy"}
+    ignored = {"version", "updated_at", "policy", "assignee", "assigned_at", "rank_at"}
     delta = new.diff_against(old, excluded_fields=ignored)
     return [f"{change.field}: {change.old} → {change.new}" for change in delta.changes]
