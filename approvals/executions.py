@@ -18,10 +18,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from approvals import audit, policies, registry, sealing
 from approvals.models import Decision, Execution, Policy, Suggestion
+from approvals.policies import locks, usage
 from approvals.registry import Outcome
 from approvals.sealing import Difference
 from approvals.services import steps
@@ -43,6 +45,8 @@ def execute(execution_id: int) -> str:
     suggestion = execution.suggestion
     if execution.state != Execution.State.QUEUED or execution.not_before > timezone.now():
         return execution.state
+    if execution.held and _is_still_held(execution_id):
+        return execution.state  # without asking Stripe for the facts again
     try:
         kind = registry.get(suggestion.kind)
         facts = kind.rebuild_facts(suggestion)
@@ -96,7 +100,9 @@ def begin(execution_id: int, facts: dict[str, Any]) -> bool:
         if moved := [one for decision in given for one in sealing.broken(decision.sealed, suggestion)]:
             _send_back(execution, suggestion, State.STALE, f"not what was approved: {_words(moved)}", facts, moved)
             return False
-        asks = policies.evaluate(suggestion, stage="executed")
+        locks.begin(suggestion.kind)
+        now = timezone.now()
+        asks = policies.evaluate(suggestion, stage="executed", at=now)
         suggestion.policy = {**suggestion.policy, "executed": asks.as_json()}
         if asks.mode in (Policy.Mode.OFF, Policy.Mode.SHADOW):
             _send_back(execution, suggestion, State.CANCELLED, f"policy forbids it now: {asks.clause}")
@@ -110,8 +116,9 @@ def begin(execution_id: int, facts: dict[str, Any]) -> bool:
         if asks.hold:
             _hold(execution, suggestion, asks)
             return False
-        execution.state, execution.started_at = Execution.State.EXECUTING, timezone.now()
+        execution.state, execution.started_at = Execution.State.EXECUTING, now
         execution.held = ""
+        usage.take(execution, suggestion, at=now)
         execution.save()
         steps.move(suggestion, State.EXECUTING, actor=WORKER, reason=f"attempt {execution.attempt}")
         return True
@@ -125,6 +132,9 @@ def record_executed(execution_id: int, outcome: Outcome) -> str:
         execution.state, execution.finished_at = Execution.State.EXECUTED, timezone.now()
         execution.object_id, execution.request_id = outcome.object_id, outcome.request_id or execution.request_id
         execution.result, execution.error, execution.error_code = {"summary": outcome.summary, **outcome.data}, "", ""
+        if execution.attempt > 1 and _earlier_with_its_object(execution).exclude(counted_at=None).exists():
+            locks.count(suggestion.kind)
+            usage.give_back(execution, suggestion)  # one effect, and the attempt that had it is counted
         execution.save()
         _audit(execution, "execution.executed")
         steps.move(suggestion, State.EXECUTED, actor=WORKER, reason=outcome.summary or outcome.object_id)
@@ -159,6 +169,9 @@ def _record(execution_id: int, target: str, state: State, *, code: str, message:
         execution.error_code, execution.error = code[:120], message[:1000]
         execution.request_id = request_id or execution.request_id
         execution.not_before = timezone.now() + timedelta(seconds=1)
+        if target == Execution.State.FAILED:
+            locks.count(suggestion.kind)
+            usage.give_back(execution, suggestion)
         execution.save()
         _audit(execution, f"execution.{target}")
         steps.move(suggestion, state, actor=WORKER, reason=f"{code}: {message}"[:500])
@@ -233,14 +246,20 @@ def _remember(suggestion: Suggestion, *, event_id: str, object_id: str) -> None:
     failed = suggestion.executions.select_for_update().filter(state=Execution.State.FAILED).order_by("-attempt").first()
     if failed is not None and not failed.confirmed_event:
         failed.confirmed_event, failed.object_id = event_id, object_id
+        locks.count(suggestion.kind)
+        usage.take(failed, suggestion, at=failed.started_at or timezone.now())
         failed.save()
         _audit(failed, "execution.found_late")
 
 
 def _confirmed_earlier(execution: Execution) -> str:
     """The event that came for an earlier attempt and names the very object this attempt ended with."""
-    earlier = execution.suggestion.executions.filter(state=Execution.State.FAILED, object_id=execution.object_id)
-    return earlier.exclude(confirmed_event="").values_list("confirmed_event", flat=True).first() or ""
+    earlier = _earlier_with_its_object(execution).exclude(confirmed_event="")
+    return earlier.values_list("confirmed_event", flat=True).first() or ""
+
+
+def _earlier_with_its_object(execution: Execution) -> QuerySet[Execution]:
+    return execution.suggestion.executions.filter(state=Execution.State.FAILED, object_id=execution.object_id)
 
 
 def _confirm(execution: Execution, suggestion: Suggestion, *, event_id: str, actor: Actor) -> None:
@@ -265,6 +284,19 @@ def _missing(given: list[Decision], asks: policies.Result) -> str:
     return "policy asks for more approvals now" if asks.approvals > len(people) else ""
 
 
+def _is_still_held(execution_id: int) -> bool:
+    """For what was held before: whether it is now, in which case it is put off again."""
+    with transaction.atomic():
+        execution, suggestion = _lock(execution_id)
+        if execution.state != Execution.State.QUEUED or suggestion.state != State.APPROVED:
+            return False
+        asks = policies.evaluate(suggestion, stage="executed")
+        if not asks.hold or asks.denied or asks.mode in (Policy.Mode.OFF, Policy.Mode.SHADOW):
+            return False
+        _hold(execution, suggestion, asks)
+        return True
+
+
 def _hold(execution: Execution, suggestion: Suggestion, asks: policies.Result) -> None:
     """Policy makes it wait (a switch, hours, a cap, a cool-down): it stays approved and is looked at again later."""
     if execution.held != asks.hold:
@@ -272,7 +304,12 @@ def _hold(execution: Execution, suggestion: Suggestion, asks: policies.Result) -
             action="execution.held",
             subject=f"suggestion:{suggestion.pk}",
             actor=WORKER,
-            data={"attempt": execution.attempt, "why": asks.hold, "until": asks.hold_until},
+            data={
+                "attempt": execution.attempt,
+                "why": asks.hold,
+                "clauses": [clause.name for clause in asks.clauses if clause.effect == "hold"],
+                "until": asks.hold_until,
+            },
         )
     execution.held = asks.hold
     execution.not_before = max(asks.held_until or timezone.now() + HOLD, timezone.now() + timedelta(seconds=1))

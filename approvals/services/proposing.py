@@ -91,6 +91,7 @@ def propose(
         return Proposed(None, False)
     suggestion.mode = asks.mode
     suggestion.policy = {"proposed": asks.as_json()}
+    suggestion.flags = [*suggestion.flags, *asks.flags]
     suggestion.required_approvals = max(asks.approvals, 1)
     suggestion.expires_at = _expiry(expires_at, asks)
     suggestion.rank_at = priority.rank_at(suggestion)
