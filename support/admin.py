@@ -46,6 +46,8 @@ class TimelineEntryAdmin(ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         entry = self.get_object(request, object_id)
         if entry is None:
             raise Http404
