@@ -12,10 +12,12 @@ from django.utils import timezone
 
 from approvals import backtest, executions, services
 from approvals.models import BacktestRun, Execution
+from approvals.policies import usage
 from billingops import jobs
 from billingops.actors import Actor
 
 BATCH = 200
+WAKE_AT_ONCE = 1000
 AT_ONCE = 20  # executions by one task; each may take a few seconds, the queue gives a task 120
 logger = logging.getLogger(__name__)
 
@@ -74,6 +76,41 @@ def _safely(step: Callable[[int], str], execution_id: int) -> int:
         logger.exception("execution %s could not be worked on", execution_id)
         return 0
     return 1
+
+
+def wake_held(kind: str, account: str) -> int:
+    """A policy or a switch has changed: look at once at what they held. `kind` "*" and `account` "" mean all."""
+    held = Execution.objects.filter(state=Execution.State.QUEUED).exclude(held="")
+    if kind != "*":
+        held = held.filter(suggestion__kind=kind)
+    if account:
+        held = held.filter(suggestion__account=account)
+    ids = list(held.order_by("not_before").values_list("pk", flat=True))
+    # One by one: whoever carries one of them out holds its row, and is not to be waited for with others in hand.
+    for pk in ids:
+        Execution.objects.filter(pk=pk, state=Execution.State.QUEUED).update(not_before=timezone.now())
+    for pk in ids[:WAKE_AT_ONCE]:  # the sweep takes the rest
+        jobs.enqueue("approvals.tasks.execute", pk)
+    return len(ids)
+
+
+@jobs.every(1440, name="approvals-usage")
+def forget_usage() -> int:
+    """The counters behind the caps of a day, once nobody asks for that day any more."""
+    return usage.forget(before=timezone.now() - usage.KEPT)
+
+
+def work_batch(batch_id: str) -> bool:
+    """Go on with a batch; what is left after a while is handed on, so that no task runs into the queue's time limit."""
+    finished = batches.work(batch_id)
+    if not finished:
+        jobs.enqueue("approvals.tasks.work_batch", batch_id)
+    return finished
+
+
+@jobs.every(1, name="approvals-batches")
+def sweep_batches() -> dict[str, int]:
+    return batches.sweep()
 
 
 @jobs.every(10, name="approvals-expiry")
