@@ -81,6 +81,11 @@ def why_not(user: Any) -> str:
     return "Deciding asks for a second factor: set yours up first."
 
 
+def carry(user: Any) -> None:
+    """For a job that goes on with what a person began in a session where they had shown it: it counts as shown."""
+    user.is_verified = lambda: True
+
+
 def at_log_in(request: HttpRequest) -> bool:
     """Whether the person who has just logged in has a device, noted in the session so that pages need not ask again."""
     if not is_on() or not request.user.is_authenticated or not has_device(request.user):

@@ -9,10 +9,12 @@ evidence.py     Comparison, BandTally, ReviewerTally, AutomationGrant, SeededChe
 switch.py       KillSwitch: nothing is carried out while it is on
 chain.py        AuditEntry: the append-only log
 backtest.py     BacktestRun, BacktestCase: the past, replayed
+batch.py        Batch, BatchItem: what somebody decides on at once, frozen
 desk.py         Comment, SavedView, DeskSetting: what people keep around the queue
 """
 
 from approvals.models.backtest import BacktestCase, BacktestRun
+from approvals.models.batch import Batch, BatchItem
 from approvals.models.chain import AuditEntry
 from approvals.models.desk import Comment, DeskSetting, SavedView
 from approvals.models.evidence import (
@@ -34,6 +36,8 @@ __all__ = [
     "BacktestCase",
     "BacktestRun",
     "BandTally",
+    "Batch",
+    "BatchItem",
     "BlindVerdict",
     "Comment",
     "Comparison",

@@ -44,11 +44,13 @@ class Ask:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one row: the suggestion after the step, or why nothing was done to it."""
+    """What became of one row: the suggestion after the step, or why nothing was done to it. `seal`: of what was decided
+    on, for a preview's page to bring back."""
 
     ask: Ask
     suggestion: Suggestion | None = None
     refusal: Exception | None = None
+    seal: str = ""
 
 
 REFUSALS = (BillingOpsError, PermissionDenied, ObjectDoesNotExist)
@@ -75,9 +77,16 @@ def approve(
     return _the_one(approve_many(asks=[Ask(suggestion_id, version, seal)], actor=actor, comment=comment))
 
 
-def approve_many(*, asks: Sequence[Ask], actor: Actor, comment: str = "") -> list[Answer]:
+Check = Callable[[Suggestion], None]
+
+
+def approve_many(
+    *, asks: Sequence[Ask], actor: Actor, comment: str = "", check: Check | None = None, dry: bool = False
+) -> list[Answer]:
     """The same yes to many, each checked by itself; one that is refused leaves the others alone. One transaction, and a
     number of statements that does not grow with theirs. Raises PermissionDenied when the person may not decide at all.
+
+    `check`: asked of each row beside the rules, raises what refuses it. `dry`: judge only, lock and write nothing.
     """
     steps.check_comment(comment)
 
@@ -107,7 +116,7 @@ def approve_many(*, asks: Sequence[Ask], actor: Actor, comment: str = "") -> lis
             return _Verdict(decision, change, asks.undo_seconds)
         return _Verdict(decision, change)
 
-    return _decide_many(asks, actor, judge, stage="approved")
+    return _decide_many(asks, actor, judge, stage="approved", check=check, dry=dry)
 
 
 def check_policy(asks: policies.Result) -> None:
@@ -173,9 +182,18 @@ def reject(
     return _the_one(reject_many(asks=asks, actor=actor, reason_code=reason_code, comment=comment))
 
 
-def reject_many(*, asks: Sequence[Ask], actor: Actor, reason_code: str, comment: str = "") -> list[Answer]:
-    """The same no to many; see approve_many."""
-    check_reason(reason_code, comment)
+def reject_many(
+    *,
+    asks: Sequence[Ask],
+    actor: Actor,
+    reason_code: str,
+    comment: str = "",
+    check: Check | None = None,
+    dry: bool = False,
+) -> list[Answer]:
+    """The same no to many; see approve_many. A dry run needs no reason yet."""
+    if not dry:
+        check_reason(reason_code, comment)
 
     def judge(suggestion: Suggestion, ask: Ask, earlier: list[Decision], asks: Any) -> _Verdict:
         decision = steps.decision(
@@ -185,7 +203,7 @@ def reject_many(*, asks: Sequence[Ask], actor: Actor, reason_code: str, comment:
         target = State.OBSERVED if observed else State.REJECTED
         return _Verdict(decision, writing.move(suggestion, target, reason=f"rejected: {reason_code}"))
 
-    return _decide_many(asks, actor, judge, stage=None)
+    return _decide_many(asks, actor, judge, stage=None, check=check, dry=dry)
 
 
 def check_reason(reason_code: str, comment: str) -> None:
@@ -198,15 +216,20 @@ def check_reason(reason_code: str, comment: str) -> None:
 
 
 def _decide_many(
-    asks: Sequence[Ask], actor: Actor, judge: Callable[..., _Verdict], *, stage: policies.Stage | None
+    asks: Sequence[Ask],
+    actor: Actor,
+    judge: Callable[..., _Verdict],
+    *,
+    stage: policies.Stage | None,
+    check: Check | None,
+    dry: bool,
 ) -> list[Answer]:
     """Lock the rows, judge each by itself, write down all that stand. `stage`: of the policies to ask, if any."""
     with transaction.atomic():
-        wanted = [ask.suggestion_id for ask in asks]
+        rows_of = Suggestion.objects if dry else Suggestion.objects.select_for_update()
         # Always in the order of their keys, so that two who want the same rows do not wait for each other.
-        found = {
-            str(row.pk): row for row in Suggestion.objects.select_for_update().filter(pk__in=wanted).order_by("pk")
-        }
+        wanted = rows_of.filter(pk__in=[ask.suggestion_id for ask in asks]).order_by("pk")
+        found = {str(row.pk): row for row in (wanted.defer("facts", "rationale") if dry else wanted)}
         steps.check_person(actor)
         answers: list[Answer] = []
         standing: list[tuple[Ask, Suggestion]] = []
@@ -218,6 +241,8 @@ def _decide_many(
                 steps.check_ready(
                     suggestion, actor=actor, version=ask.version, allowed=WAITING_FOR_A_PERSON, explain=len(asks) == 1
                 )
+                if check:
+                    check(suggestion)
                 standing.append((ask, suggestion))
             except REFUSALS as refusal:
                 answers.append(Answer(ask, refusal=refusal))
@@ -227,10 +252,13 @@ def _decide_many(
         verdicts: list[_Verdict] = []
         for ask, suggestion in standing:
             try:
-                verdicts.append(judge(suggestion, ask, earlier.get(suggestion.pk, []), results.get(suggestion.pk)))
-                answers.append(Answer(ask, suggestion))
+                verdict = judge(suggestion, ask, earlier.get(suggestion.pk, []), results.get(suggestion.pk))
+                verdicts.append(verdict)
+                answers.append(Answer(ask, suggestion, seal=verdict.decision.seal))
             except REFUSALS as refusal:
                 answers.append(Answer(ask, refusal=refusal))
+        if dry:
+            return answers
         Decision.objects.bulk_create(verdict.decision for verdict in verdicts)
         writing.write([verdict.change for verdict in verdicts], actor=actor)
         steps.queue_executions(
