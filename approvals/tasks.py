@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from approvals import backtest, executions, services
 from approvals.models import BacktestRun, Execution
-from approvals.services import batches
 from approvals.policies import usage
+from approvals.services import batches
 from billingops import jobs
 from billingops.actors import Actor
 
