@@ -37,6 +37,16 @@ def parts(suggestion: Suggestion, *, now: datetime | None = None) -> list[Part]:
     return [part for part in found if part.hours > 0]
 
 
+def stored_parts(suggestion: Suggestion, *, now: datetime) -> list[Part]:
+    """As `parts`, from the stored place in the queue: reads no parameter and no fact, so a list costs nothing a row."""
+    age = max((now - suggestion.created_at).total_seconds() / 3600, 0.0)
+    amount, risk = _sum(suggestion), _risk(suggestion)
+    moved = (suggestion.created_at - suggestion.rank_at).total_seconds() / 3600
+    deadline = Part("deadline", round(moved - amount.hours - risk.hours, 1), "to be decided soon")
+    found = [Part("age", age, f"waiting {age:.0f} h"), amount, risk, deadline]
+    return [part for part in found if part.hours > 0]
+
+
 def rank_at(suggestion: Suggestion) -> datetime:
     """Its place in the queue: earlier is more urgent."""
     return suggestion.created_at - timedelta(hours=sum(part.hours for part in _fixed(suggestion)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
-from django.db.models import Count, Min, Sum
+from django.db.models import Count, Exists, Min, OuterRef, Q, Sum
 from django.utils import timezone
 
 from approvals.states import RELEASES_DEDUPE_KEY, WAITING_FOR_A_PERSON, State
@@ -15,6 +15,21 @@ if TYPE_CHECKING:
     from approvals.models import Suggestion  # noqa: F401
 
 
+def approved_by(user: Any) -> Exists:
+    """For a suggestion: whether `user` has given one of the approvals that count now."""
+    from approvals.models import Decision
+
+    given = Decision.objects.filter(suggestion=OuterRef("pk"), revision=OuterRef("revision"))
+    return Exists(given.filter(actor=user.pk, verdict=Decision.Verdict.APPROVE))
+
+
+def _own(user: Any) -> Q:
+    # Not `last_editor=user` alone: excluding a nullable column would turn "unknown" into "not".
+    edited = Q(last_editor__isnull=False, last_editor=user.pk)
+    proposed = Q(proposed_by__isnull=False, proposed_by=user.pk)
+    return Q(approved_by(user)) | edited | proposed
+
+
 class SuggestionQuerySet(models.QuerySet["Suggestion"]):
     def visible_to(self, user: Any) -> SuggestionQuerySet:
         return access.scope(self, user)  # type: ignore[return-value]
@@ -22,6 +37,18 @@ class SuggestionQuerySet(models.QuerySet["Suggestion"]):
     def waiting(self) -> SuggestionQuerySet:
         """A person has to decide."""
         return self.filter(state__in=WAITING_FOR_A_PERSON)
+
+    def for_others(self, user: Any) -> SuggestionQuerySet:
+        """Second looks that `user` cannot give: theirs was the first approval, or the proposal, or the last edit."""
+        return self.filter(state=State.SECOND_REVIEW).filter(_own(user))
+
+    def second_looks(self, user: Any) -> SuggestionQuerySet:
+        """Second looks that `user` could give."""
+        return self.filter(state=State.SECOND_REVIEW).exclude(_own(user))
+
+    def with_own_approval(self, user: Any) -> SuggestionQuerySet:
+        """Each row told whether `user` has approved it (`approved_by_me`), in the statement that reads the rows."""
+        return self.annotate(approved_by_me=approved_by(user))
 
     def in_the_gate(self) -> SuggestionQuerySet:
         """Not finished: waiting, approved, on its way, or with an unknown result."""

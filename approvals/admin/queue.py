@@ -1,160 +1,73 @@
 """The queue: which suggestions a person sees, in which order, and what they add up to.
 
-The number of statements is fixed: tabs (1), sums (1), rows (1), names (one per kind of id on the page, so at most 2).
+The number of statements is fixed: tabs (1), sums (1), rows with what a person asks of each (1), names (one per kind of
+id on the page, so at most 2), saved views (1).
 """
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
 
-from django.db.models import Q
+from django.db.models import Count, OuterRef, Subquery
+from django.utils import timezone
 
-from approvals import registry
-from approvals.models import Suggestion
+from approvals import priority, registry
+from approvals.admin.filters import BY_KEY, NEWEST, PRIORITY, TABS, Filters, Tab
+from approvals.models import Comment, Execution, SavedView, Suggestion
+from approvals.priority import Part
 from approvals.querysets import SuggestionQuerySet
-from approvals.states import WAITING_FOR_A_PERSON, State
-from billingops import keyset
+from approvals.services import desk
+from approvals.states import State
+from billingops import access, keyset
 from billingops.admin import names
 from billingops.admin.paging import COUNT_CAP, capped_counts, count_label, grouped
 from billingops.exceptions import InvalidInput
+from billingops.templatetags.billingops import SHAPES, age_text
+
+__all__ = ["TABS", "Filters", "Row", "Tab", "base", "context", "totals"]
 
 PER_PAGE = 50
 TAB_CAP = 1000
+AGEING, OLD = timedelta(hours=24), timedelta(hours=72)
+EXPIRES_SOON = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
-class Tab:
-    key: str
-    label: str
-    states: tuple[State, ...]
-    how: str
+class Ageing:
+    """How pressing the time is: a word and a shape beside the colour."""
 
-
-TABS = (
-    Tab(
-        "waiting",
-        "All waiting",
-        WAITING_FOR_A_PERSON,
-        "A Stripe event led to a suggestion that nobody has decided yet.",
-    ),
-    Tab(
-        "second",
-        "Second look",
-        (State.SECOND_REVIEW,),
-        "One person has approved; the policy asks for a second one, for example above a limit.",
-    ),
-    Tab(
-        "stale",
-        "Stale",
-        (State.STALE,),
-        "Approved, but the facts at Stripe had changed before it was carried out. Nothing was sent; a new one follows.",
-    ),
-    Tab(
-        "unknown",
-        "Unknown",
-        (State.UNKNOWN,),
-        "Stripe did not answer clearly. The worker looks the object up until it knows; nothing is sent twice.",
-    ),
-    Tab(
-        "failed",
-        "Failed",
-        (State.FAILED,),
-        "Stripe refused, and nothing happened there. Retry it with a new key, or cancel it.",
-    ),
-    Tab(
-        "moving",
-        "Approved / executing",
-        (State.APPROVED, State.EXECUTING, State.EXECUTED),
-        "Approved and on its way: queued, being carried out, or waiting for Stripe's confirming event.",
-    ),
-    Tab(
-        "done",
-        "Done",
-        (State.CONFIRMED, State.REJECTED, State.EXPIRED, State.SUPERSEDED, State.CANCELLED, State.OBSERVED),
-        "Confirmed by Stripe, rejected, or overtaken by events.",
-    ),
-    Tab("all", "All", (), "Every suggestion there ever was."),
-)
-_TABS = {tab.key: tab for tab in TABS}
-
-
-@dataclass(frozen=True)
-class Filters:
-    """What the URL says. Unknown values are dropped, not obeyed."""
-
-    tab: str = "waiting"
-    kind: str = ""
-    account: str = ""
-    currency: str = ""
-    q: str = ""
-
-    @classmethod
-    def of(cls, params: Mapping[str, str]) -> Filters:
-        query = params.get("q", "").strip()[:255]
-        # Whoever searches for an id wants it found, whatever has become of it.
-        tab = params.get("tab", "") or ("all" if query else "waiting")
-        return cls(
-            tab=tab if tab in _TABS else "waiting",
-            kind=params.get("kind", "") if params.get("kind") in registry.names() else "",
-            account=params.get("account", "").strip()[:64],
-            currency=params.get("currency", "").strip().lower()[:3],
-            q=query,
-        )
-
-    def query(self, **changes: str) -> str:
-        """The query string with `changes`; what is at its default is left out."""
-        wanted = replace(self, **changes)
-        pairs = [(field.name, getattr(wanted, field.name)) for field in fields(wanted)]
-        return "?" + urlencode(
-            [(name, value) for name, value in pairs if value and (name, value) != ("tab", "waiting")]
-        )
+    word: str
+    tone: str
 
     @property
-    def is_narrowed(self) -> bool:
-        return bool(self.kind or self.account or self.currency or self.q)
-
-    @property
-    def shows_waiting(self) -> bool:
-        states = _TABS[self.tab].states
-        return not states or not set(states).isdisjoint(WAITING_FOR_A_PERSON)
-
-    def apply(self, queryset: SuggestionQuerySet, *, tab: str | None = None) -> SuggestionQuerySet:
-        states = _TABS[tab or self.tab].states
-        if len(states) == 1:
-            queryset = queryset.filter(state=states[0])
-        elif states:
-            queryset = queryset.filter(state__in=states)
-        for name in ("kind", "account", "currency"):
-            if value := getattr(self, name):
-                queryset = queryset.filter(**{name: value})
-        return queryset.filter(_search(self.q)) if self.q else queryset
-
-
-def _search(term: str) -> Q:
-    """An exact match on the column that such an id stands in; each of them has an index."""
-    try:
-        return Q(pk=uuid.UUID(term))
-    except ValueError:
-        pass
-    if term.startswith("cus_"):
-        return Q(customer=term)
-    if term.startswith("acct_"):
-        return Q(account=term)
-    return Q(subject=term)
+    def shape(self) -> str:
+        return SHAPES[self.tone]
 
 
 @dataclass(frozen=True)
 class Row:
+    """`waits_for`: why this person cannot approve it, "" when they may. `taken_by`: somebody else who is on it."""
+
     suggestion: Suggestion
     party: str
     party_id: str
     customer: str
     flag: str
     more_flags: int
+    parts: list[Part]
+    ageing: Ageing | None
+    taken_by: str
+    is_mine: bool
+    may_take: bool
+    may_release: bool
+    waits_for: str
+
+    @property
+    def hours(self) -> float:
+        """Its priority: the hours that its parts are worth."""
+        return sum(part.hours for part in self.parts)
 
 
 def base(user: Any) -> SuggestionQuerySet:
@@ -170,31 +83,19 @@ def totals(queryset: SuggestionQuerySet) -> list[dict[str, Any]]:
 def context(user: Any, filters: Filters, cursor: str) -> dict[str, Any]:
     """Everything the page shows."""
     visible = base(user)
-    found = filters.apply(visible)
-    counts = capped_counts({tab.key: filters.apply(visible, tab=tab.key) for tab in TABS}, cap=TAB_CAP)
+    found = filters.apply(visible, user)
+    counts = capped_counts({tab.key: filters.apply(visible, user, tab=tab.key) for tab in TABS}, cap=TAB_CAP)
     sums = totals(found)
-    try:
-        page = keyset.page(found.defer("facts", "params", "policy"), order=("-id",), cursor=cursor, size=PER_PAGE)
-        problem = ""
-    except InvalidInput as error:
-        page, problem = keyset.page(found.defer("facts", "params", "policy"), order=("-id",), size=PER_PAGE), str(error)
+    page, problem = _page(found, user, filters, cursor)
     summed = sum(total["count"] for total in sums)
     return {
         "filters": filters,
-        "tabs": [
-            {
-                "key": tab.key,
-                "label": tab.label,
-                "url": filters.query(tab=tab.key),
-                "count": count_label(counts[tab.key], TAB_CAP),
-                "on": tab.key == filters.tab,
-                "alarm": tab.key in {"unknown", "failed"} and counts[tab.key] > 0,
-            }
-            for tab in TABS
-        ],
-        "tab": _TABS[filters.tab],
+        "tabs": [_tab(tab, filters, counts[tab.key]) for tab in TABS if _is_shown(tab, filters, counts[tab.key])],
+        "tab": BY_KEY[filters.tab],
         "count": counts[filters.tab],
         "count_text": count_label(counts[filters.tab], TAB_CAP),
+        "for_others": counts["others"] if filters.tab == "second" else 0,
+        "for_others_url": filters.query(tab="others"),
         "rows": _rows(page.rows, user),
         "newer": page.previous,
         "older": page.next,
@@ -203,12 +104,54 @@ def context(user: Any, filters: Filters, cursor: str) -> dict[str, Any]:
         "totals_capped": f"Sums of the newest {COUNT_CAP:,} suggestions only." if summed >= COUNT_CAP else "",
         "kind_chips": _chips(filters, "kind", [(kind.name, kind.label) for kind in registry.kinds()], "All kinds"),
         "currency_chips": _chips(filters, "currency", _currencies(filters, sums), "All currencies"),
+        "flag_chips": _chips(filters, "flagged", [("1", "Flagged")], "All"),
+        "sort_chips": [
+            {"label": label, "url": filters.query(sort=sort), "on": (filters.sort or filters.own_sort) == sort}
+            for sort, label in ((PRIORITY, "Most urgent first"), (NEWEST, "Newest first"))
+        ],
+        "views": views(user, filters),
         "query": filters.query(),
     }
 
 
+def _is_shown(tab: Tab, filters: Filters, count: int) -> bool:
+    return not tab.quiet or count > 0 or tab.key == filters.tab
+
+
+def _tab(tab: Tab, filters: Filters, count: int) -> dict[str, Any]:
+    return {
+        "key": tab.key,
+        "label": tab.label,
+        "url": filters.query(tab=tab.key),
+        "count": count_label(count, TAB_CAP),
+        "on": tab.key == filters.tab,
+        "alarm": tab.key in {"unknown", "failed"} and count > 0,
+    }
+
+
+def _page(found: SuggestionQuerySet, user: Any, filters: Filters, cursor: str) -> tuple[keyset.Page[Suggestion], str]:
+    """The rows, with what the page asks of each in the same statement; and what is wrong with the cursor, if so."""
+    comments = Comment.objects.filter(suggestion=OuterRef("pk")).order_by().values("suggestion")
+    queued = Execution.objects.filter(suggestion=OuterRef("pk"), state=Execution.State.QUEUED).order_by("-id")
+    rows = (
+        found.with_own_approval(user)
+        .annotate(
+            comment_count=Subquery(comments.annotate(number=Count("pk")).values("number")),
+            held=Subquery(queued.values("held")[:1]),
+            due=Subquery(queued.values("not_before")[:1]),
+        )
+        .select_related("assignee")
+        .defer("facts", "params", "policy", "assignee__password")
+    )
+    try:
+        return keyset.page(rows, order=filters.order, cursor=cursor, size=PER_PAGE), ""
+    except InvalidInput as error:
+        return keyset.page(rows, order=filters.order, size=PER_PAGE), str(error)
+
+
 def _rows(suggestions: list[Suggestion], user: Any) -> list[Row]:
     known = names.of({one for row in suggestions for one in (row.account, row.customer) if one}, user)
+    may_decide, leads, now = user.has_perm(desk.DECIDE), user.has_perm(desk.LEAD), timezone.now()
     return [
         Row(
             suggestion=row,
@@ -217,9 +160,74 @@ def _rows(suggestions: list[Suggestion], user: Any) -> list[Row]:
             customer=known.get(row.customer, ""),
             flag=str(row.flags[0].get("text", "")) if row.flags else "",
             more_flags=max(len(row.flags) - 1, 0),
+            parts=priority.stored_parts(row, now=now) if row.is_waiting else [],
+            ageing=ageing(row, now),
+            taken_by=desk.taken_by_other(row, user),
+            is_mine=row.assignee_id == user.pk and row.state in desk.TAKEABLE,
+            may_take=may_decide and row.assignee_id is None and row.state in desk.TAKEABLE,
+            may_release=row.assignee_id is not None
+            and row.state in desk.TAKEABLE
+            and may_decide
+            and (leads or row.assignee_id == user.pk),
+            waits_for=_waits_for(row, user) if may_decide else "",
         )
         for row in suggestions
     ]
+
+
+def _waits_for(row: Suggestion, user: Any) -> str:
+    """As the services' four eyes, from what the row's own statement has read."""
+    if not row.is_waiting:
+        return ""
+    if row.proposed_by_id == user.pk:
+        return "you proposed it: waits for somebody else"
+    if row.last_editor_id == user.pk:
+        return "you edited it: waits for somebody else"
+    approved = row.state == State.SECOND_REVIEW and getattr(row, "approved_by_me", False)
+    return "you approved it first: waits for somebody else" if approved else ""
+
+
+def ageing(row: Suggestion, now: datetime) -> Ageing | None:
+    """How pressing a waiting one is; None while it is fresh."""
+    if not row.is_waiting:
+        return None
+    if row.expires_at is not None and row.expires_at - now <= EXPIRES_SOON:
+        return Ageing("expired" if row.expires_at <= now else f"expires {age_text(row.expires_at, now)}", "bad")
+    age = now - row.created_at
+    if age >= OLD:
+        return Ageing("old", "bad")
+    return Ageing("ageing", "attention") if age >= AGEING else None
+
+
+# -- views -------------------------------------------------------------------------------------------------------------
+
+
+def views(user: Any, filters: Filters) -> list[dict[str, Any]]:
+    """One's own and shared ones, as links. A shared view that names what the reader may not see is not shown."""
+    here = filters.query()
+    found = []
+    for view in desk.views_of(user):
+        named = Filters.of_text(view.query)
+        if view.owner_id == user.pk or _may_read(named, user):
+            found.append(
+                {
+                    "view": view,
+                    "url": named.query(),
+                    "on": named.query() == here,
+                    "by": "" if view.owner_id == user.pk else view.owner.get_username(),
+                }
+            )
+    return found
+
+
+def _may_read(named: Filters, user: Any) -> bool:
+    if access.accounts_of(user) is None:
+        return True
+    return not named.q and (not named.account or access.may_see_account(user, named.account))
+
+
+def own_views(user: Any) -> list[SavedView]:
+    return list(SavedView.objects.filter(owner=user))
 
 
 def _currencies(filters: Filters, sums: list[dict[str, Any]]) -> list[tuple[str, str]]:

@@ -3,8 +3,10 @@
 /admin/approvals/suggestion/                queue; POST: bulk, with a page in between
 /admin/approvals/suggestion/<id>/change/    evidence, verdict, executions, decisions, history
 /admin/approvals/suggestion/<id>/panel/     the fragment that opens below a row of the queue
-/admin/approvals/suggestion/<id>/approve/   POST: version, comment (also reject, cancel, retry, look_again)
-/admin/approvals/suggestion/export/         the queue as it is filtered, as CSV
+/admin/approvals/suggestion/<id>/approve/   POST: version, seal, comment (also reject, cancel, retry, look_again)
+/admin/approvals/suggestion/<id>/edit/      see editing.py
+/admin/approvals/suggestion/<id>/take/      and the like, and desk/: see deskviews.py
+/admin/approvals/suggestion/export/         the queue as it is filtered, as CSV or (format=xlsx) as a workbook
 """
 
 from __future__ import annotations
@@ -19,11 +21,13 @@ from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.http import url_has_allowed_host_and_scheme
 
 from approvals import services
 from approvals.admin import bulk, detail, queue
+from approvals.admin.deskviews import DESK_VERBS, DeskViews, safe_next
+from approvals.admin.editing import EditView
 from approvals.models import Suggestion
+from approvals.services import desk
 from billingops.actors import Actor
 from billingops.admin import export
 from billingops.admin.actions import respond, versions_seen
@@ -36,7 +40,7 @@ VERBS = ("approve", "reject", "cancel", "retry", "look_again")
 
 
 @admin.register(Suggestion, site=site)
-class SuggestionAdmin(ReadOnlyAdmin):
+class SuggestionAdmin(DeskViews, EditView, ReadOnlyAdmin):
     scope_field = "account"
     exact_search = ("id", "subject", "customer", "account")
     export_fields = (
@@ -69,8 +73,19 @@ class SuggestionAdmin(ReadOnlyAdmin):
             )
             for verb in VERBS
         ]
+        around = [
+            path(
+                f"<uuid:object_id>/{verb}/",
+                self.admin_site.admin_view(self.desk_view),
+                {"verb": verb},
+                name=named(verb),
+            )
+            for verb in DESK_VERBS
+        ]
+        own = path("desk/", self.admin_site.admin_view(self.desk_settings_view), name=named("desk"))
+        edit = path("<uuid:object_id>/edit/", self.admin_site.admin_view(self.edit_view), name=named("edit"))
         panel = path("<uuid:object_id>/panel/", self.admin_site.admin_view(self.panel_view), name=named("panel"))
-        return [*steps, panel, *super().get_urls()]
+        return [*steps, *around, own, edit, panel, *super().get_urls()]
 
     # -- the queue -------------------------------------------------------------------------------------------------
 
@@ -104,7 +119,7 @@ class SuggestionAdmin(ReadOnlyAdmin):
             return HttpResponseRedirect(back)
         queryset = queue.base(request.user)
         if request.POST.get("select_across") == "1":
-            return respond(self, request, action, filters.apply(queryset), back=back)
+            return respond(self, request, action, filters.apply(queryset, request.user), back=back)
         selected = [key for key in request.POST.getlist("_selected_action") if self._as_value("pk", key) is not None]
         chosen = queryset.filter(pk__in=selected)
         return respond(self, request, action, chosen, seen=versions_seen(request), back=back)
@@ -112,7 +127,8 @@ class SuggestionAdmin(ReadOnlyAdmin):
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        found = queue.Filters.of(request.GET.dict()).apply(queue.base(request.user)).order_by("-id")[:EXPORT_CAP]
+        filters = queue.Filters.of(request.GET.dict())
+        found = filters.apply(queue.base(request.user), request.user).order_by("-id")[:EXPORT_CAP]
         return export.stream(
             request=request, filename="suggestions.csv", header=self.export_fields, rows=self._export_rows(found)
         )
@@ -157,7 +173,7 @@ class SuggestionAdmin(ReadOnlyAdmin):
         context = {
             **detail.verdict(suggestion, request.user),
             "evidence": detail.evidence(suggestion, request.user),
-            "next": self._safe_next(request, request.GET.get("next", "")),
+            "next": safe_next(request, request.GET.get("next", "")),
             "in_panel": True,
         }
         response = TemplateResponse(request, "admin/approvals/suggestion/_panel.html", context)
@@ -174,6 +190,8 @@ class SuggestionAdmin(ReadOnlyAdmin):
             after = self._step(request, suggestion, verb)
         except VersionConflict as conflict:
             return self._refused(request, suggestion, "This page was outdated", str(conflict), 409, conflict.changes)
+        except desk.AlreadyTaken as taken:
+            return self._refused(request, suggestion, "Somebody else has taken it", str(taken), 409)
         except InvalidTransition as problem:
             return self._refused(request, suggestion, "That step is no longer possible", str(problem), 409)
         except InvalidInput as problem:
@@ -183,7 +201,7 @@ class SuggestionAdmin(ReadOnlyAdmin):
         who = f"{request.user.get_username()}, {timezone.localtime():%H:%M %Z}"
         messages.success(request, detail.happened(after, verb, who))
         return HttpResponseRedirect(
-            self._safe_next(request, request.POST.get("next", ""))
+            safe_next(request, request.POST.get("next", ""))
             or reverse("admin:approvals_suggestion_change", args=[suggestion.pk])
         )
 
@@ -199,6 +217,10 @@ class SuggestionAdmin(ReadOnlyAdmin):
         }
         if verb == "reject":
             given["reason_code"] = request.POST.get("reason_code", "")
+        if verb == "approve":
+            given["seal"] = request.POST.get("seal", "")
+        if verb in ("approve", "reject"):
+            return desk.decide(getattr(services, verb), despite=request.POST.get("despite") == "1", **given)
         return getattr(services, verb)(**given)
 
     def _refused(
@@ -212,10 +234,7 @@ class SuggestionAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         """The page as it is now, with what was refused on top."""
         suggestion.refresh_from_db()
-        problem = {"title": title, "text": text, "changes": changes or []}
+        seen = request.POST.get("version", "")
+        fields = detail.changed_since(suggestion, int(seen), request.user) if changes and seen.isdecimal() else []
+        problem = {"title": title, "text": text, "changes": [] if fields else changes or [], "fields": fields}
         return self._page(request, suggestion, problem=problem, status=status)
-
-    @staticmethod
-    def _safe_next(request: HttpRequest, target: str) -> str:
-        safe = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
-        return target if safe else ""
