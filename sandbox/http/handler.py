@@ -37,7 +37,11 @@ class Handler(BaseHTTPRequestHandler):
         if length > MAX_BODY:
             self.send_error(413)
             return
-        body = self.rfile.read(length).decode("utf-8", "replace") if length else ""
+        raw = self.rfile.read(length) if length else b""
+        if len(raw) < length:  # the caller went away in the middle: half a request is none
+            self.close_connection = True
+            return
+        body = raw.decode("utf-8", "replace")
         path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, path, query, body, headers)

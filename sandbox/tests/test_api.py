@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -21,6 +22,19 @@ def raw(server: SandboxServer, method: str, path: str, body: str = "", **headers
     connection.request(method, path, body, {name: value for name, value in sent.items() if value})
     response = connection.getresponse()
     return response.status, response.headers, json.loads(response.read())
+
+
+def test_a_request_whose_caller_dies_in_the_middle_is_none(server: SandboxServer) -> None:
+    """A body without its `amount` would be another request: for a reversal, one over everything that is left."""
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        head = (
+            f"POST /v1/customers HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 20\r\n\r\n"
+        )
+        connection.sendall(head.encode() + b"name=Ada")
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) == b""
+    assert server.state.platform.counts().get("customer", 0) == 0
 
 
 def test_module_style_calls_work_with_api_base(server: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
