@@ -67,6 +67,16 @@ class Editable:
 
 
 @dataclass(frozen=True)
+class Spoiled:
+    """A real suggestion with one thing wrong: `changes` are the fields that differ, whole; `flaw` a code, `text` what is
+    wrong in words, for the reviewer, after the verdict. See seeds.py."""
+
+    flaw: str
+    text: str
+    changes: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Kind:
     """One action the gate may execute.
 
@@ -95,6 +105,8 @@ class Kind:
     destination     (suggestion) → where the money goes (acct_…), "" for none. No network.
     destination_changed_at  (destination) → when its bank details last changed, None if never seen. No network.
     deadline        (suggestion) → by when somebody should have decided, None: only when it expires.
+    alternatives    the kinds that could have been suggested in its place; a blind reviewer chooses among them
+    spoil           (suggestion) → copies of a real one with one thing wrong, for seeded checks. None: there are none
     """
 
     name: str
@@ -116,6 +128,8 @@ class Kind:
     destination: Callable[[Suggestion], str] = _destination_param
     destination_changed_at: Callable[[str], datetime | None] = lambda destination: None
     deadline: Callable[[Suggestion], datetime | None] = lambda suggestion: None
+    alternatives: tuple[str, ...] = ()
+    spoil: Callable[[Suggestion], Iterable[Spoiled]] | None = None
 
     def check_params(self, params: dict[str, Any]) -> None:
         """Raise InvalidInput when `params` lacks a key, has one too many, or one of the wrong type."""
@@ -159,6 +173,14 @@ def names() -> list[str]:
 
 def label(name: str) -> str:
     return _kinds[name].label if name in _kinds else name
+
+
+def alternatives(name: str) -> tuple[str, ...]:
+    return _kinds[name].alternatives if name in _kinds else ()
+
+
+def with_alternatives() -> list[str]:
+    return [kind.name for kind in kinds() if kind.alternatives]
 
 
 def destination(suggestion: Suggestion) -> str:

@@ -25,5 +25,8 @@ class Change:
 # who writes something for them does it in a number of statements that does not grow with theirs.
 suggestions_changed = Signal()
 
+# the same, of seeded suggestions, which the house is told nothing of
+seeded_changed = Signal()
+
 # the same, once for each change, with suggestion, previous, actor, reason: for those who only look
 suggestion_changed = Signal()

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from approvals import policies, priority, registry
+from approvals import blind, policies, priority, registry
 from approvals.models import Policy, Suggestion
 from approvals.services import writing
 from approvals.services.deciding import approve_by_policy
@@ -86,7 +86,9 @@ def propose(
         agent_run=agent_run,
         proposed_by=actor.user,
     )
-    asks = policies.evaluate(suggestion, stage="proposed")
+    book = policies.Book([suggestion])
+    suggestion.is_blind = blind.draw(suggestion, book.applicable(suggestion))
+    asks = policies.evaluate(suggestion, stage="proposed", book=book)
     if asks.mode == Policy.Mode.OFF:
         return Proposed(None, False)
     suggestion.mode = asks.mode

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from approvals import audit, states
 from approvals.models import Suggestion
-from approvals.signals import Change, suggestion_changed, suggestions_changed
+from approvals.signals import Change, seeded_changed, suggestion_changed, suggestions_changed
 from approvals.states import State
 from billingops import bulk
 from billingops.actors import Actor, save_with_history
@@ -50,6 +50,10 @@ def insert(suggestion: Suggestion, *, actor: Actor, reason: str) -> None:
 
 def _tell(changes: Sequence[Change], *, actor: Actor, action: str = "") -> None:
     audit.append_many(_note(change, actor, action) for change in changes)
+    if seeded := [change for change in changes if change.suggestion.is_seeded]:
+        seeded_changed.send(sender=Suggestion, changes=seeded, actor=actor)
+        if not (changes := [change for change in changes if not change.suggestion.is_seeded]):
+            return
     suggestions_changed.send(sender=Suggestion, changes=changes, actor=actor)
     if suggestion_changed.has_listeners(Suggestion):
         for change in changes:
