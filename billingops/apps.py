@@ -14,13 +14,15 @@ class BillingOpsConfig(AppConfig):
     role_permissions = {"Finance lead": ["billingops.reset_second_factor"]}
 
     def ready(self) -> None:
+        from django.db.backends.signals import connection_created
         from django.db.models.signals import post_delete, post_migrate, post_save
 
-        from billingops import access, checks, jobs, roles, tasks  # noqa: F401  (checks and tasks register themselves)
+        from billingops import access, bulk, checks, jobs, roles, tasks  # noqa: F401  (checks and tasks register themselves)
         from billingops.models import AccountAccess
         from billingops.stripe.client import configure_sdk
 
         configure_sdk()
+        connection_created.connect(bulk.allow_what_sqlite_allows, dispatch_uid="billingops.bulk")
         post_migrate.connect(roles.grant, dispatch_uid="billingops.roles")
         post_save.connect(access.keep_limited, sender=AccountAccess, dispatch_uid="billingops.access.saved")
         post_delete.connect(access.keep_limited, sender=AccountAccess, dispatch_uid="billingops.access.deleted")

@@ -16,7 +16,17 @@ from django.utils import timezone
 
 from billingops.actors import Actor, change_reason
 
-SQLITE_PARAMETERS = 32_000  # SQLite's own default since 3.32 is 32,766
+SQLITE_PARAMETERS = 32_000  # SQLite's own default since 3.32 (2020) is 32,766; Django 5.2 still holds itself to 999
+POSTGRES_PARAMETERS = 60_000  # literals by the time the server sees them; this only keeps the text within reason
+
+
+def allow_what_sqlite_allows(sender: Any, connection: Any, **kwargs: Any) -> None:
+    """connection_created receiver: Django's own bulk_create in statements as large as SQLite takes them."""
+    if connection.vendor == "sqlite":
+        import sqlite3
+
+        limit = connection.connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+        connection.features.max_query_params = min(limit, SQLITE_PARAMETERS)
 
 
 def update(model: type[Model], rows: Sequence[Any], fields: Sequence[str]) -> int:
@@ -28,7 +38,8 @@ def update(model: type[Model], rows: Sequence[Any], fields: Sequence[str]) -> in
     columns = [model._meta.get_field(name) for name in fields]
     key = model._meta.pk
     assert key is not None
-    per_statement = max(1, SQLITE_PARAMETERS // (len(columns) + 1))
+    limit = connection.features.max_query_params  # None on PostgreSQL
+    per_statement = max(1, (limit or POSTGRES_PARAMETERS) // (len(columns) + 1))
     count = 0
     with connection.cursor() as cursor:
         for start in range(0, len(rows), per_statement):
