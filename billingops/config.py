@@ -79,12 +79,15 @@ class Section:
            sections before it (lower `order`) have read from the same file: a rule may name a seller of this file.
     apply  (plan, actor, prune) → changes. Runs in the import's transaction. `plan` is None when the file lacks the
     section.
+    before () → None. Called first in that transaction, before any section is applied, where the file has the section:
+           for a lock that must come before all rows.
     """
 
     name: str
     read: Callable[[list[Value], Mapping[str, Any]], Any]
     apply: Callable[..., list[Change]]
     order: int = 100
+    before: Callable[[], None] | None = None
 
 
 _sections: dict[str, Section] = {}
@@ -266,6 +269,9 @@ def import_text(text: str, *, file: str, actor: Actor, dry_run: bool = False, pr
     """Read and apply. Raises ConfigError with every mistake, nothing changed. A dry run applies and takes it back."""
     plans = read(text, file=file)
     with transaction.atomic():
+        for section in sections():
+            if section.before is not None and section.name in plans:
+                section.before()
         changes = [
             change
             for section in sections()

@@ -63,7 +63,7 @@ def change(
 ) -> Policy:
     """A person's change; `version` is the one they saw, None for a policy that is to be added.
 
-    `values` are checked by whoever reads them. Raises PermissionDenied, VersionConflict, InvalidInput (nothing differs).
+    `values` are checked by whoever reads them. Raises PermissionDenied, VersionConflict, InvalidInput (no difference).
     """
     if actor.user is None:
         raise PermissionDenied("A person changes a policy here.")
