@@ -117,7 +117,9 @@ def choose(
     )
     if run.answer is None:
         flags = (MOVED,) if run.moved else ()
-        return Choice(first, first.rationale + _why_not(run.why_not), VERSION, first.kind, run.run_id, flags)
+        return Choice(
+            first, first.rationale + _why_not(run.words or run.why_not), VERSION, first.kind, run.run_id, flags
+        )
     chosen = next(option for option in options if option.kind == run.answer.action)
     rationale = run.answer.explanation.strip()
     if chosen.kind != first.kind:
@@ -236,7 +238,7 @@ def write_message(
         secrets=secrets(snapshot),
     )
     if run.answer is None:
-        return template, "", run.why_not
+        return template, "", run.words or run.why_not
     words = (run.answer.subject, run.answer.body)
     drafted = messages.draft(template=option.template, snapshot=snapshot, deadline=option.deadline, words=words)
     return drafted, run.author, ""
@@ -252,6 +254,8 @@ def message_problem(answer: MessageDraft) -> str | None:
         answer.body, allowed=messages.FIELDS, required=("amount", "invoice", "link"), limit=1500
     ):
         return f"body: {problem}"
+    if problem := prose_problem(f"{answer.subject}\n{answer.body}"):
+        return f"the message contains {problem}"
     if match := NEVER_SAY.search(f"{answer.subject} {answer.body}"):
         return f"a customer must not read {match.group()!r}"
     return None

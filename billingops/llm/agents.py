@@ -42,6 +42,7 @@ class Run(Generic[Answer]):
     """answer: validated, placeholders put back; None: the caller uses its rules, and `why_not` says why.
     author: who to name when the answer is used ("model gpt-…, prompt dunning-choose-v1"); "" without an answer.
     run_id: the AgentRun's id; None when no model is configured, or the agent is switched off.
+    words: why_not for a page that people decide on: it quotes nothing that a model or its server has said.
     moved: the model decided otherwise because of the customer's text: the rules answer, and a person should see it.
     read_text: the answer is used, and the model had text from the customer before it."""
 
@@ -49,6 +50,7 @@ class Run(Generic[Answer]):
     why_not: str
     author: str = ""
     run_id: uuid.UUID | None = None
+    words: str = ""
     moved: bool = False
     read_text: bool = False
 
@@ -227,9 +229,18 @@ def ask(
         why_not=run.reason,
         author=f"model {run.model[:60]}, prompt {loaded.label}" if answer is not None else "",
         run_id=run.pk,
+        words=_words(run),
         moved=run.verdict == Verdict.MOVED,
         read_text=bool(texts) and answer is not None,
     )
+
+
+def _words(run: AgentRun) -> str:
+    if run.verdict == Verdict.MOVED:
+        return "its answer moved with the customer's text"
+    if run.verdict not in ("", Verdict.PASSED):
+        return f"its answer was not valid: {Verdict(run.verdict).label}"
+    return run.reason
 
 
 SWITCHED_OFF = "the agent is switched off"

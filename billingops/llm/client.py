@@ -8,6 +8,7 @@ a minute when the server says so, in a worker whose tasks end after two.
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -210,7 +211,7 @@ def _request(
             refused.add(error.param)
             return _request(messages, schema, max_tokens, deadline, meter)
         # The server's own message may quote what was sent; its status and code are enough to act on.
-        reason = f"error: the model's server answered {error.status_code}" + (f" ({error.code})" if error.code else "")
+        reason = f"error: the model's server answered {error.status_code}" + _code(error.code)
         if error.status_code in {408, 409, 429} or error.status_code >= 500:
             raise _Passing(reason[:200], _pause(error.response))
         raise NoAnswer("error", reason[:200])
@@ -218,6 +219,11 @@ def _request(
         cause = error.__cause__ if isinstance(error, openai.APIConnectionError) and error.__cause__ else error
         raise _Passing(f"error: no connection to the model's server ({type(cause).__name__})")
     return _read(bytes(body), meter)
+
+
+def _code(code: object) -> str:
+    """A code is a word; whatever else a server puts there is not repeated on our pages."""
+    return f" ({code})" if isinstance(code, str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,60}", code) else ""
 
 
 def _pause(response: httpx2.Response) -> float:
@@ -250,7 +256,7 @@ def _text_of(completion: _Completion) -> str:
     if choice.finish_reason == "length":
         raise NoAnswer("truncated", "truncated", text)
     if choice.finish_reason not in {"stop", None}:
-        raise NoAnswer("invalid", f"not valid: the model ended with {choice.finish_reason[:40]!r}", text)
+        raise NoAnswer("invalid", f"not valid: the model ended otherwise{_code(choice.finish_reason)}", text)
     if not text.strip():
         raise NoAnswer("invalid", "not valid: the answer is empty", text)
     return text

@@ -6,11 +6,12 @@ All pure. A text that fails is not repaired; the built-in rules write one instea
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from billingops.config import CURRENCIES
 from billingops.llm import shapes
 from billingops.llm.redaction import ANY_PLACEHOLDER
 
@@ -20,6 +21,11 @@ _FIELD = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _ADDRESS = re.compile(r"https?:|www\.|@|\b[a-z0-9-]+\.(?:com|net|org|io|app|co|biz|info|example)\b", re.IGNORECASE)
 _PROSE_MARKUP = re.compile(r"</?[a-z!]|!?\[[^\]]*\]\(|```|\{\{|^#+ ", re.MULTILINE | re.IGNORECASE)
 _MARKUP = re.compile(r"[<>{}\[\]`|]|\*\*|^#+ ", re.MULTILINE)
+_CODES = "|".join(sorted(code.upper() for code in CURRENCIES))
+_AMOUNT = re.compile(
+    rf"(?<![A-Za-z])(?:(?:{_CODES})|[$€£¥₹₽₩])\s?\d[\d.,' \u00a0\u202f]*\d|(?<![A-Za-z])(?:(?:{_CODES})|[$€£¥₹₽₩])\s?\d"
+    rf"|\d(?:[\d.,']*\d)?\s?(?:(?:{_CODES})(?![A-Za-z])|[$€£¥₹₽₩]|(?:euros?|dollars?|pounds?|yen|cents?)\b)"
+)
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 # "one" is left out: it is rarely a number ("one of your invoices").
 _SMALL = (
@@ -75,15 +81,32 @@ def _known(facts: Any, known: set[Decimal]) -> None:
             _known(item, known)
 
 
+def _amounts(text: str) -> list[str]:
+    return [match.group().strip(" .,'") for match in _AMOUNT.finditer(ANY_PLACEHOLDER.sub(" ", text))]
+
+
+def _stands_in(amount: str, facts: Any) -> bool:
+    """Whether some text of the facts writes this amount, white space aside, and not as a part of a longer one."""
+    if isinstance(facts, str):
+        written = re.escape(amount).replace("\\ ", r"\s*")
+        return re.search(rf"(?<![\w.,]){written}(?!\d|[.,]\d|[A-Za-z])", facts) is not None
+    items = facts.values() if isinstance(facts, Mapping) else facts
+    return isinstance(items, Iterable) and any(_stands_in(amount, item) for item in items)
+
+
 def numbers_not_in_facts(text: str, facts: Any) -> list[str]:
     """The numbers written in `text`, in figures or in English words, that occur nowhere in `facts`; empty is good.
 
     Amounts must stand in the facts as they are to be written (`"USD 133.03"`): 13303 minor units do not vouch for
-    133.03. Signs are ignored; the parts of a date count as numbers, so 22 November needs a date with a 22 in the facts.
+    133.03, and neither an attempt 1 for "USD 1" nor a list 1, 0 for "EUR 1,00". Signs are ignored; the parts of a date
+    count as numbers, so 22 November needs a date with a 22 in the facts.
     """
     known: set[Decimal] = set()
     _known(facts, known)
     missing = [token for token, value in _numbers(text) if value is None or value not in known]
+    for amount in _amounts(text):
+        if not any(token in amount for token in missing) and not _stands_in(amount, facts):
+            missing.append(amount)
     for match in _WORD.finditer(text):
         tens, word = match.group(1), match.group(2).lower()
         if Decimal(_WORDS[word] + (_WORDS[tens.lower()] if tens else 0)) not in known:
@@ -92,10 +115,15 @@ def numbers_not_in_facts(text: str, facts: Any) -> list[str]:
 
 
 def prose_problem(text: str) -> str | None:
-    """What a plain explanation for a colleague must not contain: a link or an address, markup. None: nothing."""
+    """What a plain explanation for a colleague must not contain: a link or an address, an id or an account to pay to,
+    markup. None: nothing."""
     words = ANY_PLACEHOLDER.sub(" ", text)
-    if match := shapes.LINK.search(words) or shapes.EMAIL.search(words):
+    if match := shapes.LINK.search(words) or shapes.EMAIL.search(words) or shapes.IP.search(words):
         return f"a link or an address ({match.group()[:60]})"
+    if match := shapes.STRIPE_ID.search(words) or shapes.UUID.search(words) or shapes.KEY.search(words):
+        return f"an id ({match.group()[:60]})"
+    if any(shapes.is_iban(match.group()) for match in shapes.IBAN.finditer(words)):
+        return "a bank account"
     if match := _PROSE_MARKUP.search(words):
         return f"markup ({match.group().strip()[:20]})"
     return None

@@ -115,7 +115,11 @@ def test_a_server_without_a_key_is_enough(server: Any, ask: Any, settings: Any) 
             "not valid: explanation: String should have at most 300 characters",
         ),
         (Reply(content="[" * 100_000), "invalid", "not valid: no JSON"),
-        (Reply(content="{}", finish_reason="tool_calls"), "invalid", "not valid: the model ended with 'tool_calls'"),
+        (
+            Reply(content="{}", finish_reason="tool_calls"),
+            "invalid",
+            "not valid: the model ended otherwise (tool_calls)",
+        ),
         (Reply(raw=b"<html>welcome</html>"), "error", "error: the server's answer is no chat completion"),
         (Reply(raw=b'{"choices": []}'), "error", "error: the server's answer is no chat completion"),
         (Reply(raw=b"[" * 100_000), "error", "error: the server's answer is no chat completion"),
