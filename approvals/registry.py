@@ -68,8 +68,8 @@ class Editable:
 
 @dataclass(frozen=True)
 class Spoiled:
-    """A real suggestion with one thing wrong: `changes` are the fields that differ, whole; `flaw` a code, `text` what is
-    wrong in words, for the reviewer, after the verdict. See seeds.py."""
+    """A real suggestion with one thing wrong: `changes` are the fields that differ, whole; `flaw` a code, `text` the
+    same in words, for the reviewer, after the verdict. See seeds.py."""
 
     flaw: str
     text: str
