@@ -6,7 +6,10 @@ bulk.py        approve and reject many, with a page in between
 suggestion.py  the URLs and views of both
 panels.py      what the gate adds to the home page
 backtests.py   back tests: runs, figures, the cases that differ
-records.py     policies, executions and the audit log, to look at
+switch.py      the kill switch, and what policy holds
+records.py     policies and executions, to look at
+chain.py       the audit log
+story.py       all of one suggestion for an auditor, as a page and as a PDF
 """
 
-from approvals.admin import backtests, panels, records, suggestion  # noqa: F401  (they register themselves)
+from approvals.admin import backtests, chain, panels, records, suggestion, switch  # noqa: F401  (they register themselves)

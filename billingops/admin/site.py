@@ -11,8 +11,9 @@ and their custom actions never get a URL (FACTS: any staff user could cancel a s
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -64,6 +65,25 @@ def page(route: str, *, name: str) -> Callable[[Any], Any]:
         return view
 
     return register
+
+
+@dataclass(frozen=True)
+class StripNote:
+    """A line above the others that everybody must see, on every page: something is stopped."""
+
+    text: str
+    detail: str = ""
+    since: datetime | None = None
+    url: str = ""
+
+
+_notes: list[Callable[[HttpRequest], Iterable[StripNote]]] = []
+
+
+def strip_note(builder: Any) -> Any:
+    """Register a generator of StripNote. It runs for every page: one statement at most."""
+    _notes.append(builder)
+    return builder
 
 
 class BillingOpsAdminSite(admin.AdminSite):
@@ -118,7 +138,7 @@ class BillingOpsAdminSite(admin.AdminSite):
 def strip(request: HttpRequest) -> dict[str, Any]:
     """What every page says on top: which Stripe this is, whether the worker lives, what the inbox holds.
 
-    Two statements, both capped.
+    Two statements, both capped, and one a registered note.
     """
     beats = {beat.name: beat.at for beat in Heartbeat.objects.all()}
     worker = beats.get("worker")
@@ -130,6 +150,7 @@ def strip(request: HttpRequest) -> dict[str, Any]:
         "stripe_at": beats.get("stripe"),
         "inbox": inbox,
         "inbox_cap": INBOX_CAP,
+        "notes": [note for builder in _notes for note in builder(request)],
     }
 
 
