@@ -15,13 +15,15 @@ class ApprovalsConfig(AppConfig):
     _lead = ["approvals.add_policy", "approvals.change_policy", "approvals.use_kill_switch"]
     _audit = ["approvals.view_policy", "approvals.view_auditentry"]
     _board = ["approvals.view_bandtally", "approvals.view_automationgrant"]
+    _batch = ["approvals.view_batch"]
     _reviewers = ["approvals.view_reviewertally"]  # how each colleague decides
     _replay = ["approvals.view_backtestrun", "approvals.run_backtest"]
     role_permissions = {
-        "Finance": [*_view, *_board, *_replay, *_say, "approvals.view_policy", "approvals.approve_suggestion"],
+        "Finance": [*_view, *_board, *_replay, *_say, *_batch, "approvals.view_policy", "approvals.approve_suggestion"],
         "Finance lead": [
             *_view,
             *_say,
+            *_batch,
             *_audit,
             *_replay,
             *_lead,
@@ -32,7 +34,7 @@ class ApprovalsConfig(AppConfig):
             "approvals.approve_second_suggestion",
         ],
         "Support": [*_view, *_say],
-        "Auditor": [*_view, *_audit, *_board, *_reviewers, "approvals.view_backtestrun"],
+        "Auditor": [*_view, *_audit, *_batch, *_board, *_reviewers, "approvals.view_backtestrun"],
     }
 
     def ready(self) -> None:

@@ -2,7 +2,8 @@
 
 queue.py       which suggestions, by tab and filter; rows, counts, sums in a fixed number of statements
 detail.py      what a suggestion's page shows, and which steps this person may take
-bulk.py        approve and reject many, with a page in between
+bulk.py        from the queue to a batch
+batch.py       a batch: what it would do, how far it is, what became of each row
 suggestion.py  the URLs and views of both
 panels.py      what the gate adds to the home page
 backtests.py   back tests: runs, figures, the cases that differ
@@ -12,4 +13,4 @@ chain.py       the audit log
 story.py       all of one suggestion for an auditor, as a page and as a PDF
 """
 
-from approvals.admin import backtests, chain, panels, records, suggestion, switch  # noqa: F401  (they register themselves)
+from approvals.admin import backtests, batch, chain, panels, records, suggestion, switch  # noqa: F401  (they register themselves)

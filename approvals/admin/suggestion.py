@@ -6,6 +6,7 @@
 /admin/approvals/suggestion/<id>/approve/   POST: version, seal, comment (also reject, cancel, retry, look_again)
 /admin/approvals/suggestion/<id>/edit/      see editing.py
 /admin/approvals/suggestion/<id>/take/      and the like, and desk/: see deskviews.py
+/admin/approvals/suggestion/<id>/story/     and story.pdf: see story.py
 /admin/approvals/suggestion/export/         the queue as it is filtered, as CSV or (format=xlsx) as a workbook
 """
 
@@ -26,11 +27,12 @@ from approvals import services
 from approvals.admin import bulk, detail, queue
 from approvals.admin.deskviews import DESK_VERBS, DeskViews, safe_next
 from approvals.admin.editing import EditView
+from approvals.admin.story import StoryViews
 from approvals.models import Suggestion
 from approvals.services import desk
 from billingops.actors import Actor
 from billingops.admin import export
-from billingops.admin.actions import respond, versions_seen
+from billingops.admin.actions import versions_seen
 from billingops.admin.base import EXPORT_CAP, ReadOnlyAdmin
 from billingops.admin.site import site
 from billingops.exceptions import InvalidInput, InvalidTransition, VersionConflict
@@ -40,7 +42,7 @@ VERBS = ("approve", "reject", "cancel", "retry", "look_again")
 
 
 @admin.register(Suggestion, site=site)
-class SuggestionAdmin(DeskViews, EditView, ReadOnlyAdmin):
+class SuggestionAdmin(DeskViews, EditView, StoryViews, ReadOnlyAdmin):
     scope_field = "account"
     exact_search = ("id", "subject", "customer", "account")
     export_fields = (
@@ -85,7 +87,7 @@ class SuggestionAdmin(DeskViews, EditView, ReadOnlyAdmin):
         own = path("desk/", self.admin_site.admin_view(self.desk_settings_view), name=named("desk"))
         edit = path("<uuid:object_id>/edit/", self.admin_site.admin_view(self.edit_view), name=named("edit"))
         panel = path("<uuid:object_id>/panel/", self.admin_site.admin_view(self.panel_view), name=named("panel"))
-        return [*steps, *around, own, edit, panel, *super().get_urls()]
+        return [*steps, *around, own, edit, panel, *self.story_urls(), *super().get_urls()]
 
     # -- the queue -------------------------------------------------------------------------------------------------
 
@@ -109,7 +111,7 @@ class SuggestionAdmin(DeskViews, EditView, ReadOnlyAdmin):
     @staticmethod
     def _bulk_actions(request: HttpRequest, filters: queue.Filters) -> list[Any]:
         """Only where something can wait for a person: buttons that could do nothing are not offered."""
-        return [action for action in ACTIONS.values() if filters.shows_waiting and action.may(request)]
+        return list(ACTIONS.values()) if filters.shows_waiting and bulk.has_right(request) else []
 
     def _bulk(self, request: HttpRequest, filters: queue.Filters) -> HttpResponse:
         action = ACTIONS.get(request.POST.get("action", ""))
@@ -117,12 +119,22 @@ class SuggestionAdmin(DeskViews, EditView, ReadOnlyAdmin):
         if action is None:
             messages.warning(request, "Choose what to do with the selected suggestions. Nothing was changed.")
             return HttpResponseRedirect(back)
-        queryset = queue.base(request.user)
+        if not bulk.has_right(request):
+            raise PermissionDenied("You may look at suggestions but not decide on them. Nothing was changed.")
+        chosen = queue.base(request.user)
         if request.POST.get("select_across") == "1":
-            return respond(self, request, action, filters.apply(queryset, request.user), back=back)
-        selected = [key for key in request.POST.getlist("_selected_action") if self._as_value("pk", key) is not None]
-        chosen = queryset.filter(pk__in=selected)
-        return respond(self, request, action, chosen, seen=versions_seen(request), back=back)
+            chosen = filters.apply(chosen, request.user)
+        else:
+            keys = request.POST.getlist("_selected_action")
+            chosen = chosen.filter(pk__in=[key for key in keys if self._as_value("pk", key) is not None])
+        try:
+            batch = bulk.freeze(
+                request, action, chosen, seen=versions_seen(request), came_from=filters.query().removeprefix("?")
+            )
+        except InvalidInput as problem:
+            messages.warning(request, str(problem))
+            return HttpResponseRedirect(back)
+        return HttpResponseRedirect(reverse("admin:approvals_batch_change", args=[batch.pk]))
 
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
         if not self.has_view_permission(request):

@@ -79,7 +79,7 @@ def freeze(*, verb: str, asks: Sequence[Ask], actor: Actor, came_from: str = "")
 
 def _shown(asks: Sequence[Ask], actor: Actor) -> dict[str, dict[str, Any]]:
     visible = Suggestion.objects.visible_to(actor.user).filter(pk__in=[ask.suggestion_id for ask in asks])
-    rows = {str(row["pk"]): row for row in visible.values("pk", "amount", "currency")}
+    rows = {str(row["pk"]): dict(row) for row in visible.values("pk", "amount", "currency")}
     for ask in asks:
         if str(ask.suggestion_id) not in rows:
             raise InvalidInput(f"There is no suggestion {ask.suggestion_id} that you could see.", field="items")
