@@ -17,6 +17,7 @@ from approvals import registry, services
 from approvals.models import Suggestion
 from approvals.serializers import RejectSerializer, SuggestionSerializer, VerbSerializer
 from approvals.states import State
+from approvals.switch_api import KillSwitchViewSet
 from billingops.actors import Actor
 from billingops.rest import Filter, ScopedViewSet, error_responses
 
@@ -90,4 +91,5 @@ class SuggestionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Scoped
 
 _router = SimpleRouter()
 _router.register("suggestions", SuggestionViewSet, basename="suggestion")
+_router.register("kill-switches", KillSwitchViewSet, basename="kill-switch")
 urlpatterns: list[URLPattern | URLResolver] = [*_router.urls]
