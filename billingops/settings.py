@@ -136,6 +136,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+AUTHENTICATION_BACKENDS = ["billingops.backends.OneStatementBackend"]
 LOGIN_URL = "admin:login"
 # off · optional: whoever has set one up is asked before deciding · approvers: nobody decides without. See access.py.
 SECOND_FACTOR = os.environ.get("SECOND_FACTOR") or "optional"

@@ -21,8 +21,16 @@ def count_label(count: int, cap: int = COUNT_CAP) -> str:
     return f"{cap:,}+" if count > cap else f"{count:,}"
 
 
-def capped_counts(querysets: Mapping[str, QuerySet[Any]], *, cap: int = COUNT_CAP) -> dict[str, int]:
+def capped_counts(
+    querysets: Mapping[str, QuerySet[Any]],
+    *,
+    cap: int = COUNT_CAP,
+    moments: Mapping[str, QuerySet[Any]] | None = None,
+    found: dict[str, datetime] | None = None,
+) -> dict[str, int]:
     """How many rows each queryset has, all in ONE statement; a value of `cap + 1` means "more than cap".
+
+    `moments`: querysets of one time each, read by the same statement into `found`, where there is one.
 
     All querysets must live in one database. Ordering is dropped: it costs and changes no count.
     """
@@ -41,10 +49,18 @@ def capped_counts(querysets: Mapping[str, QuerySet[Any]], *, cap: int = COUNT_CA
         parts.append(f"(SELECT COUNT(*) FROM ({sql}) c{len(parts)})")  # noqa: S608  (Django's own SQL)
         params.extend(arguments)
         names.append(name)
+    for queryset in (moments or {}).values():
+        sql, arguments = queryset.query.sql_with_params()
+        parts.append(f"({sql})")
+        params.extend(arguments)
     if parts:
         with connections[using].cursor() as cursor:
             cursor.execute("SELECT " + ", ".join(parts), params)
-            counts.update(zip(names, cursor.fetchone(), strict=True))
+            row = cursor.fetchone()
+        counts.update(zip(names, row, strict=False))
+        if found is not None:
+            times = zip(moments or {}, row[len(names) :], strict=True)
+            found.update({name: _aware(value) for name, value in times if value is not None})
     return counts
 
 
