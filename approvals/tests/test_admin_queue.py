@@ -98,7 +98,7 @@ def test_the_tabs_count_what_they_show(client, lead, finance, propose):
     client.force_login(lead)
     page = show(client)
     counts = {tab["key"]: tab["count"] for tab in page.context_data["tabs"] if tab["count"] != "0"}
-    assert counts == {"waiting": "1", "moving": "1", "done": "1", "all": "3"}
+    assert counts == {"waiting": "1", "unassigned": "1", "moving": "1", "done": "1", "all": "3"}
     assert shown(page) == {str(three.pk)}
     assert shown(show(client, tab="moving")) == {str(two.pk)}
     assert shown(show(client, tab="done")) == {str(one.pk)}

@@ -195,7 +195,7 @@ def test_an_outdated_page_is_refused_with_what_changed_and_the_page_as_it_is_now
     assert answer.status_code == 409
     page = text(answer)
     assert "You saw version 1, it is now version 2" in page
-    assert "state: pending → second_review" in page
+    assert "State pending second look" in page
     assert 'name="version" value="2"' in answer.content.decode()
     assert state_of(one) == State.SECOND_REVIEW
 
