@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins
 from rest_framework.decorators import action
@@ -13,9 +13,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from approvals import registry, services
+from approvals import blind, registry, services
+from approvals.batch_api import BatchItemViewSet, BatchViewSet
 from approvals.models import Suggestion
-from approvals.serializers import RejectSerializer, SuggestionSerializer, VerbSerializer
+from approvals.scoreboard_api import ScoreboardViewSet
+from approvals.serializers import BlindSerializer, RejectSerializer, SuggestionSerializer, VerbSerializer
 from approvals.states import State
 from approvals.switch_api import KillSwitchViewSet
 from billingops.actors import Actor
@@ -43,7 +45,7 @@ class SuggestionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Scoped
         Filter("account", description="The connected account, acct_…; empty: the platform's own."),
         Filter("customer", description="The customer, cus_…"),
     )
-    verb_permissions = dict.fromkeys(("approve", "reject", "cancel", "retry", "look_again"), _DECIDE)
+    verb_permissions = dict.fromkeys(("approve", "reject", "cancel", "retry", "look_again", "say"), _DECIDE)
     refusal = "You may look at suggestions but not decide on them."
 
     @extend_schema(summary="Approve exactly what this version shows", request=VerbSerializer, responses=_ANSWERS)
@@ -81,6 +83,20 @@ class SuggestionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Scoped
     def look_again(self, request: Request, pk: str) -> Response:
         return self._carry_out(request, services.look_again)
 
+    @extend_schema(
+        summary="Of the blind sample: say what you would do; it stands, and what is suggested is shown",
+        request=BlindSerializer,
+        responses=_ANSWERS,
+    )
+    @action(detail=True, methods=["post"], serializer_class=BlindSerializer, url_path="blind", url_name="blind")
+    def say(self, request: Request, pk: str) -> Response:
+        return self._carry_out(request, blind.say)
+
+    def filter_queryset(self, queryset: Any) -> Any:
+        found = super().filter_queryset(queryset)
+        # Found by its kind, one of the blind sample would tell its kind.
+        return blind.without_undisclosed(found) if "kind" in self.request.query_params else found
+
     def _carry_out(self, request: Request, verb: Callable[..., Suggestion]) -> Response:
         suggestion = self.get_object()
         body = self.get_serializer(data=request.data)
@@ -91,5 +107,12 @@ class SuggestionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Scoped
 
 _router = SimpleRouter()
 _router.register("suggestions", SuggestionViewSet, basename="suggestion")
+_router.register("scoreboard", ScoreboardViewSet, basename="scoreboard")
 _router.register("kill-switches", KillSwitchViewSet, basename="kill-switch")
-urlpatterns: list[URLPattern | URLResolver] = [*_router.urls]
+_router.register("batches", BatchViewSet, basename="batch")
+urlpatterns: list[URLPattern | URLResolver] = [
+    # Before the router's own: there `bulk` would be a suggestion's id.
+    path("suggestions/bulk/", BatchViewSet.as_view({"post": "bulk"}), name="suggestion-bulk"),
+    path("batches/<uuid:batch>/items/", BatchItemViewSet.as_view({"get": "list"}), name="batch-items"),
+    *_router.urls,
+]

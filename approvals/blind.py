@@ -24,7 +24,7 @@ from billingops.actors import Actor
 from billingops.exceptions import InvalidInput, InvalidTransition
 
 CARRY_OUT, DO_NOT = "carry_out", "do_not"
-UNDISCLOSED = "undisclosed"
+UNDISCLOSED = "Undisclosed"
 AUTHOR_HIDDEN = "not shown yet (blind sample)"
 FIRST_SAY = "It is in the blind sample: first say what you would do, then you are shown what is suggested."
 _PARTS = 10_000  # a percentage with two digits behind the point
@@ -50,8 +50,11 @@ def hidden() -> Q:
     return Q(is_blind=True, revealed_at=None, state__in=WAITING_FOR_A_PERSON)
 
 
-def hides_kind(row: Any) -> bool:
-    return hides(row) and bool(registry.alternatives(row.kind))
+def without_undisclosed(queryset: Any) -> Any:
+    """For a filter by kind or by currency: being found by it would tell what is not to be told yet."""
+    if not (kinds := registry.with_alternatives()):
+        return queryset
+    return queryset.exclude(hidden() & Q(kind__in=kinds))
 
 
 def shown(suggestion: Suggestion) -> Suggestion:

@@ -24,7 +24,7 @@ END $$ LANGUAGE plpgsql;
 DROP TRIGGER IF EXISTS {NAME} ON approvals_execution;
 CREATE TRIGGER {NAME} BEFORE INSERT OR UPDATE OF suggestion_id ON approvals_execution
     FOR EACH ROW EXECUTE FUNCTION approvals_refuse_seeded();
-"""
+"""  # noqa: S608  (our own tables' names)
 SQLITE = [
     f"""CREATE TRIGGER IF NOT EXISTS {NAME}_{verb.split()[0].lower()} BEFORE {verb} ON approvals_execution
     WHEN EXISTS (SELECT 1 FROM approvals_suggestion WHERE id = NEW.suggestion_id AND is_seeded)
@@ -41,7 +41,7 @@ def install(connection: Any) -> None:
 
 
 def lift(sender: AppConfig, using: str = "default", **kwargs: Any) -> None:
-    """pre_migrate receiver: SQLite cannot rename a table while a trigger of another one names it. `ensure` puts it back."""
+    """pre_migrate receiver: SQLite renames no table while another one's trigger names it. `ensure` puts it back."""
     connection = connections[using]
     if sender.label == "approvals" and connection.vendor == "sqlite":
         with connection.cursor() as cursor:

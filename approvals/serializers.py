@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from approvals import blind, seeds
 from approvals.models import Decision, Execution, Suggestion
 from approvals.services import MAX_COMMENT, REJECTION_REASONS
 from billingops import personal
@@ -61,6 +62,8 @@ class SuggestionSerializer(_MaskingMixin, serializers.ModelSerializer[Suggestion
 
     decisions = DecisionSerializer(many=True, read_only=True)
     executions = ExecutionSerializer(many=True, read_only=True)
+    blind_choices = serializers.SerializerMethodField()
+    seeded_check = serializers.SerializerMethodField()
     may_hold_people = ("params", "facts")
 
     class Meta:
@@ -87,8 +90,24 @@ class SuggestionSerializer(_MaskingMixin, serializers.ModelSerializer[Suggestion
             "expires_at",
             "decisions",
             "executions",
+            "blind_choices",
+            "seeded_check",
         ]
         read_only_fields = fields
+
+    def to_representation(self, instance: Suggestion) -> dict[str, Any]:
+        """Of the blind sample, what may be shown of it; `blind_choices` is what can be said to it."""
+        data = super().to_representation(blind.shown(instance))
+        data["blind_choices"] = [name for name, _ in blind.choices(instance)] if blind.hides(instance) else []
+        return data
+
+    def get_blind_choices(self, suggestion: Suggestion) -> list[str]:
+        return []
+
+    def get_seeded_check(self, suggestion: Suggestion) -> dict[str, Any] | None:
+        """After the verdict only: a suggestion that was wrong on purpose, and whether it was noticed."""
+        check = seeds.told(suggestion)
+        return {"caught": check.caught, "flaw": check.flaw, "text": check.text} if check else None
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -106,6 +125,13 @@ class StrictSerializer(serializers.Serializer[Any]):
 class VerbSerializer(StrictSerializer):
     version = serializers.IntegerField(min_value=1, help_text="The version you have seen; another one is a 409.")
     comment = serializers.CharField(required=False, allow_blank=True, default="", max_length=MAX_COMMENT)
+
+
+class BlindSerializer(VerbSerializer):
+    choice = serializers.CharField(help_text="One of the suggestion's `blind_choices`.", max_length=40)
+    reason_code = serializers.ChoiceField(
+        choices=REJECTION_REASONS, required=False, default="", help_text="Needed with `do_not`."
+    )
 
 
 class RejectSerializer(VerbSerializer):

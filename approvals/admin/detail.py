@@ -12,7 +12,7 @@ from django.template.loader import get_template, render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from approvals import policies, registry, sealing, services
+from approvals import blind, policies, registry, sealing, seeds, services
 from approvals.models import Decision, Execution, Suggestion
 from approvals.services import desk
 from approvals.states import State
@@ -51,15 +51,16 @@ def steps(suggestion: Suggestion, user: Any) -> Steps:
     right = user.has_perm("approvals.approve_suggestion") and access.may_see_account(user, suggestion.account)
     known = suggestion.kind in registry.names()
     why_not = services.may_decide(user, suggestion) if suggestion.is_waiting else ""
+    open_to_verdicts = suggestion.is_waiting and not blind.hides(suggestion)
     takeable = suggestion.state in desk.TAKEABLE and right
     own = suggestion.assignee_id in (None, user.pk) or user.has_perm(desk.LEAD)
     return Steps(
         approve=suggestion.is_waiting and not why_not and known,
-        reject=suggestion.is_waiting and right,
+        reject=open_to_verdicts and right,
         cancel=suggestion.state in (State.APPROVED, State.FAILED) and right,
         retry=suggestion.state == State.FAILED and right and known,
         look_again=suggestion.state == State.UNKNOWN and right and known,
-        edit=suggestion.is_waiting and right and known and bool(registry.get(suggestion.kind).editable),
+        edit=open_to_verdicts and right and known and bool(registry.get(suggestion.kind).editable),
         take=takeable and suggestion.assignee_id is None,
         release=takeable and suggestion.assignee_id is not None and own,
         assign=takeable and own,
@@ -212,6 +213,7 @@ def similar(suggestion: Suggestion, user: Any) -> list[Suggestion]:
     if not any(about.values()):
         return []
     rows = Suggestion.objects.visible_to(user).filter(kind=suggestion.kind, **about).exclude(pk=suggestion.pk)
+    rows = rows.exclude(blind.hidden()).filter(is_seeded=False)
     return list(rows.defer("facts", "params", "policy").order_by("-id")[:SIMILAR])
 
 
@@ -233,6 +235,9 @@ def context(suggestion: Suggestion, user: Any, *, page: int = 1) -> dict[str, An
 def happened(suggestion: Suggestion, verb: str, who: str) -> str:
     """After a step: who did what, and what comes next."""
     state = State(suggestion.state)
+    if check := seeds.told(suggestion):
+        verdict = "You caught it" if check.caught else "You approved it"
+        return f"This one was wrong on purpose, to see whether people look. {verdict} ({who}). {check.text}"
     if verb == "edit":
         return (
             f"Edited by {who}. Approvals given before no longer count. You made the last edit; somebody else must "

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from django.db.models import Q
 
-from approvals import registry
+from approvals import blind, registry
 from approvals.querysets import SuggestionQuerySet
 from approvals.services.desk import TAKEABLE
 from approvals.states import WAITING_FOR_A_PERSON, State
@@ -178,6 +178,8 @@ class Filters:
         for name in ("kind", "account", "currency"):
             if value := getattr(self, name):
                 queryset = queryset.filter(**{name: value})
+        if self.kind or self.currency:
+            queryset = blind.without_undisclosed(queryset)
         if self.flagged:
             queryset = queryset.exclude(flags=[])
         if self.assignee:

@@ -13,7 +13,7 @@ from typing import Any
 from django.db.models import Count, OuterRef, Subquery
 from django.utils import timezone
 
-from approvals import priority, registry
+from approvals import blind, priority, registry
 from approvals.admin.filters import BY_KEY, NEWEST, PRIORITY, TABS, Filters, Tab
 from approvals.models import Comment, Execution, SavedView, Suggestion
 from approvals.priority import Part
@@ -171,7 +171,7 @@ def _rows(suggestions: list[Suggestion], user: Any) -> list[Row]:
             and (leads or row.assignee_id == user.pk),
             waits_for=_waits_for(row, user) if may_decide else "",
         )
-        for row in suggestions
+        for row in map(blind.shown, suggestions)
     ]
 
 

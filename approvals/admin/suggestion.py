@@ -23,8 +23,9 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
-from approvals import services
-from approvals.admin import bulk, detail, queue
+from approvals import blind, seeds, services
+from approvals.admin import blindness, bulk, detail, queue
+from approvals.admin.blindness import BlindView
 from approvals.admin.deskviews import DESK_VERBS, DeskViews, safe_next
 from approvals.admin.editing import EditView
 from approvals.admin.story import StoryViews
@@ -38,11 +39,11 @@ from billingops.admin.site import site
 from billingops.exceptions import InvalidInput, InvalidTransition, VersionConflict
 
 ACTIONS = {action.name: action for action in (bulk.APPROVE, bulk.REJECT)}
-VERBS = ("approve", "reject", "cancel", "retry", "look_again")
+VERBS = ("approve", "reject", "cancel", "retry", "look_again", "blind")
 
 
 @admin.register(Suggestion, site=site)
-class SuggestionAdmin(DeskViews, EditView, StoryViews, ReadOnlyAdmin):
+class SuggestionAdmin(DeskViews, EditView, BlindView, StoryViews, ReadOnlyAdmin):
     scope_field = "account"
     exact_search = ("id", "subject", "customer", "account")
     export_fields = (
@@ -145,6 +146,9 @@ class SuggestionAdmin(DeskViews, EditView, StoryViews, ReadOnlyAdmin):
             request=request, filename="suggestions.csv", header=self.export_fields, rows=self._export_rows(found)
         )
 
+    def _export_value(self, obj: Any, name: str) -> Any:
+        return super()._export_value(blind.shown(obj), name)
+
     # -- one suggestion --------------------------------------------------------------------------------------------
 
     def _visible(self, request: HttpRequest, object_id: Any) -> Suggestion:
@@ -165,9 +169,12 @@ class SuggestionAdmin(DeskViews, EditView, StoryViews, ReadOnlyAdmin):
     def _page(
         self, request: HttpRequest, suggestion: Suggestion, *, problem: dict[str, Any] | None = None, status: int = 200
     ) -> HttpResponse:
+        if blind.hides(suggestion):
+            return self._blind_page(request, suggestion, problem=problem, status=status)
         number = request.GET.get("p", "1")
         context = {
             **self.admin_site.each_context(request),
+            "seeded_check": seeds.told(suggestion),
             **detail.context(suggestion, request.user, page=int(number) if number.isdecimal() else 1),
             "title": f"{suggestion.kind_label} {suggestion.money}".strip(),
             "opts": self.model._meta,
@@ -177,18 +184,32 @@ class SuggestionAdmin(DeskViews, EditView, StoryViews, ReadOnlyAdmin):
         }
         return TemplateResponse(request, "admin/approvals/suggestion/page.html", context, status=status)
 
+    def _blind_page(
+        self, request: HttpRequest, suggestion: Suggestion, *, problem: dict[str, Any] | None, status: int
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            **blindness.context(suggestion, request.user),
+            "title": "Blind sample: what would you do?",
+            "opts": self.model._meta,
+            "problem": problem,
+            "typed": request.POST if problem else {},
+        }
+        return TemplateResponse(request, "admin/approvals/suggestion/blind.html", context, status=status)
+
     def panel_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
         """Evidence and verdict without the frame. Its forms come back to `next`, the queue as it was filtered."""
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
         suggestion = self._visible(request, object_id)
-        context = {
-            **detail.verdict(suggestion, request.user),
-            "evidence": detail.evidence(suggestion, request.user),
-            "next": safe_next(request, request.GET.get("next", "")),
-            "in_panel": True,
-        }
-        response = TemplateResponse(request, "admin/approvals/suggestion/_panel.html", context)
+        own: dict[str, Any]
+        if blind.hides(suggestion):
+            template, own = "_blind_panel.html", blindness.context(suggestion, request.user)
+        else:
+            template, own = "_panel.html", detail.verdict(suggestion, request.user)
+            own["evidence"] = detail.evidence(suggestion, request.user)
+        context = {**own, "next": safe_next(request, request.GET.get("next", "")), "in_panel": True}
+        response = TemplateResponse(request, f"admin/approvals/suggestion/{template}", context)
         response["Cache-Control"] = "no-store"
         return response
 
@@ -211,7 +232,8 @@ class SuggestionAdmin(DeskViews, EditView, StoryViews, ReadOnlyAdmin):
         except PermissionDenied as problem:
             return self._refused(request, suggestion, "You may not do this", f"{problem} Nothing was changed.", 403)
         who = f"{request.user.get_username()}, {timezone.localtime():%H:%M %Z}"
-        messages.success(request, detail.happened(after, verb, who))
+        said = blindness.happened(after, who) if verb == "blind" else detail.happened(after, verb, who)
+        messages.success(request, said)
         return HttpResponseRedirect(
             safe_next(request, request.POST.get("next", ""))
             or reverse("admin:approvals_suggestion_change", args=[suggestion.pk])
@@ -229,6 +251,9 @@ class SuggestionAdmin(DeskViews, EditView, StoryViews, ReadOnlyAdmin):
         }
         if verb == "reject":
             given["reason_code"] = request.POST.get("reason_code", "")
+        if verb == "blind":
+            given |= {name: request.POST.get(name, "") for name in ("choice", "reason_code")}
+            return desk.decide(blind.say, despite=request.POST.get("despite") == "1", **given)
         if verb == "approve":
             given["seal"] = request.POST.get("seal", "")
         if verb in ("approve", "reject"):
@@ -247,6 +272,7 @@ class SuggestionAdmin(DeskViews, EditView, StoryViews, ReadOnlyAdmin):
         """The page as it is now, with what was refused on top."""
         suggestion.refresh_from_db()
         seen = request.POST.get("version", "")
-        fields = detail.changed_since(suggestion, int(seen), request.user) if changes and seen.isdecimal() else []
+        tell = changes and seen.isdecimal() and not blind.hides(suggestion)
+        fields = detail.changed_since(suggestion, int(seen), request.user) if tell else []
         problem = {"title": title, "text": text, "changes": [] if fields else changes or [], "fields": fields}
         return self._page(request, suggestion, problem=problem, status=status)

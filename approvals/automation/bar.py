@@ -61,7 +61,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The figures of one slot, as of `at`. `rolling`: of the bar's window; `missed_at`: of the last seeded check missed."""
+    """The figures of one slot, as of `at`. `rolling`: over the bar's window; `missed_at`: the last missed check."""
 
     verdicts: int
     agreed: int
@@ -139,7 +139,7 @@ def evidence(slot: Slot, bar: Bar) -> Evidence:
         author=slot.author,
     )
     sums = ("verdicts", "agreed", "money", "overridden_money")
-    total = {name: 0 for name in sums}
+    total = dict.fromkeys(sums, 0)
     blind = Share(0, 0)
     for row in rows.order_by().values("blind").annotate(**{f"n_{name}": Sum(name) for name in sums}):
         for name in sums:

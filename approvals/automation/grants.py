@@ -29,7 +29,7 @@ MAX_REASON = 2000
 
 
 def grant_for(suggestion: Suggestion, policies: list[Policy]) -> AutomationGrant | None:
-    """The live grant that carries this one, None: a person looks. `policies`: those that apply, all of them say auto."""
+    """The live grant that carries this one, None: a person looks. `policies`: those that apply; all must say auto."""
     if not policies or any(row.mode != Policy.Mode.AUTO for row in policies):
         return None
     if suggestion.flags or suggestion.is_blind or suggestion.is_seeded or not within_limits(suggestion, policies):
@@ -87,7 +87,7 @@ def short_of(slot: Slot, policies: Sequence[Policy], found: Evidence) -> list[st
     from approvals import policies as gate
 
     short = []
-    modes = gate.applicable(slot.kind, slot.account) if not policies else policies
+    modes = policies or gate.applicable(slot.kind, slot.account)
     if not modes or any(row.mode != Policy.Mode.AUTO for row in modes):
         said = ", ".join(f"{row.name} says {row.mode}" for row in modes) or "there is no policy for it"
         short.append(f"The policy must say auto first: {said}.")

@@ -112,6 +112,8 @@ class Suggestion(models.Model):
         ]
 
     def __str__(self) -> str:
+        if self.is_undisclosed:
+            return f"Undisclosed · {self.subject}"
         money = f" {self.money}" if self.amount is not None else ""
         return f"{registry.label(self.kind)}{money} · {self.subject}"
 
@@ -156,7 +158,13 @@ class Suggestion(models.Model):
 
     @property
     def kind_label(self) -> str:
-        return registry.label(self.kind)
+        return "Undisclosed" if self.is_undisclosed else registry.label(self.kind)
+
+    @property
+    def is_undisclosed(self) -> bool:
+        """Blind, undecided, and of a kind that has alternatives: not even its kind is shown (blind.py)."""
+        hidden = self.is_blind and self.revealed_at is None and self.is_waiting
+        return hidden and bool(registry.alternatives(self.kind))
 
     @property
     def is_waiting(self) -> bool:

@@ -119,7 +119,7 @@ def count(suggestions: Collection[Suggestion]) -> list[Comparison]:
 
 
 def rebuild() -> int:
-    """Count everything afresh, by the bands of today's policies; returns how many verdicts there are. One transaction."""
+    """Count everything afresh, by the bands of today's policies, in one transaction; returns how many there are."""
     total = 0
     with transaction.atomic():
         if connection.vendor == "postgresql":

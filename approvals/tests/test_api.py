@@ -41,6 +41,8 @@ FIELDS = [
     "expires_at",
     "decisions",
     "executions",
+    "blind_choices",
+    "seeded_check",
 ]
 Propose = Callable[..., Suggestion]
 
