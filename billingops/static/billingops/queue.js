@@ -1,5 +1,6 @@
-/* The queue by keyboard: j k o a r x / ?. No single key changes anything: a and r only go to a form, whose own button
-   confirms. Evidence opens below its row; without this file "Open" is a link to the suggestion's page. */
+/* The queue by keyboard: j k o a r e t x / ?. No single key changes anything: a, r, e and t only go to a button, which
+   Enter then presses. Evidence opens below its row; after a decision the next row has the focus. Without this file
+   "Open" is a link to the suggestion's page, and everything else is a form. */
 "use strict";
 
 (function () {
@@ -85,6 +86,7 @@
       }
       cell.innerHTML = await answer.text(); // our own template, escaped by the server
       window.BillingOps?.showCopyButtons(cell);
+      comeBackBelow(cell, row);
     } catch (problem) {
       cell.textContent = "The evidence could not be read. Nothing was changed. ";
       const link = document.createElement("a");
@@ -93,6 +95,18 @@
       cell.append(link);
     }
     return panelRow;
+  }
+
+  // A decided row leaves the tab, so whoever decides comes back to the one after it (the one before, at the end).
+  function comeBackBelow(cell, row) {
+    const index = rows.indexOf(row);
+    const next = rows[index + 1] || rows[index - 1] || row;
+    for (const form of cell.querySelectorAll("form")) {
+      const field = form.querySelector("input[name=next]");
+      if (field) {
+        field.value = field.value.split("#")[0] + "#" + (form.dataset.form ? next.id : row.id);
+      }
+    }
   }
 
   async function toggle(row) {
@@ -136,6 +150,37 @@
     form.scrollIntoView({ block: "center" });
   }
 
+  // e and t: to the link or button; Enter presses it
+  async function reach(selector, otherwise) {
+    if (current < 0) {
+      go(0);
+    }
+    const here = rows[current].querySelector(selector);
+    const target = here || (await show(rows[current])).querySelector(selector);
+    if (target) {
+      target.focus();
+      target.scrollIntoView({ block: "nearest" });
+    } else {
+      window.BillingOps?.say(otherwise);
+    }
+  }
+
+  // Back from a form: to the row that the address names. Take and release come back to their own row.
+  const desk = document.getElementById("bo-desk");
+  if (desk) {
+    desk.addEventListener("submit", (event) => {
+      const row = event.submitter?.closest("tr[data-row]");
+      const field = desk.querySelector("input[name=next]");
+      if (row && field) {
+        field.value = field.value.split("#")[0] + "#" + row.id;
+      }
+    });
+  }
+  const named = rows.findIndex((row) => "#" + row.id === location.hash);
+  if (named >= 0) {
+    go(named);
+  }
+
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || help?.open) {
       return;
@@ -156,6 +201,8 @@
       o: () => { if (current < 0) { go(0); } toggle(rows[current]); },
       a: () => verdict("approve"),
       r: () => verdict("reject"),
+      e: () => reach("[data-edit]", "This one cannot be edited."),
+      t: () => reach("[data-take]", "This one cannot be taken."),
       x: () => {
         const box = rows[current]?.querySelector("input[type=checkbox]");
         if (box) {
