@@ -26,7 +26,8 @@ from approvals.models import Decision, Execution, Policy, Suggestion
 from approvals.policies import locks, usage
 from approvals.registry import Outcome
 from approvals.sealing import Difference
-from approvals.services import steps
+from approvals.services import steps, writing
+from approvals.signals import Change
 from approvals.states import State
 from billingops.actors import Actor
 from billingops.stripe.errors import Ambiguous, Refused, StripeProblem, Throttled
@@ -300,17 +301,8 @@ def _is_still_held(execution_id: int) -> bool:
 def _hold(execution: Execution, suggestion: Suggestion, asks: policies.Result) -> None:
     """Policy makes it wait (a switch, hours, a cap, a cool-down): it stays approved and is looked at again later."""
     if execution.held != asks.hold:
-        audit.append(
-            action="execution.held",
-            subject=f"suggestion:{suggestion.pk}",
-            actor=WORKER,
-            data={
-                "attempt": execution.attempt,
-                "why": asks.hold,
-                "clauses": [clause.name for clause in asks.clauses if clause.effect == "hold"],
-                "until": asks.hold_until,
-            },
-        )
+        suggestion.policy = {**suggestion.policy, "executed": asks.as_json()}
+        writing.write([Change(suggestion, suggestion.state, asks.hold)], actor=WORKER, action="execution.held")
     execution.held = asks.hold
     execution.not_before = max(asks.held_until or timezone.now() + HOLD, timezone.now() + timedelta(seconds=1))
     execution.save()
