@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from django.utils import timezone
 
-from approvals import registry
+from approvals import fence, registry
 from approvals.models import Decision, Execution, Suggestion
 from approvals.registry import Kind, Outcome, Preview
 from billingops.actors import Actor
 from billingops.stripe import gateway, sync
 from billingops.stripe.errors import Ambiguous, Gone, Refused
-from dunning import backfill, backtest, config, edits, evidence, facts, messages, methods, schedule, services
+from dunning import backfill, backtest, config, edits, evidence, facts, lookups, messages, methods, schedule, services
 from dunning.facts import Snapshot
 from dunning.models import Message, SupportTask
 from dunning.rules import ESCALATE, GRACE, NOTIFY, RETRY
 from dunning.states import MessageState
 
 WORKER = Actor.system("worker")
-CLOCK_SKEW = timedelta(minutes=5)
 
 
 def rebuild_facts(suggestion: Suggestion) -> dict[str, Any]:
@@ -71,6 +70,7 @@ def pay(suggestion: Suggestion, execution: Execution) -> Outcome:
     """Collect the invoice with the payment method that was approved. A decline is definite: the next failure event
     makes the next suggestion."""
     _check_card(suggestion)
+    fence.check(execution)
     answer = gateway.pay_invoice(
         invoice_id=suggestion.subject,
         account=suggestion.account,
@@ -102,7 +102,7 @@ def _check_card(suggestion: Suggestion) -> None:
 
 
 def look_up_payment(suggestion: Suggestion, execution: Execution) -> Outcome | None:
-    """Paid since the attempt began: it took effect (or the customer paid in the same moment, which is as good). Not
+    """Paid since the attempt began, with the payment method that was approved: it took effect. Paid otherwise, or not
     paid: nothing of it is left, unless its payment is still on its way, which raises Ambiguous."""
     invoice = sync.invoice_facts(suggestion.subject, suggestion.account, live=True)
     if invoice is None:
@@ -114,7 +114,7 @@ def look_up_payment(suggestion: Suggestion, execution: Execution) -> Outcome | N
         if (found or {}).get("status") == "processing":
             raise Ambiguous("The payment is still on its way.", code="payment_processing")
         return None
-    if invoice.paid_at and invoice.paid_at < began - CLOCK_SKEW:
+    if not lookups.is_ours(invoice, suggestion, began=began):
         return None
     return Outcome(suggestion.subject, summary="looked up: the invoice is paid", data={"invoice_status": "paid"})
 

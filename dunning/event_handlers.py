@@ -11,9 +11,9 @@ from approvals.models import Suggestion
 from billingops.actors import Actor
 from billingops.inbox.routes import EventNote, on
 from billingops.stripe import reader
-from dunning import planning, services
+from dunning import lookups, planning, services
 from dunning.models import DunningCase
-from dunning.rules import GRACE
+from dunning.rules import GRACE, RETRY
 from dunning.states import CaseState, ClosedReason
 
 INBOX = Actor.system("inbox")
@@ -35,9 +35,14 @@ def payment_failed(note: EventNote) -> None:
 @on("invoice.paid", "invoice.payment_succeeded")
 def invoice_paid(note: EventNote) -> None:
     """Confirm our retry if it was one, supersede what waits, close the case."""
-    if not reader.read_invoice(note.current or note.data, note.account).is_paid:
+    invoice = reader.read_invoice(note.current or note.data, note.account)
+    if not invoice.is_paid:
         return
-    services.confirm_retries(invoice=note.object_id, account=note.account, event_id=note.event_id, actor=INBOX)
+    attempt = lookups.attempt_without_answer(invoice=note.object_id, account=note.account, kind=RETRY)
+    began = (attempt.started_at or attempt.queued_at) if attempt else None
+    # The customer may have paid by another way while ours was on its way: then ours is left to its answer or look-up.
+    if attempt is None or began is None or lookups.is_ours(invoice, attempt.suggestion, began=began):
+        services.confirm_retries(invoice=note.object_id, account=note.account, event_id=note.event_id, actor=INBOX)
     case = DunningCase.objects.of_invoice(note.object_id, note.account).first()
     if case is not None and case.state != CaseState.RECOVERED:
         services.close(case_id=case.pk, reason=ClosedReason.PAID, actor=INBOX)

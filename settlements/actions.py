@@ -4,22 +4,25 @@ gateway."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
 from django.db.models import Q
 
+from approvals import fence
 from approvals.models import Decision, Execution, Suggestion
 from approvals.registry import Kind, Outcome, Preview
 from billingops.money import format_money
 from billingops.stripe import gateway
+from billingops.stripe.errors import Ambiguous, Refused
 from billingops.stripe.models import MirroredObject
 from settlements import backtest, cases, evidence, lookups, reversals, services
 from settlements import facts as sealed
 from settlements.models import Seller
 
 BACKFILL_BATCH = 500
+LookUp = Callable[[Suggestion, Execution], Outcome | None]
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +43,16 @@ def _metadata(suggestion: Suggestion, **more: str) -> dict[str, str]:
 def _amount(suggestion: Suggestion) -> int:
     assert suggestion.amount is not None  # `propose` refuses a money kind without one
     return suggestion.amount
+
+
+def _before_sending(look: LookUp, suggestion: Suggestion, execution: Execution) -> Outcome | None:
+    """The look-up before the call. Without an answer nothing was sent, so this attempt has failed for certain."""
+    try:
+        return look(suggestion, execution)
+    except Ambiguous as problem:
+        raise Refused(
+            f"Stripe did not say whether this was done already: {problem} Nothing was sent.", code=problem.code
+        )
 
 
 # -- seller_payout -----------------------------------------------------------------------------------------------------
@@ -76,9 +89,10 @@ def _payout_preview(suggestion: Suggestion) -> Preview:
 
 def _pay(suggestion: Suggestion, execution: Execution) -> Outcome:
     # Before the first attempt, too: a restored backup knows neither the transfer nor the key it was made with.
-    if found := _find_payout(suggestion, execution):
+    if found := _before_sending(_find_payout, suggestion, execution):
         return found
     params = suggestion.params
+    fence.check(execution)
     answer = gateway.create_transfer(
         amount=_amount(suggestion),
         currency=suggestion.currency,
@@ -141,8 +155,9 @@ def _reversal_preview(suggestion: Suggestion) -> Preview:
 
 
 def _reverse(suggestion: Suggestion, execution: Execution) -> Outcome:
-    if found := _find_reversal(suggestion, execution):
+    if found := _before_sending(_find_reversal, suggestion, execution):
         return found
+    fence.check(execution)
     answer = gateway.reverse_transfer(
         transfer_id=suggestion.params["transfer"],
         amount=_amount(suggestion),

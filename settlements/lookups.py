@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from approvals.models import Suggestion
 from billingops.money import format_money
 from billingops.stripe import reader, sync
+from billingops.stripe.errors import Ambiguous
 from billingops.stripe.facts import TransferFacts
 
 SUGGESTION_KEY = "billingops_suggestion"
@@ -40,7 +41,9 @@ def is_transfer_of(transfer: TransferFacts, suggestion: Suggestion) -> bool:
 
 def reversal_of(suggestion: Suggestion) -> str:
     """The id of the reversal that this suggestion asked for, "" when Stripe has none."""
-    data = sync.fetch("transfer", suggestion.params["transfer"]) or {}
+    data = sync.fetch("transfer", suggestion.params["transfer"])
+    if data is None:  # it was there when this was approved; that we cannot see it proves nothing
+        raise Ambiguous("Stripe does not show the transfer; whether it was reversed cannot be seen.", code="gone")
     for found in reversals_in(data):
         if found.suggestion == str(suggestion.pk) and not reversal_differs(found, suggestion):
             return found.id
