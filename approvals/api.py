@@ -13,11 +13,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from approvals import blind, registry, services
+from approvals import blind, desk_api, registry, services
 from approvals.batch_api import BatchItemViewSet, BatchViewSet
+from approvals.desk_api import DESK_PERMISSIONS, DeskActions
 from approvals.models import Suggestion
 from approvals.scoreboard_api import ScoreboardViewSet
-from approvals.serializers import BlindSerializer, RejectSerializer, SuggestionSerializer, VerbSerializer
+from approvals.serializers import (
+    ApproveSerializer,
+    BlindSerializer,
+    RejectSerializer,
+    SuggestionSerializer,
+    VerbSerializer,
+)
 from approvals.states import State
 from approvals.switch_api import KillSwitchViewSet
 from billingops.actors import Actor
@@ -34,9 +41,11 @@ _ANSWERS: dict[Any, Any] = {200: SuggestionSerializer, **error_responses(400, 40
     ),
     retrieve=extend_schema(summary="Read a suggestion", responses={200: SuggestionSerializer, **error_responses(404)}),
 )
-class SuggestionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ScopedViewSet):
-    # Three statements whatever the number of rows: the suggestions, their decisions, their executions.
-    queryset = Suggestion.objects.prefetch_related("decisions", "executions")
+class SuggestionViewSet(DeskActions, mixins.ListModelMixin, mixins.RetrieveModelMixin, ScopedViewSet):
+    # Four statements whatever the number of rows: the suggestions, their decisions, executions and comments.
+    queryset = Suggestion.objects.select_related("assignee", "last_editor").prefetch_related(
+        "decisions", "executions", "comments"
+    )
     serializer_class = SuggestionSerializer
     page_order = ("-id",)
     filters = (
@@ -45,18 +54,20 @@ class SuggestionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Scoped
         Filter("account", description="The connected account, acct_…; empty: the platform's own."),
         Filter("customer", description="The customer, cus_…"),
     )
-    verb_permissions = dict.fromkeys(("approve", "reject", "cancel", "retry", "look_again", "say"), _DECIDE)
+    verb_permissions = DESK_PERMISSIONS | dict.fromkeys(
+        ("approve", "reject", "cancel", "retry", "look_again", "say"), _DECIDE
+    )
     refusal = "You may look at suggestions but not decide on them."
 
-    @extend_schema(summary="Approve exactly what this version shows", request=VerbSerializer, responses=_ANSWERS)
-    @action(detail=True, methods=["post"], serializer_class=VerbSerializer)
+    @extend_schema(summary="Approve exactly what this version shows", request=ApproveSerializer, responses=_ANSWERS)
+    @action(detail=True, methods=["post"], serializer_class=ApproveSerializer)
     def approve(self, request: Request, pk: str) -> Response:
-        return self._carry_out(request, services.approve)
+        return self._carry_out(request, desk_api.approve)
 
     @extend_schema(summary="Reject, with a reason", request=RejectSerializer, responses=_ANSWERS)
     @action(detail=True, methods=["post"], serializer_class=RejectSerializer)
     def reject(self, request: Request, pk: str) -> Response:
-        return self._carry_out(request, services.reject)
+        return self._carry_out(request, desk_api.reject)
 
     @extend_schema(
         summary="Take an approval back before it is carried out, or give a failed one up",
@@ -97,7 +108,7 @@ class SuggestionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Scoped
         # Found by its kind, one of the blind sample would tell its kind.
         return blind.without_undisclosed(found) if "kind" in self.request.query_params else found
 
-    def _carry_out(self, request: Request, verb: Callable[..., Suggestion]) -> Response:
+    def _carry_out(self, request: Request, verb: Callable[..., Any]) -> Response:
         suggestion = self.get_object()
         body = self.get_serializer(data=request.data)
         body.is_valid(raise_exception=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from approvals import blind, seeds
-from approvals.models import Decision, Execution, Suggestion
+from approvals import blind, policies, registry, sealing, seeds
+from approvals.models import Comment, Decision, Execution, Suggestion
 from approvals.services import MAX_COMMENT, REJECTION_REASONS
 from billingops import personal
 
@@ -29,7 +29,18 @@ class DecisionSerializer(serializers.ModelSerializer[Decision]):
 
     class Meta:
         model = Decision
-        fields = ["actor", "verdict", "version", "facts_hash", "reason_code", "comment", "created_at"]
+        fields = [
+            "actor",
+            "verdict",
+            "version",
+            "revision",
+            "facts_hash",
+            "seal",
+            "changes",
+            "reason_code",
+            "comment",
+            "created_at",
+        ]
         read_only_fields = fields
 
 
@@ -43,6 +54,7 @@ class ExecutionSerializer(_MaskingMixin, serializers.ModelSerializer[Execution])
             "state",
             "idempotency_key",
             "not_before",
+            "held",
             "object_id",
             "request_id",
             "result",
@@ -57,11 +69,25 @@ class ExecutionSerializer(_MaskingMixin, serializers.ModelSerializer[Execution])
         read_only_fields = fields
 
 
+class CommentSerializer(serializers.ModelSerializer[Comment]):
+    author = serializers.CharField(source="author_name", read_only=True)
+
+    class Meta:
+        model = Comment
+        fields = ["author", "text", "created_at"]
+        read_only_fields = fields
+
+
 class SuggestionSerializer(_MaskingMixin, serializers.ModelSerializer[Suggestion]):
     """`amount` in minor units of `currency`, both empty for kinds without an amount; `confidence` as text, "0.850"."""
 
     decisions = DecisionSerializer(many=True, read_only=True)
     executions = ExecutionSerializer(many=True, read_only=True)
+    comments = CommentSerializer(many=True, read_only=True)
+    assignee = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    last_editor = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    editable = serializers.SerializerMethodField()
+    seal = serializers.SerializerMethodField()
     blind_choices = serializers.SerializerMethodField()
     seeded_check = serializers.SerializerMethodField()
     may_hold_people = ("params", "facts")
@@ -90,6 +116,15 @@ class SuggestionSerializer(_MaskingMixin, serializers.ModelSerializer[Suggestion
             "expires_at",
             "decisions",
             "executions",
+            "revision",
+            "required_approvals",
+            "last_editor",
+            "assignee",
+            "assigned_at",
+            "rank_at",
+            "editable",
+            "seal",
+            "comments",
             "blind_choices",
             "seeded_check",
         ]
@@ -100,6 +135,19 @@ class SuggestionSerializer(_MaskingMixin, serializers.ModelSerializer[Suggestion
         data = super().to_representation(blind.shown(instance))
         data["blind_choices"] = [name for name, _ in blind.choices(instance)] if blind.hides(instance) else []
         return data
+
+    def get_editable(self, suggestion: Suggestion) -> list[str]:
+        """The parameters that `edit` takes."""
+        if not suggestion.is_waiting or suggestion.kind not in registry.names():
+            return []
+        return [field.name for field in registry.get(suggestion.kind).editable if field.widget != "hidden"]
+
+    def get_seal(self, suggestion: Suggestion) -> str:
+        """Of what an approval would bind to, for `approve`; of a single waiting suggestion only, "" in lists."""
+        view = self.context.get("view")
+        if getattr(view, "action", "") == "list" or not suggestion.is_waiting or blind.hides(suggestion):
+            return ""
+        return sealing.of(suggestion, policies.evaluate(suggestion, stage="approved").versions)
 
     def get_blind_choices(self, suggestion: Suggestion) -> list[str]:
         return []
@@ -127,6 +175,49 @@ class VerbSerializer(StrictSerializer):
     comment = serializers.CharField(required=False, allow_blank=True, default="", max_length=MAX_COMMENT)
 
 
+class DecideSerializer(VerbSerializer):
+    despite_assignee = serializers.BooleanField(
+        required=False, default=False, help_text="Decide although somebody else has taken it; it is written down."
+    )
+
+
+class ApproveSerializer(DecideSerializer):
+    seal = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        default="",
+        max_length=64,
+        help_text="The item's `seal` as you saw it: a policy that changed since is a 409 too.",
+    )
+
+
+class EditSerializer(DecideSerializer):
+    changes = serializers.DictField(
+        child=serializers.CharField(allow_blank=True, trim_whitespace=False, max_length=10_000),
+        allow_empty=False,
+        help_text="{parameter: text}, of the item's `editable`.",
+    )
+
+
+class NothingSerializer(StrictSerializer):
+    """An empty body."""
+
+
+class AssignSerializer(StrictSerializer):
+    to = serializers.CharField(max_length=150, help_text="A user name.")
+    seen = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        default="",
+        max_length=150,
+        help_text="Who was on it when you looked, empty for nobody; another one is a 409.",
+    )
+
+
+class CommentTextSerializer(StrictSerializer):
+    text = serializers.CharField(max_length=MAX_COMMENT)
+
+
 class BlindSerializer(VerbSerializer):
     choice = serializers.CharField(help_text="One of the suggestion's `blind_choices`.", max_length=40)
     reason_code = serializers.ChoiceField(
@@ -134,5 +225,5 @@ class BlindSerializer(VerbSerializer):
     )
 
 
-class RejectSerializer(VerbSerializer):
+class RejectSerializer(DecideSerializer):
     reason_code = serializers.ChoiceField(choices=REJECTION_REASONS, help_text="`other` needs a comment.")
