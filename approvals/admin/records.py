@@ -1,4 +1,4 @@
-"""Policies, executions and the audit log, to look at. Policies are changed with `import_config`, the rest by nobody."""
+"""Policies and executions, to look at. Policies are changed with `import_config`, the rest by nobody."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from approvals.models import AuditEntry, Execution, Policy
+from approvals.models import Execution, Policy
 from billingops import access
 from billingops.admin.base import ReadOnlyAdmin, age_column, json_column, state_column
 from billingops.admin.site import site
@@ -102,34 +102,3 @@ class ExecutionAdmin(ReadOnlyAdmin):
     @admin.display(description="Object")
     def object_(self, obj: Execution) -> str:
         return tags.stripe_link(obj.object_id)
-
-
-@admin.register(AuditEntry, site=site)
-class AuditEntryAdmin(ReadOnlyAdmin):
-    """Entries name accounts of all kinds, so whoever is limited to some accounts does not see the log at all."""
-
-    ordering = ("-seq",)
-    list_display = ("seq", "when", "actor", "action", "subject_", "hash_")
-    exact_search = ("seq", "subject")
-    search_help_text = "An entry's number, or a whole subject: suggestion:<id>."
-    export_fields = ("seq", "at", "actor", "action", "subject", "data", "previous_hash", "hash")
-    fields = ("seq", "at", "actor", "action", "subject_", "data_", "previous_hash", "hash")
-    readonly_fields = fields
-    empty_text = "Every step of every suggestion is written here, each entry sealed with the one before it."
-    data_ = json_column("data", "Data", has_people=False)  # by rule: an entry outlives a person's erasure
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_view_permission(request, obj) and access.accounts_of(request.user) is None
-
-    @admin.display(description="When")
-    def when(self, obj: AuditEntry) -> str:
-        return tags.exact(obj.at)
-
-    @admin.display(description="Subject")
-    def subject_(self, obj: AuditEntry) -> str:
-        kind, _, key = obj.subject.partition(":")
-        return suggestion_link(key, obj.subject) if kind == "suggestion" else obj.subject
-
-    @admin.display(description="Hash")
-    def hash_(self, obj: AuditEntry) -> str:
-        return tags.short_id(obj.hash)
