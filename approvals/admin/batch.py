@@ -207,7 +207,7 @@ class BatchAdmin(ReadOnlyAdmin):
 
 
 def _items(batch: Batch, outcome: str, cursor: str, size: int = PER_PAGE) -> keyset.Page[BatchItem]:
-    own = ("position", "amount", "currency", "why", "came_to", "outcome")
+    own = ("batch", "suggestion", "position", "amount", "currency", "why", "came_to", "outcome")
     rows = batch.items.filter(outcome=outcome).select_related("suggestion")
     rows = rows.only(*own, *(f"suggestion__{name}" for name in _COLUMNS))
     return keyset.page(rows, order=("position",), cursor=cursor, size=size)
