@@ -64,6 +64,7 @@ def check_person(actor: Actor) -> None:
     """That this person may decide at all: once for a verb, however many rows it is about."""
     if actor.user is None or not actor.user.has_perm("approvals.approve_suggestion"):
         raise PermissionDenied("You may look at suggestions but not decide on them.")
+    access.check_may_act(actor.user)
 
 
 def check_account(suggestion: Suggestion, actor: Actor) -> None:
