@@ -13,7 +13,20 @@ from approvals.registry import Kind, Outcome, Preview
 from billingops.actors import Actor
 from billingops.stripe import gateway, sync
 from billingops.stripe.errors import Ambiguous, Gone, Refused
-from dunning import backfill, backtest, config, edits, evidence, facts, lookups, messages, methods, schedule, services
+from dunning import (
+    backfill,
+    backtest,
+    config,
+    edits,
+    evidence,
+    facts,
+    lookups,
+    messages,
+    methods,
+    schedule,
+    services,
+    spoiling,
+)
 from dunning.facts import Snapshot
 from dunning.models import Message, SupportTask
 from dunning.rules import ESCALATE, GRACE, NOTIFY, RETRY
@@ -212,7 +225,7 @@ def grant(suggestion: Suggestion, execution: Execution) -> Outcome:
             "grace_period_until": suggestion.params["until"],
             "billingops_suggestion": str(suggestion.pk),
             "billingops_event": suggestion.event_id,
-            "billingops_approved_by": ",".join(f"user:{pk}" for pk in approvers),
+            "billingops_approved_by": ",".join("policy" if pk is None else f"user:{pk}" for pk in approvers),
         },
         idempotency_key=execution.idempotency_key,
     )
@@ -260,6 +273,8 @@ def register() -> None:
         Kind(
             name=RETRY,
             label="Payment retry",
+            alternatives=(NOTIFY, GRACE, ESCALATE),
+            spoil=spoiling.retry,
             params_schema={"when": str, "at": str},
             moves_money=True,
             preview=preview_retry,
@@ -277,6 +292,7 @@ def register() -> None:
         Kind(
             name=NOTIFY,
             label="Customer message",
+            alternatives=(RETRY, GRACE, ESCALATE),
             params_schema={"template": str, "language": str, "subject": str, "body": str},
             moves_money=False,
             preview=preview_notice,
@@ -291,6 +307,7 @@ def register() -> None:
         Kind(
             name=GRACE,
             label="Grace period",
+            alternatives=(RETRY, NOTIFY, ESCALATE),
             params_schema={"days": int, "until": str},
             moves_money=False,
             preview=preview_grace,
@@ -304,6 +321,7 @@ def register() -> None:
         Kind(
             name=ESCALATE,
             label="Escalation",
+            alternatives=(RETRY, NOTIFY, GRACE),
             params_schema={"title": str, "text": str},
             moves_money=False,
             preview=preview_escalation,

@@ -12,6 +12,7 @@ from django.db.models import Min
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
+from approvals import blind
 from billingops import access
 from billingops.actors import Actor
 from billingops.admin import home
@@ -132,7 +133,7 @@ def timeline(case: DunningCase, limit: int = 100) -> list[Entry]:
             reverse("admin:approvals_suggestion_change", args=[row.pk]),
             row,
         )
-        for row in services.suggestions_of(case).order_by("-id")[:limit]
+        for row in map(blind.shown, services.suggestions_of(case).order_by("-id")[:limit])
     ]
     entries += [
         Entry(row.created_at, "Message", row.subject, reverse("admin:dunning_message_change", args=[row.pk]), row)

@@ -221,7 +221,7 @@ def unknown_retries(*, invoice: str, account: str) -> list[int]:
 
 def suggestions_of(case: DunningCase) -> QuerySet[Suggestion]:
     """All dunning suggestions of a case."""
-    return Suggestion.objects.filter(subject=case.invoice, account=case.account, kind__in=KINDS)
+    return Suggestion.objects.filter(subject=case.invoice, account=case.account, kind__in=KINDS, is_seeded=False)
 
 
 def follow(*, changes: Sequence[Change], actor: Actor) -> None:

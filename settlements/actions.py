@@ -17,7 +17,7 @@ from billingops.money import format_money
 from billingops.stripe import gateway
 from billingops.stripe.errors import Ambiguous, Refused
 from billingops.stripe.models import MirroredObject
-from settlements import backtest, cases, evidence, lookups, reversals, services
+from settlements import backtest, cases, evidence, lookups, reversals, services, spoiling
 from settlements import facts as sealed
 from settlements.models import Seller
 
@@ -30,11 +30,14 @@ logger = logging.getLogger(__name__)
 def _metadata(suggestion: Suggestion, **more: str) -> dict[str, str]:
     """What is written on every object made: the suggestion, the event behind it, and who approved (user ids, no
     names)."""
-    approvals = suggestion.decisions.filter(verdict=Decision.Verdict.APPROVE).order_by("id")
+    approvals = (
+        suggestion.decisions.filter(verdict=Decision.Verdict.APPROVE).order_by("id").values_list("actor", flat=True)
+    )
+    approvers = [str(pk) if pk is not None else "policy" for pk in approvals]
     return {
         lookups.SUGGESTION_KEY: str(suggestion.pk),
         "billingops_event": suggestion.event_id,
-        "billingops_approved_by": ",".join(dict.fromkeys(str(pk) for pk in approvals.values_list("actor", flat=True))),
+        "billingops_approved_by": ",".join(dict.fromkeys(approvers)),
         "invoice": str(suggestion.facts.get("invoice", "") or suggestion.params.get("invoice", "")),
         **more,
     }
@@ -186,6 +189,7 @@ KINDS = (
         confirmed_by=("transfer.created",),
         evidence_template="settlements/evidence.html",
         evidence_context=evidence.payout,
+        spoil=spoiling.payout,
         backfill=_backfill,
         replay=backtest.replay,
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from approvals.models import Suggestion
+from approvals.models import SeededCheck, Suggestion
 from settlements.flags import median
 from settlements.models import Finding, PayoutRecord
 
@@ -14,6 +14,8 @@ EARLIER = 5
 def payout(suggestion: Suggestion, user: Any) -> dict[str, Any]:
     """`record` (None when it was never made), its `lines`, the seller's `usual` figures, open findings."""
     record = PayoutRecord.objects.filter(suggestion=suggestion).select_related("seller").first()
+    if record is None and suggestion.is_seeded:
+        record = _of_its_source(suggestion)
     if record is None:
         return {"record": None}
     usual = PayoutRecord.objects.usual(seller_id=record.seller_id, currency=record.currency)
@@ -27,6 +29,12 @@ def payout(suggestion: Suggestion, user: Any) -> dict[str, Any]:
         ),
         "facts": suggestion.facts,
     }
+
+
+def _of_its_source(suggestion: Suggestion) -> PayoutRecord | None:
+    """A seeded check has no record of its own, and must not be known by that: the real one's, as it stood then."""
+    source = SeededCheck.objects.filter(suggestion=suggestion.pk).values("source")
+    return PayoutRecord.objects.filter(suggestion__in=source).select_related("seller").first()
 
 
 def reversal(suggestion: Suggestion, user: Any) -> dict[str, Any]:

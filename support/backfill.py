@@ -50,7 +50,7 @@ def backfill_timeline(customer: str = "") -> Iterator[Progress]:
     yield from _work("case", _own(DunningCase.objects.all(), customer), services.record_case)
     yield from _work("message", _own(Message.objects.select_related("case"), customer), services.record_message)
     yield from _work("task", _own(SupportTask.objects.select_related("case"), customer), services.record_task)
-    yield from _work("suggestion", _own(Suggestion.objects.all(), customer), _record_suggestion)
+    yield from _work("suggestion", _own(Suggestion.objects.filter(is_seeded=False), customer), _record_suggestion)
     yield from _work("event", _events(customer), _record_event)
 
 

@@ -11,6 +11,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from djstripe.models import Price
 
+from approvals import blind
 from approvals.models import Execution, Suggestion
 from billingops import access
 from billingops.admin import links
@@ -295,7 +296,7 @@ def _fact_rows(row: Row, shared: Shared) -> list[tuple[str, Any]]:
         if text := plan_text(facts.get(key), shared.plans):
             found.append((label, text))
     if (suggestion := shared.suggestions.get(entry.object_id)) and entry.kind == Kind.SUGGESTION:
-        found += [("Suggestion is now", tags.state_badge(suggestion.state)), ("Why", suggestion.rationale)]
+        found += [("Suggestion is now", tags.state_badge(suggestion.state)), ("Why", blind.shown(suggestion).rationale)]
     if (execution := shared.executions.get(entry.object_id)) and entry.kind == Kind.EXECUTION:
         if execution.object_id:
             found.append(("Made", tags.stripe_link(execution.object_id)))

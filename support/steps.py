@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from approvals import blind
 from approvals.states import State
 from dunning.models import DunningCase, Message, SupportTask
 from support.drafts import Draft, small
@@ -122,6 +123,8 @@ def of_step(suggestion: Any, *, previous: str | None, who: str) -> list[Draft]:
     kind, what = _STEPS[suggestion.state]
     if what == "decision.approved" and previous == State.FAILED:
         what = "decision.retry"
+    if hidden := blind.hides(suggestion):  # the line of its making stays as it is; the verdict's line says the rest
+        suggestion = blind.shown(suggestion)
     return [
         Draft(
             root=f"suggestion:{suggestion.id}",
@@ -141,7 +144,7 @@ def of_step(suggestion: Any, *, previous: str | None, who: str) -> list[Draft]:
                 version=suggestion.version,
                 who=who,
                 reason_code=suggestion.reason_code,
-                suggested_by=suggestion.suggested_by,
+                suggested_by="" if hidden else suggestion.suggested_by,
                 event=suggestion.event_id,
             ),
         )
