@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from approvals import backtest, executions, services
+from approvals import backtest, executions, services, summary
 from approvals.models import BacktestRun, Execution
 from approvals.policies import usage
 from approvals.services import batches
@@ -123,3 +123,9 @@ def run_backtest(run_id: str) -> str:
     """Replay what somebody asked for on the back tests' page."""
     run = backtest.work_off(BacktestRun.objects.get(pk=run_id))
     return run.state
+
+
+@jobs.every(30, name="approvals-daily-summary")
+def daily_summary() -> int:
+    """Each person's summary of the day, once; see summary.py."""
+    return summary.send_due()

@@ -143,7 +143,11 @@ class SuggestionAdmin(DeskViews, EditView, BlindView, StoryViews, ReadOnlyAdmin)
         filters = queue.Filters.of(request.GET.dict())
         found = filters.apply(queue.base(request.user), request.user).order_by("-id")[:EXPORT_CAP]
         return export.stream(
-            request=request, filename="suggestions.csv", header=self.export_fields, rows=self._export_rows(found)
+            request=request,
+            filename="suggestions.csv",
+            header=self.export_fields,
+            rows=self._export_rows(found),
+            format="xlsx" if request.GET.get("format") == "xlsx" else "csv",
         )
 
     def _export_value(self, obj: Any, name: str) -> Any:

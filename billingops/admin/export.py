@@ -1,4 +1,4 @@
-"""CSV that a spreadsheet cannot be tricked by: streamed, and no text cell starts a formula.
+"""CSV and workbooks that a spreadsheet cannot be tricked by: streamed, and no text cell starts a formula.
 
 Every export leaves two notes in the audit log: who began it, of what, with which filter; and how many rows went out.
 Other forms of export (a workbook, a PDF) use `logged` or `note_export`.
@@ -15,7 +15,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import FileResponse, HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 
 from billingops.actors import Actor
@@ -32,8 +32,19 @@ _TYPED = frozenset({"q", "search", "query", "customer", "name"})
 
 
 def cell(value: Any) -> str:
-    """One value as text. Whole numbers stay numbers (an amount in minor units may be negative); every other text that a
-    spreadsheet would read as a formula gets an apostrophe in front. Times are ISO 8601 in UTC."""
+    """One value as CSV has it. Whole numbers stay numbers (an amount in minor units may be negative); every other text
+    that a spreadsheet would read as a formula gets an apostrophe in front."""
+    text = plain(value)
+    if isinstance(value, (int, Decimal)) or value is None:
+        return text
+    # Blanks in front do not save the reader: some spreadsheets trim them before they look for a formula.
+    if text.startswith(FORMULA_STARTS) or text.lstrip().startswith(("=", "+", "-", "@")):
+        return "'" + text
+    return text
+
+
+def plain(value: Any) -> str:
+    """One value as text. Times are ISO 8601 in UTC, lists and objects JSON."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -44,11 +55,7 @@ def cell(value: Any) -> str:
         return (timezone.make_aware(value) if timezone.is_naive(value) else value).isoformat()
     if isinstance(value, date):
         return value.isoformat()
-    text = json.dumps(value, sort_keys=True, default=str) if isinstance(value, (dict, list)) else str(value)
-    # Blanks in front do not save the reader: some spreadsheets trim them before they look for a formula.
-    if text.startswith(FORMULA_STARTS) or text.lstrip().startswith(("=", "+", "-", "@")):
-        return "'" + text
-    return text
+    return json.dumps(value, sort_keys=True, default=str) if isinstance(value, (dict, list)) else str(value)
 
 
 class _Echo:
@@ -95,9 +102,21 @@ def _counted(request: HttpRequest, what: str, number: str, rows: Iterable[Row]) 
 
 
 def stream(
-    *, request: HttpRequest, filename: str, header: Sequence[str], rows: Iterable[Sequence[Any]]
+    *, request: HttpRequest, filename: str, header: Sequence[str], rows: Iterable[Sequence[Any]], format: str = "csv"
 ) -> StreamingHttpResponse:
-    """A download of `rows` as they come; `filename` without a path, ending in .csv. `request`: whose export it is."""
+    """A download of `rows` as they come; `filename` without a path, ending in .csv. `request`: whose export it is.
+
+    `format`: "csv", or "xlsx" for a workbook, which is written to a temporary file first.
+    """
+    if format == "xlsx":
+        from billingops.admin import workbook
+
+        filename = f"{filename.removesuffix('.csv')}.xlsx"
+        book = workbook.write(header=header, rows=logged(request, what=filename, rows=rows))
+        workbook_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+        answer = FileResponse(book, as_attachment=True, filename=filename, content_type=workbook_type)
+        answer["Cache-Control"] = "no-store"
+        return answer
     writer = csv.writer(_Echo())
     counted = logged(request, what=filename, rows=rows)
 
