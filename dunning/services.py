@@ -274,6 +274,13 @@ def _follow_one(case: DunningCase, suggestion: Suggestion) -> None:
         jobs.enqueue("dunning.tasks.review", case.pk)
 
 
+def _give_credit(case: DunningCase, suggestion: Suggestion, *, actor: Actor) -> None:
+    """The payment's event may close the case before the answer of the retry that brought it is recorded."""
+    if suggestion.kind == RETRY and suggestion.state == State.CONFIRMED and not case.recovered_by:
+        case.recovered_by = RETRY
+        save_with_history(case, actor=actor, reason="the retry that brought the payment is confirmed")
+
+
 def _notice_ends(now: datetime) -> datetime:
     return now + timedelta(days=config.current().notice_days)
 
