@@ -235,6 +235,8 @@ def follow(*, changes: Sequence[Change], actor: Actor) -> None:
     put_off: dict[int, tuple[DunningCase, str]] = {}
     for suggestion in steps:
         case = cases.get((suggestion.subject, suggestion.account))
+        if case is not None and case.state == CaseState.RECOVERED:
+            _give_credit(case, suggestion, actor=actor)
         if case is None or not case.is_unpaid:
             continue
         before = (case.state, case.next_step_at, case.grace_period_until)
