@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from django.contrib import admin
+from django.urls import reverse
+from django.utils.html import format_html
 
 from billingops.admin.base import ReadOnlyAdmin
+from billingops.admin.filters import ExactFilter
 from billingops.admin.site import site
-from billingops.llm import prices
+from billingops.llm import pages, prices  # noqa: F401  (pages registers itself)
 from billingops.llm.models import AgentRun
+
+_ABOUT = ("agent", "purpose", "subject", "account", "created_at")
+
+
+class AgentFilter(ExactFilter):
+    title = "agent"
+    parameter_name = "agent"
+    placeholder = "dunning"
 
 
 @admin.register(AgentRun, site=site)
@@ -19,30 +32,39 @@ class AgentRunAdmin(ReadOnlyAdmin):
         "purpose",
         "subject",
         "outcome",
+        "verdict",
         "reason",
         "model",
         "tokens",
         "cost",
         "latency",
     )
-    list_filter = ("outcome",)
+    list_filter = ("outcome", "verdict", AgentFilter)
     exact_search = ("id", "subject")
     fieldsets = (
-        (None, {"fields": ("outcome", "reason", "agent", "purpose", "subject", "account", "created_at")}),
-        ("Author", {"fields": ("model", "prompt", "prompt_version", "prompt_sha256")}),
+        (None, {"fields": ("outcome", "verdict", "reason", *_ABOUT)}),
+        ("Decision", {"fields": ("decision", "baseline", "rules_version", "suggestion")}),
+        ("Author", {"fields": ("agent_version", "model", "prompt", "prompt_version", "prompt_sha256")}),
         ("What was sent and what came back", {"fields": ("input", "output", "check_output")}),
-        ("Cost", {"fields": ("calls", "tokens", "latency", "cost", "price_table")}),
+        ("Cost", {"fields": ("calls", "tokens", "counted_tokens", "latency", "cost", "price_table")}),
     )
     readonly_fields = (
-        *("outcome", "reason", "agent", "purpose", "subject", "account", "created_at"),
-        *("model", "prompt", "prompt_version", "prompt_sha256", "input", "output", "check_output"),
-        *("calls", "tokens", "latency", "cost", "price_table"),
+        *("outcome", "verdict", "reason", *_ABOUT, "decision", "baseline", "rules_version", "suggestion"),
+        *("agent_version", "model", "prompt", "prompt_version", "prompt_sha256", "input", "output", "check_output"),
+        *("calls", "tokens", "counted_tokens", "latency", "cost", "price_table"),
     )
     export_fields = (
-        *("id", "created_at", "agent", "purpose", "subject", "account", "outcome", "reason", "model", "prompt"),
+        *("id", "created_at", "agent", "purpose", "subject", "account", "outcome", "verdict", "reason"),
+        *("decision", "baseline", "rules_version", "agent_version", "model", "prompt", "counted_tokens"),
         *("calls", "tokens_in", "tokens_cached", "tokens_out", "latency_ms", "cost_micro", "price_table"),
     )
     empty_text = "A question to a language model leaves a row here. Without OPENAI_API_KEY the built-in rules answer."
+
+    @admin.display(description="suggestion")
+    def suggestion(self, run: AgentRun) -> str:
+        """The gate is no business of the floor, but its queue knows what is about this subject."""
+        where = f"{reverse('admin:approvals_suggestion_changelist')}?{urlencode({'tab': 'all', 'q': run.subject})}"
+        return format_html('<a href="{}">what was suggested about {}</a>', where, run.subject)
 
     @admin.display(description="tokens in (cached) / out")
     def tokens(self, run: AgentRun) -> str:

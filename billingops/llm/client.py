@@ -211,7 +211,7 @@ def _request(
             refused.add(error.param)
             return _request(messages, schema, max_tokens, deadline, meter)
         # The server's own message may quote what was sent; its status and code are enough to act on.
-        reason = f"error: the model's server answered {error.status_code}" + _code(error.code)
+        reason = f"error: the model's server answered {error.status_code}" + (_code(error.code) or _code(error.param))
         if error.status_code in {408, 409, 429} or error.status_code >= 500:
             raise _Passing(reason[:200], _pause(error.response))
         raise NoAnswer("error", reason[:200])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import timedelta
 from typing import Any, Literal
@@ -408,3 +409,99 @@ def test_any_schema_gets_the_smallest_answer_from_the_stand_in() -> None:
     request = {"response_format": {"json_schema": {"schema": client.json_schema(Letter)}}}
     answer = Letter.model_validate(smallest_answer(request))
     assert (answer.kind, answer.lines, answer.head.text) == ("letter", [], "A text.")
+
+
+# -- other people's servers --------------------------------------------------------------------------------------------
+
+
+def completion(message: dict[str, Any], **changes: Any) -> bytes:
+    body = {"id": "x", "object": "chat.completion", "model": "m", "choices": [{"index": 0, "message": message}]}
+    return json.dumps({**body, **changes}).encode()
+
+
+def test_what_a_reasoning_model_returns_besides_is_left_alone(server: Any, ask: Any) -> None:
+    message = {
+        "role": "assistant",
+        "content": json.dumps(GOOD),
+        "reasoning_content": "Anna Smith should pay at https://evil.example",
+        "reasoning": {"effort": "high"},
+        "tool_calls": None,
+        "annotations": [],
+    }
+    usage = {
+        "prompt_tokens": 50,
+        "completion_tokens": 400,
+        "completion_tokens_details": {"reasoning_tokens": 380},
+        "prompt_tokens_details": None,
+    }
+    server.reply(Reply(raw=completion(message, usage=usage, system_fingerprint=None, service_tier="default")))
+    assert ask().answer is not None
+    row = AgentRun.objects.get()
+    assert (row.tokens_in, row.tokens_cached, row.tokens_out) == (50, 0, 400)
+    assert "evil" not in row.output
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, {"error": {"message": "json_schema is not supported", "param": "response_format", "code": None}}),
+        (400, {"detail": "Unknown field: response_format"}),
+        (422, {"detail": [{"loc": ["body", "response_format"], "msg": "extra fields not permitted"}]}),
+        (501, {"error": "not implemented"}),
+    ],
+)
+def test_a_server_without_json_schema_is_a_clear_error_and_the_rules_answer(
+    server: Any, ask: Any, status: int, body: dict[str, Any]
+) -> None:
+    server.by_default(lambda request: Reply(status=status, raw=json.dumps(body).encode()))
+    run = ask()
+    row = AgentRun.objects.get()
+    assert (run.answer, row.outcome) == (None, "error")
+    assert run.why_not.startswith(f"error: the model's server answered {status}")
+    assert ("response_format" in run.why_not) == (status == 400 and "error" in body)
+
+
+def test_a_server_that_ignores_the_schema_and_chats_is_not_used(server: Any, ask: Any) -> None:
+    server.say('Certainly! ```json\n{"action": "retry_payment"}\n``` Hope this helps.')
+    assert ask().answer is None
+    assert AgentRun.objects.get().verdict == "no_json"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'data: {"choices": [{"delta": {"content": "{"}}]}\n\ndata: [DONE]\n\n',
+        completion({"role": "assistant"}, choices=[{"index": 0, "delta": {"content": json.dumps(GOOD)}}]),
+        completion({"role": "assistant", "content": [{"type": "text", "text": json.dumps(GOOD)}]}),
+    ],
+    ids=["event stream", "delta", "parts"],
+)
+def test_an_answer_in_pieces_is_refused(server: Any, ask: Any, raw: bytes) -> None:
+    """Nothing asks for a stream; a server that sends one all the same is not understood, and says so."""
+    server.reply(Reply(raw=raw))
+    run = ask()
+    assert run.why_not == "error: the server's answer is no chat completion"
+    assert server.requests[0].json.get("stream") in (None, False)
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        ({"prompt_tokens": 10}, (10, 0)),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15, "cost": 0.1}, (10, 5)),
+        ({}, (0, 0)),
+    ],
+)
+def test_a_thin_usage_block_is_read_as_far_as_it_goes(
+    server: Any, ask: Any, usage: dict[str, Any], tokens: tuple[int, int]
+) -> None:
+    server.answer(GOOD, usage=usage)
+    assert ask().answer is not None
+    row = AgentRun.objects.get()
+    assert (row.tokens_in, row.tokens_out) == tokens
+
+
+def test_a_code_that_is_no_word_is_not_repeated(server: Any, ask: Any) -> None:
+    error = {"error": {"message": "no", "code": "pay https://evil.example now", "param": None}}
+    server.reply(Reply(status=401, raw=json.dumps(error).encode()))
+    assert ask().why_not == "error: the model's server answered 401"
