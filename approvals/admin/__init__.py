@@ -8,9 +8,10 @@ suggestion.py  the URLs and views of both
 panels.py      what the gate adds to the home page
 backtests.py   back tests: runs, figures, the cases that differ
 switch.py      the kill switch, and what policy holds
-records.py     policies and executions, to look at
+policy.py      policies: list, history, the form with a preview (policy_form.py)
+records.py     executions, to look at
 chain.py       the audit log
 story.py       all of one suggestion for an auditor, as a page and as a PDF
 """
 
-from approvals.admin import backtests, batch, chain, panels, records, suggestion, switch  # noqa: F401  (they register themselves)
+from approvals.admin import backtests, batch, chain, panels, policy, records, suggestion, switch  # noqa: F401  (they register themselves)

@@ -43,12 +43,19 @@ def _narrowness(row: Policy) -> int:
 class Book:
     """What an evaluation reads, read once for all of `suggestions`: a fixed number of statements, however many.
 
-    `policies`: asked in place of those in the database (what would be, if they were so).
+    `policies`: asked in place of those in the database (what would be, if they were so). `evidence` False: what `auto`
+    rests on is not looked up, and counts as not earned.
     """
 
     def __init__(
-        self, suggestions: Sequence[Suggestion], *, at: datetime | None = None, policies: Iterable[Policy] | None = None
+        self,
+        suggestions: Sequence[Suggestion],
+        *,
+        at: datetime | None = None,
+        policies: Iterable[Policy] | None = None,
+        evidence: bool = True,
     ) -> None:
+        self.evidence = evidence
         self.suggestions = suggestions
         self.at = at or timezone.now()
         self.policies = list(self._read() if policies is None else policies)
@@ -126,7 +133,7 @@ def evaluate(suggestion: Suggestion, *, stage: Stage, at: datetime | None = None
         results.append(switched_off)
     result = strictest(*results)
     if result.mode == Policy.Mode.AUTO:
-        result = _earned(suggestion, policies, result, now[0])
+        result = _earned(result, _grant_for(suggestion, policies) if book.evidence else None, now[0])
     kept = [terms.as_json() for terms in now if terms.policy] if stage == "proposed" else None
     return replace(result, versions=[[row.pk, row.version] for row in policies], terms=kept)
 
@@ -160,9 +167,8 @@ def _differs(stored: Terms, now: Sequence[Terms]) -> bool:
     return not any(replace(_of_one(one), earlier=True) == stored for one in now)
 
 
-def _earned(suggestion: Suggestion, policies: list[Policy], result: Result, terms: Terms) -> Result:
+def _earned(result: Result, grant: Any, terms: Terms) -> Result:
     """`auto` holds while its evidence does; else a person reviews."""
-    grant = _grant_for(suggestion, policies)
     if grant is None:
         clause = Clause("automation", "review", "auto is not earned yet, one person reviews", terms.source)
         return strictest(result, built([clause], mode=Policy.Mode.REVIEW.value, approvals=1))
