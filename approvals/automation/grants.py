@@ -103,9 +103,9 @@ def short_of(slot: Slot, policies: Sequence[Policy], found: Evidence) -> list[st
 
 def _newest_author(slot: Slot) -> str:
     """Of the same family: a model's outage, when rules answer, is no new version of the model."""
-    rows = Suggestion.objects.filter(kind=slot.kind, account=slot.account, is_seeded=False).order_by("-id")
-    wanted = bars.family(slot.author)
-    return next((one for one in rows.values_list("suggested_by", flat=True)[:200] if bars.family(one) == wanted), "")
+    rows = Suggestion.objects.filter(kind=slot.kind, account=slot.account, is_seeded=False)
+    rows = rows.filter(suggested_by__startswith=bars.family(slot.author)).order_by("-id")
+    return rows.values_list("suggested_by", flat=True).first() or ""
 
 
 def grant(*, slot: Slot, reason: str, actor: Actor) -> AutomationGrant:

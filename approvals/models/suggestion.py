@@ -104,6 +104,7 @@ class Suggestion(models.Model):
             models.Index(fields=["state", "account", "-id"], name="suggestion_state_account"),
             models.Index(fields=["customer", "-id"], name="suggestion_customer"),
             models.Index(fields=["subject", "-id"], name="suggestion_subject"),
+            models.Index(fields=["kind", "account", "-id"], name="suggestion_kind_account"),
             models.Index(fields=["state", "expires_at"], name="suggestion_expiry"),
         ]
         permissions = [
