@@ -31,7 +31,7 @@ from billingops.money import format_money
 PER_PAGE = 100
 APART = 20  # rows shown in the boxes of what is left out, before one has to go to their own list
 # What the suggestion's line on the page needs; facts and params stay in the database.
-_COLUMNS = ("kind", "subject", "account", "state", "version")
+_COLUMNS = ("kind", "subject", "account", "state", "version", "is_blind", "revealed_at")
 
 
 @admin.register(Batch, site=site)

@@ -9,11 +9,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from approvals import registry, services
-from approvals.models import Decision, Execution, Policy, Suggestion
+from approvals.models import Batch, Decision, Execution, Policy, Suggestion
 from approvals.registry import Kind, Preview
 from approvals.states import State
 from billingops.actors import Actor
-from billingops.admin.actions import BULK_CAP
 
 QUEUE = "/admin/approvals/suggestion/"
 
@@ -304,9 +303,18 @@ def select(suggestions, action, **extra):
     return data | {f"version_{one.pk}": one.version for one in suggestions} | extra
 
 
+def chosen_and_started(client, data, path=QUEUE, **given):
+    """The selection, then the button of the batch's page it leads to; the last page."""
+    page = client.post(path, data, follow=True)
+    batch = Batch.objects.order_by("-pk").first()
+    if batch is None:
+        return page
+    return client.post(f"/admin/approvals/batch/{batch.pk}/start/", given, follow=True)
+
+
 def test_bulk_changes_nothing_before_the_page_is_confirmed(client, finance, three):
     client.force_login(finance)
-    page = client.post(QUEUE, select(three, "approve"))
+    page = client.post(QUEUE, select(three, "approve"), follow=True)
     assert page.status_code == 200
     assert "Approve: 3" in text(page)
     assert "6.00" in text(page)
@@ -315,7 +323,7 @@ def test_bulk_changes_nothing_before_the_page_is_confirmed(client, finance, thre
 
 def test_confirmed_bulk_approval_approves_each_through_the_service(client, finance, three):
     client.force_login(finance)
-    answer = client.post(QUEUE, select(three, "approve", confirmed="1", comment="Tuesday run"), follow=True)
+    answer = chosen_and_started(client, select(three, "approve"), comment="Tuesday run")
     assert {state_of(one) for one in three} == {State.APPROVED}
     assert set(Decision.objects.values_list("comment", flat=True)) == {"Tuesday run"}
     assert "Approved: 3 (USD 6.00)" in text(answer)
@@ -326,90 +334,84 @@ def test_bulk_says_what_it_leaves_out_and_why(client, finance, lead, three):
     services.reject(suggestion_id=done.pk, actor=Actor.person(lead), version=1, reason_code="bad_timing")
     Suggestion.objects.filter(pk=moved.pk).update(version=2)
     client.force_login(finance)
-    data = select([done, moved, fine], "approve")
-    page = text(client.post(QUEUE, data))
-    assert "It is rejected, not waiting." in page
+    page = text(client.post(QUEUE, select([done, moved, fine], "approve"), follow=True))
+    assert "This suggestion is rejected" in page
     assert "Changed since you selected: 1" in page
+    assert "Left out: 1" in page
     assert "Approve: 1" in page
-    answer = text(client.post(QUEUE, data | {"confirmed": "1"}, follow=True))
+    chosen_and_started(client, select([done, moved, fine], "approve"))
     assert (state_of(done), state_of(moved), state_of(fine)) == (State.REJECTED, State.PENDING, State.APPROVED)
-    assert "Not done: 2" in answer
 
 
 def test_bulk_leaves_out_a_second_approval_by_the_same_person(client, finance, propose):
     Policy.objects.create(kind="*", two_approvers_over={"usd": 1})
     one = propose()
     client.force_login(finance)
-    client.post(QUEUE, select([one], "approve", confirmed="1"))
+    chosen_and_started(client, select([one], "approve"))
     assert state_of(one) == State.SECOND_REVIEW
     one.refresh_from_db()
-    page = text(client.post(QUEUE, select([one], "approve")))
+    page = text(client.post(QUEUE, select([one], "approve"), follow=True))
     assert "the second must come from somebody else" in page
-    assert "Nothing is left to do." in page
-    client.post(QUEUE, select([one], "approve", confirmed="1"))
+    assert "Each of the selected rows is left out" in page
+    chosen_and_started(client, select([one], "approve"))
     assert state_of(one) == State.SECOND_REVIEW
 
 
 def test_bulk_does_not_reach_suggestions_of_other_accounts(client, make_user, propose):
     mine, other = propose(dedupe_key="a", account="acct_1"), propose(dedupe_key="b", account="acct_2")
     client.force_login(make_user("ana", "Finance", accounts=["acct_1"]))
-    client.post(QUEUE, select([mine, other], "approve", confirmed="1"))
+    chosen_and_started(client, select([mine, other], "approve"))
     assert (state_of(mine), state_of(other)) == (State.APPROVED, State.PENDING)
-    client.post(QUEUE + "?tab=all", {"action": "approve", "select_across": "1", "confirmed": "1"})
+    chosen_and_started(client, {"action": "approve", "select_across": "1"}, QUEUE + "?tab=all")
     assert state_of(other) == State.PENDING
 
 
 def test_bulk_rejection_asks_for_a_reason_once(client, finance, three):
     client.force_login(finance)
-    refused = client.post(QUEUE, select(three, "reject", confirmed="1"))
+    refused = chosen_and_started(client, select(three, "reject"))
     assert refused.status_code == 400
-    assert "Choose a reason." in text(refused)
+    assert "reason_code must be one of" in text(refused)
     assert {state_of(one) for one in three} == {State.PENDING}
-    client.post(QUEUE, select(three, "reject", confirmed="1", reason="suspected_fraud"))
+    chosen_and_started(client, select(three, "reject"), reason_code="suspected_fraud")
     assert {state_of(one) for one in three} == {State.REJECTED}
     assert set(Decision.objects.values_list("reason_code", flat=True)) == {"suspected_fraud"}
 
 
-def test_the_whole_view_can_be_selected_with_the_versions_the_page_shows(client, finance, three):
+def test_the_whole_view_can_be_selected_with_the_versions_it_has_then(client, finance, three):
     client.force_login(finance)
-    page = client.post(QUEUE, {"action": "approve", "select_across": "1"}).content.decode()
-    assert "select_across" not in page
-    for one in three:
-        assert f'name="version_{one.pk}" value="1"' in page
+    client.post(QUEUE, {"action": "approve", "select_across": "1"})
+    batch = Batch.objects.get()
+    assert sorted(batch.items.values_list("suggestion", "version")) == sorted((one.pk, 1) for one in three)
     Suggestion.objects.filter(pk=three[0].pk).update(version=2)
-    fields = dict(re.findall(r'name="(version_[^"]+)" value="([^"]+)"', page))
-    client.post(QUEUE, {**select(three, "approve", confirmed="1"), **fields})
+    client.post(f"/admin/approvals/batch/{batch.pk}/start/")
     assert [state_of(one) for one in three] == [State.PENDING, State.APPROVED, State.APPROVED]
 
 
 def test_more_than_the_cap_is_refused_with_a_sentence(client, finance, propose, monkeypatch):
-    monkeypatch.setattr("billingops.admin.actions.BULK_CAP", 2)
+    monkeypatch.setattr("approvals.services.batches.MAX_ROWS", 2)
     many = [propose(dedupe_key=f"k{number}") for number in range(3)]
     client.force_login(finance)
-    page = text(client.post(QUEUE, select(many, "approve", confirmed="1"), follow=True))
-    assert "More than 2 rows are selected. Nothing was changed" in page
+    page = text(client.post(QUEUE, select(many, "approve"), follow=True))
+    assert "At most 2 at a time" in page
     assert {state_of(one) for one in many} == {State.PENDING}
-    assert BULK_CAP == 500
 
 
 @pytest.mark.parametrize("role", ["support_agent", "auditor"])
 def test_bulk_is_refused_to_who_may_not_decide(client, request, three, role):
     client.force_login(request.getfixturevalue(role))
-    assert client.post(QUEUE, select(three, "approve", confirmed="1")).status_code == 403
-    assert {state_of(one) for one in three} == {State.PENDING}
+    assert client.post(QUEUE, select(three, "approve")).status_code == 403
+    assert not Batch.objects.exists()
 
 
 def test_bulk_with_nothing_or_nonsense_selected_changes_nothing(client, finance, three):
     client.force_login(finance)
     empty = text(client.post(QUEUE, {"action": "approve"}, follow=True))
     assert "Nothing is selected." in empty
-    nonsense = client.post(
-        QUEUE, {"action": "approve", "_selected_action": ["1 OR 1=1"], "confirmed": "1"}, follow=True
-    )
+    nonsense = client.post(QUEUE, {"action": "approve", "_selected_action": ["1 OR 1=1"]}, follow=True)
     assert "Nothing is selected." in text(nonsense)
-    unknown = client.post(QUEUE, select(three, "delete_selected", confirmed="1"), follow=True)
+    unknown = client.post(QUEUE, select(three, "delete_selected"), follow=True)
     assert "Nothing was changed." in text(unknown)
-    assert {state_of(one) for one in three} == {State.PENDING}
+    assert not Batch.objects.exists()
 
 
 # -- records -----------------------------------------------------------------------------------------------------------
