@@ -19,6 +19,7 @@ from .resources import (
     customers,
     disputes,
     events,
+    external_accounts,
     invoices,
     payment_intents,
     payment_methods,
@@ -69,7 +70,15 @@ TABLE: list[Route] = [
     _route(
         "GET", "/v1/accounts/{id}/external_accounts", "AccountExternalAccountListParams", accounts.external_accounts
     ),
+    _route(
+        "POST", "/v1/accounts/{id}/external_accounts", "AccountExternalAccountCreateParams", external_accounts.create
+    ),
     _route("GET", "/v1/accounts/{id}/external_accounts/{external}", None, accounts.external_account),
+    _route(
+        "POST", "/v1/accounts/{id}/external_accounts/{external}", "AccountExternalAccountUpdateParams",
+        external_accounts.update,
+    ),
+    _route("DELETE", "/v1/accounts/{id}/external_accounts/{external}", None, external_accounts.delete),
     # Customers
     _route("POST", "/v1/customers", "CustomerCreateParams", customers.create, OWN_ID),
     _route("GET", "/v1/customers", "CustomerListParams", customers.index),

@@ -17,7 +17,7 @@ from billingops.money import format_money
 from billingops.stripe import gateway
 from billingops.stripe.errors import Ambiguous, Refused
 from billingops.stripe.models import MirroredObject
-from settlements import backtest, cases, evidence, lookups, reversals, services, spoiling
+from settlements import backtest, bank_changes, cases, evidence, lookups, reversals, services, spoiling
 from settlements import facts as sealed
 from settlements.models import Seller
 
@@ -189,6 +189,7 @@ KINDS = (
         confirmed_by=("transfer.created",),
         evidence_template="settlements/evidence.html",
         evidence_context=evidence.payout,
+        destination_changed_at=bank_changes.last_changed,
         spoil=spoiling.payout,
         backfill=_backfill,
         replay=backtest.replay,

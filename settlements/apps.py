@@ -23,7 +23,15 @@ class SettlementsConfig(AppConfig):
         from approvals import registry
         from billingops.config import register_section
         from billingops.llm import registry as agents
-        from settlements import actions, config, event_handlers, memos, receivers, tasks  # noqa: F401  (they register themselves)
+        from settlements import (  # noqa: F401  (they register themselves)
+            actions,
+            bank_changes,
+            config,
+            event_handlers,
+            memos,
+            receivers,
+            tasks,
+        )
 
         for kind in actions.KINDS:
             registry.register(kind)

@@ -43,6 +43,23 @@ class Seller(models.Model):
         return f"{self.name} ({self.account})"
 
 
+class SellerBankChange(models.Model):
+    """A change of the bank account that a seller's money goes on to, as Stripe reported it; see bank_changes.py."""
+
+    account = models.CharField(max_length=64)
+    what = models.CharField(max_length=12, help_text="created, updated or deleted")
+    external_account = models.CharField(max_length=255, blank=True, default="", help_text="ba_… or card_…")
+    event_id = models.CharField(max_length=255, unique=True)
+    at = models.DateTimeField(help_text="Stripe's time of the event")
+
+    class Meta:
+        ordering = ["-at"]
+        indexes = [models.Index(fields=["account", "-at"], name="bank_change_account")]
+
+    def __str__(self) -> str:
+        return f"bank details of {self.account} {self.what} {self.at:%Y-%m-%d %H:%M}"
+
+
 class ShareRule(models.Model):
     """One version of one rule. A row never changes, except that `valid_until` may be set once, when the rule is ended.
 
