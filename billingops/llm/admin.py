@@ -26,6 +26,7 @@ class AgentFilter(ExactFilter):
 @admin.register(AgentRun, site=site)
 class AgentRunAdmin(ReadOnlyAdmin):
     scope_field = "account"
+    change_list_template = "admin/llm/runs.html"
     list_display = (
         "created_at",
         "agent",

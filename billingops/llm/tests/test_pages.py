@@ -126,6 +126,10 @@ def test_the_list_costs_the_same_however_many_questions_there_are(
         page(finance_client)
 
 
+def test_the_list_of_questions_leads_to_the_agents(finance_client: Any) -> None:
+    assert f'href="{reverse(LIST)}"' in page(finance_client, "admin:llm_agentrun_changelist")
+
+
 def test_a_question_links_to_what_was_suggested(server: Any, ask: Any, finance_client: Any) -> None:
     run = ask()
     shown = page(finance_client, "admin:llm_agentrun_change", str(run.run_id))
