@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -13,7 +14,7 @@ from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
 from approvals import services
-from approvals.models import Execution, Suggestion
+from approvals.models import Execution, Policy, Suggestion
 from approvals.states import State
 from billingops.actors import Actor
 
@@ -41,6 +42,15 @@ FIELDS = [
     "expires_at",
     "decisions",
     "executions",
+    "revision",
+    "required_approvals",
+    "last_editor",
+    "assignee",
+    "assigned_at",
+    "rank_at",
+    "editable",
+    "seal",
+    "comments",
     "blind_choices",
     "seeded_check",
 ]
@@ -94,7 +104,8 @@ def test_every_group_reads(propose: Propose, make_user: Callable[..., Any], grou
 
 def test_staff_without_the_right_to_see_suggestions_get_403_even_for_a_get(propose: Propose, make_user: Any) -> None:
     suggestion = propose()
-    client = api(make_user("nobody"))
+    Group.objects.create(name="Visitors")
+    client = api(make_user("nobody", "Visitors"))
     for url in (URL, f"{URL}{suggestion.pk}/"):
         answer = client.get(url)
         assert answer.status_code == 403
@@ -384,3 +395,79 @@ def test_personal_facts_are_masked_for_who_may_not_find_people(
     assert api(user).get(f"{URL}{suggestion.pk}/").json()["facts"] == expected
     if sees:
         assert decide(user, suggestion, "approve").json()["facts"] == expected
+
+
+# -- around a decision -------------------------------------------------------------------------------------------------
+
+
+def post(user: Any, suggestion: Suggestion, verb: str, **body: Any) -> Any:
+    return api(user).post(f"{URL}{suggestion.pk}/{verb}/", body)
+
+
+def test_of_two_who_take_one_has_it(propose: Propose, finance: Any, lead: Any) -> None:
+    suggestion = propose()
+    assert post(finance, suggestion, "take").json()["assignee"] == "finance"
+    answer = post(lead, suggestion, "take")
+    assert (answer.status_code, error(answer)["code"]) == (409, "already_taken")
+    assert post(lead, suggestion, "release").json()["assignee"] is None
+
+
+def test_it_is_assigned_to_who_may_decide_and_over_what_was_seen(propose: Propose, finance: Any, lead: Any) -> None:
+    suggestion = propose()
+    assert post(finance, suggestion, "assign", to="lead").json()["assignee"] == "lead"
+    assert post(lead, suggestion, "assign", to="finance").status_code == 409
+    assert post(lead, suggestion, "assign", to="finance", seen="lead").json()["assignee"] == "finance"
+    assert error(post(lead, suggestion, "assign", to="nobody", seen="finance"))["field"] == "to"
+
+
+def test_what_somebody_else_has_taken_is_a_409_until_said_otherwise(propose: Propose, finance: Any, lead: Any) -> None:
+    suggestion = propose()
+    post(lead, suggestion, "take")
+    answer = decide(finance, suggestion, "approve")
+    assert (answer.status_code, error(answer)["code"]) == (409, "already_taken")
+    assert decide(finance, suggestion, "reject", reason_code="bad_timing").status_code == 409
+    assert decide(finance, suggestion, "approve", despite_assignee=True).status_code == 200
+
+
+def test_a_comment_is_said_by_who_may_and_comes_with_the_item(propose: Propose, support_agent: Any) -> None:
+    suggestion = propose()
+    item = post(support_agent, suggestion, "comment", text="The customer called.").json()
+    assert [(one["author"], one["text"]) for one in item["comments"]] == [("support", "The customer called.")]
+
+
+@pytest.mark.parametrize("verb", ["assign", "comment", "edit", "release", "take"])
+def test_who_may_only_look_does_nothing_around_a_decision(propose: Propose, auditor: Any, verb: str) -> None:
+    suggestion = propose()
+    bodies = {
+        "assign": {"to": "auditor"},
+        "comment": {"text": "hello"},
+        "edit": {"version": 1, "changes": {"destination": "acct_2"}},
+    }
+    assert post(auditor, suggestion, verb, **bodies.get(verb, {})).status_code == 403
+
+
+@pytest.mark.parametrize("verb", ["assign", "comment", "edit", "release", "take"])
+def test_what_lies_outside_of_ones_accounts_is_not_there(propose: Propose, make_user: Any, verb: str) -> None:
+    suggestion = propose()
+    stranger = make_user("ana", "Finance", accounts=["acct_2"])
+    assert post(stranger, suggestion, verb, version=1).status_code == 404
+
+
+def test_nothing_of_money_can_be_edited(propose: Propose, finance: Any) -> None:
+    suggestion = propose()
+    assert api(finance).get(f"{URL}{suggestion.pk}/").json()["editable"] == []
+    for changes in ({"destination": "acct_2"}, {"amount": "1"}, {}):
+        assert decide(finance, suggestion, "edit", changes=changes).status_code == 400
+    assert Suggestion.objects.get(pk=suggestion.pk).params == {"destination": "acct_1"}
+
+
+def test_a_seal_that_is_not_what_was_seen_is_409(propose: Propose, finance: Any) -> None:
+    suggestion = propose()
+    seal = api(finance).get(f"{URL}{suggestion.pk}/").json()["seal"]
+    assert len(seal) == 64
+    assert api(finance).get(URL).json()["results"][0]["seal"] == ""
+    Policy.objects.create(kind="*", two_approvers_over={"usd": 10**9})
+    answer = decide(finance, suggestion, "approve", seal=seal)
+    assert (answer.status_code, error(answer)["code"]) == (409, "version_conflict")
+    fresh = api(finance).get(f"{URL}{suggestion.pk}/").json()["seal"]
+    assert decide(finance, suggestion, "approve", seal=fresh).status_code == 200
