@@ -60,7 +60,7 @@ class PolicyAdmin(ReadOnlyAdmin):
     change_list_template = "admin/approvals/policy_list.html"
     change_form_template = "admin/approvals/policy_detail.html"
     updated = age_column("updated_at", "Changed")
-    fields = ["what", "where", "mode", *(f"{name}_" for name in _OTHERS), "version", "updated_at"]
+    fields: Any = ["what", "where", "mode", *(f"{name}_" for name in _OTHERS), "version", "updated_at"]
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

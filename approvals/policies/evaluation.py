@@ -132,7 +132,10 @@ def evaluate(suggestion: Suggestion, *, stage: Stage, at: datetime | None = None
     if switched_off := book.switched_off(suggestion.kind):
         results.append(switched_off)
     result = strictest(*results)
-    if result.mode == Policy.Mode.AUTO:
+    if result.mode == Policy.Mode.AUTO and stage == "proposed" and result.flags:
+        flagged = Clause("flags", "review", "it is flagged, one person reviews", now[0].source)
+        result = strictest(result, built([flagged], mode=Policy.Mode.REVIEW.value, approvals=1))
+    elif result.mode == Policy.Mode.AUTO:
         result = _earned(result, _grant_for(suggestion, policies) if book.evidence else None, now[0])
     kept = [terms.as_json() for terms in now if terms.policy] if stage == "proposed" else None
     return replace(result, versions=[[row.pk, row.version] for row in policies], terms=kept)
@@ -178,11 +181,6 @@ def _earned(result: Result, grant: Any, terms: Terms) -> Result:
 
 
 def _grant_for(suggestion: Suggestion, policies: list[Policy]) -> Any:
-    try:
-        from approvals.automation import grant_for
-    except ImportError:  # the automation is on its way
-        return None
+    from approvals.automation import grant_for  # it asks the policies in its turn
+
     return grant_for(suggestion, policies)
-
-
-__all__ = ["Book", "Stage", "applicable", "evaluate", "evaluate_many", "narrowest"]
