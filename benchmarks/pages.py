@@ -1,7 +1,8 @@
 """Whether the two pages people live in stay as quick as the tables grow: the queue and a customer's timeline.
 
-The same page is asked for in two databases: 1,000 suggestions and a timeline of 1,000 entries, 100,000 and 10,000. The
-requests go through the whole stack (session, user, view, template) but no socket. Time and number of statements.
+The same pages are asked for in two databases: 1,000 waiting suggestions and a timeline of 1,000 entries, 100,000 and
+10,000; the queue as it opens, one's own, what nobody has taken, one account's. The requests go through the whole stack
+(session, user, view, template) but no socket. Time and number of statements.
 """
 
 from __future__ import annotations
@@ -13,9 +14,17 @@ from benchmarks import processes, report
 from benchmarks.databases import Base, Server
 
 NAME = "pages"
-STATEMENTS = {"queue": 12}  # where none is set, what the small database needs is the limit for the large one
+STATEMENTS = dict.fromkeys(
+    ("queue", "mine", "unassigned", "account"), 12
+)  # where none is set, what the small database needs is the limit for the large one
 RATIO = 1.3
-PAGES = {"queue": "the queue page", "timeline": "the timeline page"}
+PAGES = {
+    "queue": "the queue page",
+    "mine": "the queue, mine",
+    "unassigned": "the queue, unassigned",
+    "account": "the queue, one account",
+    "timeline": "the timeline page",
+}
 
 
 def run(server: Server, base: Base, *, rounds: int, quick: bool) -> report.Section:
@@ -23,7 +32,7 @@ def run(server: Server, base: Base, *, rounds: int, quick: bool) -> report.Secti
     section = report.Section(
         NAME,
         setting={
-            "suggestions": {name: size[0] for name, size in sizes.items()},
+            "waiting suggestions": {name: size[0] for name, size in sizes.items()},
             "entries of the customer": {name: size[1] for name, size in sizes.items()},
             "requests per round": "median of 15, after 3 to warm up",
         },

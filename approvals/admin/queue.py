@@ -19,7 +19,7 @@ from approvals.models import Comment, Execution, SavedView, Suggestion
 from approvals.priority import Part
 from approvals.querysets import SuggestionQuerySet
 from approvals.services import desk
-from approvals.states import State
+from approvals.states import WAITING_FOR_A_PERSON, State
 from billingops import access, keyset
 from billingops.admin import names
 from billingops.admin.paging import COUNT_CAP, capped_counts, count_label, grouped
@@ -74,9 +74,16 @@ def base(user: Any) -> SuggestionQuerySet:
     return Suggestion.objects.visible_to(user)
 
 
-def totals(queryset: SuggestionQuerySet) -> list[dict[str, Any]]:
-    """[{currency, amount, count}] over the newest COUNT_CAP rows; rows without an amount are left out."""
-    rows = grouped(queryset.exclude(amount=None), ("currency",))
+def totals(queryset: SuggestionQuerySet, tab: str = "") -> list[dict[str, Any]]:
+    """[{currency, amount, count}] over the first COUNT_CAP rows; rows without an amount are left out.
+
+    For what waits by `rank_at`: an index has it together with currency and amount (models/suggestion.py), and nothing
+    else is read. All else by primary key, newest first.
+    """
+    states = BY_KEY[tab].states if tab else ()
+    by_rank = tab == "mine" or (states and {*states} <= {*WAITING_FOR_A_PERSON})
+    order, when = (("rank_at", "pk"), "rank_at") if by_rank else (("-pk",), "created_at")
+    rows = grouped(queryset.exclude(amount=None), ("currency",), when=when, order=order)
     return [{"currency": row["currency"], "amount": row["amount"], "count": row["count"]} for row in rows]
 
 
@@ -85,7 +92,7 @@ def context(user: Any, filters: Filters, cursor: str) -> dict[str, Any]:
     visible = base(user)
     found = filters.apply(visible, user)
     counts = capped_counts({tab.key: filters.apply(visible, user, tab=tab.key) for tab in TABS}, cap=TAB_CAP)
-    sums = totals(found)
+    sums = totals(found, filters.tab)
     page, problem = _page(found, user, filters, cursor)
     summed = sum(total["count"] for total in sums)
     return {
@@ -101,7 +108,7 @@ def context(user: Any, filters: Filters, cursor: str) -> dict[str, Any]:
         "older": page.next,
         "problem": problem,
         "totals": sums,
-        "totals_capped": f"Sums of the newest {COUNT_CAP:,} suggestions only." if summed >= COUNT_CAP else "",
+        "totals_capped": f"Sums of {COUNT_CAP:,} suggestions only." if summed >= COUNT_CAP else "",
         "kind_chips": _chips(filters, "kind", [(kind.name, kind.label) for kind in registry.kinds()], "All kinds"),
         "currency_chips": _chips(filters, "currency", _currencies(filters, sums), "All currencies"),
         "flag_chips": _chips(filters, "flagged", [("1", "Flagged")], "All"),

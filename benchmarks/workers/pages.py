@@ -2,8 +2,8 @@
 
     python -m benchmarks.workers.pages fill SUGGESTIONS ENTRIES | measure | profile
 
-`ENTRIES` is the length of the one timeline that is asked for; as many lie with other customers. One suggestion in five
-waits for a person, the rest is decided. After filling: VACUUM ANALYZE, as autovacuum does by itself.
+`SUGGESTIONS` wait for a person, and a quarter as many are decided. `ENTRIES` is the length of the one timeline that is
+asked for; as many lie with other customers. After filling: VACUUM ANALYZE, as autovacuum does by itself.
 """
 
 from __future__ import annotations
@@ -21,11 +21,18 @@ import django
 from benchmarks import stripe_objects
 
 CUSTOMER = stripe_objects.customer_id(0)
-URLS = {"queue": "/admin/approvals/suggestion/", "timeline": f"/admin/support/timeline/{CUSTOMER}/"}
+QUEUE = "/admin/approvals/suggestion/"
+ACCOUNTS = 10
+URLS = {
+    "queue": QUEUE,
+    "mine": f"{QUEUE}?tab=mine",
+    "unassigned": f"{QUEUE}?tab=unassigned",
+    "account": f"{QUEUE}?account=acct_bench{3:06d}",
+    "timeline": f"/admin/support/timeline/{CUSTOMER}/",
+}
 USER = "bench-lead"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 CURRENCIES = ("usd", "eur", "gbp", "jpy")
-ACCOUNTS = 50
 WARM_UP, MEASURED, PROFILED = 3, 15, 20
 CHUNK = 5000
 
@@ -37,7 +44,7 @@ def fill(suggestions: int, entries: int) -> None:
 
     user = User.objects.create_user(USER, is_staff=True)
     user.groups.add(Group.objects.get(name="Finance lead"))
-    ids = _fill_suggestions(suggestions)
+    ids = _fill_suggestions(suggestions * 5 // 4, user)
     _fill_timeline(entries, [CUSTOMER], ids)
     others = [stripe_objects.customer_id(number) for number in range(1, 51)]
     _fill_timeline(entries, others, ids)
@@ -45,17 +52,17 @@ def fill(suggestions: int, entries: int) -> None:
         cursor.execute("VACUUM ANALYZE")
 
 
-def _fill_suggestions(number: int) -> list[str]:
-    from approvals import registry
+def _fill_suggestions(number: int, user: Any) -> list[str]:
+    from approvals import priority, registry
     from approvals.models import Suggestion
     from approvals.states import State
     from billingops.ids import seal
 
     kinds = registry.names()
     kinds = [kind for kind in ("seller_payout", "retry_payment", "notify_customer") if kind in kinds] or sorted(kinds)
-    # Out of 20: four wait, the others are in all the states that suggestions end up in.
-    states = [State.PENDING] * 3 + [State.SECOND_REVIEW] + [State.CONFIRMED] * 10 + [State.REJECTED] * 2
-    states += [State.SUPERSEDED, State.EXPIRED, State.FAILED, State.STALE]
+    # Out of 20: sixteen wait, the others are decided.
+    states = [State.PENDING] * 14 + [State.SECOND_REVIEW] * 2
+    states += [State.CONFIRMED, State.REJECTED, State.SUPERSEDED, State.EXPIRED]
     facts = {
         "invoice": {"id": "in_1", "number": "BEN-1", "status": "paid", "total": 10_000, "currency": "usd"},
         "lines": [
@@ -87,7 +94,10 @@ def _fill_suggestions(number: int) -> list[str]:
             event_id=f"evt_bench{index:08d}",
             dedupe_key=f"bench:{index}",
             created_at=NOW - timedelta(minutes=number - index),
+            # One in ten of what waits is the asker's own, whatever the account.
+            assignee=user if states[index % len(states)] == State.PENDING and index // 20 % 8 == 0 else None,
         )
+        row.rank_at = priority.rank_at(row)
         ids.append(str(row.pk))
         rows.append(row)
         if len(rows) == CHUNK:
@@ -170,7 +180,7 @@ def _get(client: Any, page: str) -> Any:
 
 def _rows(page: str, response: Any) -> int:
     shown = response.context_data
-    return len(shown["rows"]) if page == "queue" else sum(len(day.rows) for day in shown["days"])
+    return len(shown["rows"]) if page != "timeline" else sum(len(day.rows) for day in shown["days"])
 
 
 def measure() -> dict[str, Any]:

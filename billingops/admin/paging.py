@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -98,13 +98,15 @@ def grouped(
     when: str = "created_at",
     cap: int = COUNT_CAP,
     newest: bool = True,
+    order: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Count, sum and earliest time per group of the first `cap` rows by primary key: `[{**by, count, amount, oldest}]`.
 
-    One statement over one bounded scan; grouping a set of primary keys instead would read every row twice.
+    One statement over one bounded scan; grouping a set of primary keys instead would read every row twice. `order`: of
+    the rows, where an index has it together with all columns that are asked for (`when` may be one of `by`).
     """
     names = {f"g{index}": F(name) for index, name in enumerate(by)}
-    inner = queryset.order_by("-pk" if newest else "pk").annotate(**names, a=F(amount), w=F(when))
+    inner = queryset.order_by(*(order or ["-pk" if newest else "pk"])).annotate(**names, a=F(amount), w=F(when))
     try:
         sql, params = inner.values_list(*names, "a", "w")[:cap].query.sql_with_params()
     except EmptyResultSet:
