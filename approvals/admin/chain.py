@@ -64,7 +64,7 @@ class MomentFilter(ExactFilter):
         if not text:
             return queryset
         try:
-            moment = type(self).parse(text, self.title)
+            moment = type(self).parse(text, str(self.title))
         except InvalidInput as problem:
             messages.warning(request, f"{problem} The filter was left out.")
             raise IncorrectLookupParameters(str(problem))

@@ -10,7 +10,7 @@ While a suggestion is in the blind sample and nobody has decided, there is no st
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -36,7 +36,7 @@ _CLAUSES = (("proposed", "when suggested"), ("approved", "when approved"), ("exe
 class Table:
     caption: str
     header: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
     @property
     def labelled(self) -> list[list[tuple[str, str]]]:
@@ -333,11 +333,12 @@ def _verdict(entries: list[AuditEntry], broken: dict[int, str]) -> list[tuple[st
         else f"Yes: all {len(entries)} entries above fit their hashes, and each continues the entry before it."
     )
     signed = AuditEntry.objects.filter(family="checkpoint").order_by("-seq").first()
+    link: Any = signed.data if signed else {}
     return [
         ("The entries above", said),
         (
             "The log as a whole",
-            f"signed up to entry {signed.data.get('seq')} on {moment(signed.at)}, key {signed.data.get('key')}"
+            f"signed up to entry {link.get('seq')} on {moment(signed.at)}, key {link.get('key')}"
             if signed
             else "no signed checkpoint has been made yet; verify_audit walks it",
         ),

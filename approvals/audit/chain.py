@@ -29,8 +29,8 @@ _TYPED = "seq bigint, at timestamptz, actor text, action text, subject text, acc
 _TYPED += "previous_hash text, hash text, format int"
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _EMAIL = re.compile(r"[^\s@<>()\[\]{},;:\"']+@[^\s@<>()\[\]{},;:\"']+")
-_LIMITS = {name: AuditEntry._meta.get_field(name).max_length for name in ("actor", "action", "subject", "account")}
-_LIMITS["event_id"] = AuditEntry._meta.get_field("event_id").max_length
+_ONE_LINE = ("actor", "action", "subject", "account", "event_id")
+_LIMITS = {name: getattr(AuditEntry._meta.get_field(name), "max_length", 0) for name in _ONE_LINE}
 
 
 def sealed_text(

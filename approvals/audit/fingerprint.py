@@ -77,7 +77,8 @@ def note_after_migrate(sender: AppConfig, **kwargs: Any) -> None:
 
 def _last(subject: str) -> dict[str, Any]:
     entry = AuditEntry.objects.filter(subject=subject).order_by("-seq").only("data").first()
-    return entry.data if entry else {}
+    data: Any = entry.data if entry else {}
+    return data
 
 
 def _plain(value: Any) -> Any:

@@ -82,7 +82,8 @@ def check_entries(seqs: Iterable[int]) -> dict[int, str]:
             if seq not in rows or (before is None and seq > 1):
                 found[seq] = f"entry {seq if seq not in rows else seq - 1} is missing"
             else:
-                found[seq] = _why_not(*rows[seq], last, False)
+                _, previous, hash_, text = rows[seq]
+                found[seq] = _why_not(seq, previous, hash_, text, last, False)
     return found
 
 

@@ -1,5 +1,7 @@
 import csv
 import io
+import re
+from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -84,8 +86,16 @@ def test_an_entrys_page_says_whether_its_seal_holds(client, log):
     assert log["two"].hash in page
 
 
-def test_every_action_of_the_log_has_a_family_that_can_be_chosen(client, log):
+def test_every_action_has_a_sentence_and_a_family_that_can_be_chosen():
     assert {action.partition(".")[0] for action in actions.SENTENCES} == set(actions.FAMILIES)
+    root = Path(actions.__file__).parents[2]
+    written = set()
+    for room in ("approvals", "billingops", "settlements", "dunning", "support"):
+        for path in (root / room).rglob("*.py"):
+            if "tests" not in path.parts:
+                written |= set(re.findall(r'(?:action=|Note\(|_note\()"([a-z_]+\.[a-z_]+)"', path.read_text()))
+    assert "setting.imported" in written
+    assert written <= set(actions.SENTENCES)
 
 
 def test_the_export_holds_whole_entries_and_is_logged(client, log):

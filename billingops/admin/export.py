@@ -69,8 +69,9 @@ def filters_noted(request: HttpRequest) -> dict[str, str]:
     """The request's parameters as they may stand in the log; see _PLAIN."""
     shown = {}
     for name, value in sorted(request.GET.items()):
-        fits = (_ID if name in _TYPED else _PLAIN).match(value)
-        shown[name[:64]] = value if fits or not value else MASK
+        text = str(value)
+        fits = (_ID if name in _TYPED else _PLAIN).match(text)
+        shown[name[:64]] = text if fits or not text else MASK
     return shown
 
 
