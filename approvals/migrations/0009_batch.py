@@ -8,71 +8,135 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('approvals', '0008_desk'),
+        ("approvals", "0008_desk"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Batch',
+            name="Batch",
             fields=[
-                ('id', models.UUIDField(default=billingops.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('verb', models.CharField(choices=[('approve', 'approve'), ('reject', 'reject')], max_length=8)),
-                ('state', models.CharField(choices=[('frozen', 'not started'), ('running', 'running'), ('done', 'done'), ('cancelled', 'cancelled')], default='frozen', max_length=10)),
-                ('maker_name', models.CharField(help_text='kept when the user is renamed or blanked', max_length=150)),
-                ('totals', models.JSONField(default=list, help_text='per currency, of the rows that were ready when it was frozen')),
-                ('ready', models.PositiveIntegerField(default=0, help_text='how many rows were ready when it was frozen')),
-                ('came_from', models.CharField(blank=True, default='', help_text="the queue's query string", max_length=600)),
-                ('comment', models.TextField(blank=True, default='')),
-                ('reason_code', models.CharField(blank=True, default='', max_length=64)),
-                ('second_factor', models.BooleanField(default=False, help_text='it was shown in the session that started the batch')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('worked_at', models.DateTimeField(blank=True, help_text='when the last chunk was done', null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('cancelled_by', models.CharField(blank=True, default='', max_length=150)),
-                ('maker', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(default=billingops.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("verb", models.CharField(choices=[("approve", "approve"), ("reject", "reject")], max_length=8)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("frozen", "not started"),
+                            ("running", "running"),
+                            ("done", "done"),
+                            ("cancelled", "cancelled"),
+                        ],
+                        default="frozen",
+                        max_length=10,
+                    ),
+                ),
+                ("maker_name", models.CharField(help_text="kept when the user is renamed or blanked", max_length=150)),
+                (
+                    "totals",
+                    models.JSONField(
+                        default=list, help_text="per currency, of the rows that were ready when it was frozen"
+                    ),
+                ),
+                (
+                    "ready",
+                    models.PositiveIntegerField(default=0, help_text="how many rows were ready when it was frozen"),
+                ),
+                (
+                    "came_from",
+                    models.CharField(blank=True, default="", help_text="the queue's query string", max_length=600),
+                ),
+                ("comment", models.TextField(blank=True, default="")),
+                ("reason_code", models.CharField(blank=True, default="", max_length=64)),
+                (
+                    "second_factor",
+                    models.BooleanField(default=False, help_text="it was shown in the session that started the batch"),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("worked_at", models.DateTimeField(blank=True, help_text="when the last chunk was done", null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                ("cancelled_by", models.CharField(blank=True, default="", max_length=150)),
+                (
+                    "maker",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'batches',
-                'ordering': ['-id'],
+                "verbose_name_plural": "batches",
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='BatchItem',
+            name="BatchItem",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.PositiveIntegerField()),
-                ('version', models.PositiveIntegerField()),
-                ('seal', models.CharField(blank=True, default='', max_length=64)),
-                ('amount', models.BigIntegerField(blank=True, null=True)),
-                ('currency', models.CharField(blank=True, default='', max_length=3)),
-                ('outcome', models.CharField(choices=[('ready', 'to do'), ('done', 'done'), ('skipped', 'skipped'), ('changed', 'changed since it was selected'), ('refused', 'left out'), ('cancelled', 'cancelled')], default='ready', max_length=10)),
-                ('why', models.TextField(blank=True, default='', help_text='why it was left out or skipped')),
-                ('came_to', models.CharField(blank=True, default='', help_text="the suggestion's state after the step", max_length=16)),
-                ('batch', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='items', to='approvals.batch')),
-                ('suggestion', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='approvals.suggestion')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("position", models.PositiveIntegerField()),
+                ("version", models.PositiveIntegerField()),
+                ("seal", models.CharField(blank=True, default="", max_length=64)),
+                ("amount", models.BigIntegerField(blank=True, null=True)),
+                ("currency", models.CharField(blank=True, default="", max_length=3)),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("ready", "to do"),
+                            ("done", "done"),
+                            ("skipped", "skipped"),
+                            ("changed", "changed since it was selected"),
+                            ("refused", "left out"),
+                            ("cancelled", "cancelled"),
+                        ],
+                        default="ready",
+                        max_length=10,
+                    ),
+                ),
+                ("why", models.TextField(blank=True, default="", help_text="why it was left out or skipped")),
+                (
+                    "came_to",
+                    models.CharField(
+                        blank=True, default="", help_text="the suggestion's state after the step", max_length=16
+                    ),
+                ),
+                (
+                    "batch",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="items", to="approvals.batch"
+                    ),
+                ),
+                (
+                    "suggestion",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="approvals.suggestion"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['batch', 'position'],
+                "ordering": ["batch", "position"],
             },
         ),
         migrations.AddIndex(
-            model_name='batch',
-            index=models.Index(fields=['maker', '-id'], name='batch_maker'),
+            model_name="batch",
+            index=models.Index(fields=["maker", "-id"], name="batch_maker"),
         ),
         migrations.AddIndex(
-            model_name='batch',
-            index=models.Index(fields=['state', 'worked_at'], name='batch_state'),
+            model_name="batch",
+            index=models.Index(fields=["state", "worked_at"], name="batch_state"),
         ),
         migrations.AddIndex(
-            model_name='batchitem',
-            index=models.Index(fields=['batch', 'outcome', 'position'], name='batch_item_outcome'),
+            model_name="batchitem",
+            index=models.Index(fields=["batch", "outcome", "position"], name="batch_item_outcome"),
         ),
         migrations.AddConstraint(
-            model_name='batchitem',
-            constraint=models.UniqueConstraint(fields=('batch', 'suggestion'), name='one_item_per_suggestion_of_a_batch'),
+            model_name="batchitem",
+            constraint=models.UniqueConstraint(
+                fields=("batch", "suggestion"), name="one_item_per_suggestion_of_a_batch"
+            ),
         ),
     ]

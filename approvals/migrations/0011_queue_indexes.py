@@ -5,31 +5,50 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('approvals', '0010_suggestion_place'),
+        ("approvals", "0010_suggestion_place"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='suggestion',
-            index=models.Index(condition=models.Q(('state__in', ('pending', 'second_review'))), fields=['rank_at', 'id', 'currency', 'amount'], name='suggestion_queue'),
+            model_name="suggestion",
+            index=models.Index(
+                condition=models.Q(("state__in", ("pending", "second_review"))),
+                fields=["rank_at", "id", "currency", "amount"],
+                name="suggestion_queue",
+            ),
         ),
         migrations.AddIndex(
-            model_name='suggestion',
-            index=models.Index(condition=models.Q(('state__in', ('pending', 'second_review'))), fields=['account', 'rank_at', 'id', 'currency', 'amount'], name='suggestion_queue_account'),
+            model_name="suggestion",
+            index=models.Index(
+                condition=models.Q(("state__in", ("pending", "second_review"))),
+                fields=["account", "rank_at", "id", "currency", "amount"],
+                name="suggestion_queue_account",
+            ),
         ),
         migrations.AddIndex(
-            model_name='suggestion',
-            index=models.Index(condition=models.Q(('state__in', ('pending', 'second_review'))), fields=['kind', 'rank_at', 'id', 'currency', 'amount'], name='suggestion_queue_kind'),
+            model_name="suggestion",
+            index=models.Index(
+                condition=models.Q(("state__in", ("pending", "second_review"))),
+                fields=["kind", "rank_at", "id", "currency", "amount"],
+                name="suggestion_queue_kind",
+            ),
         ),
         migrations.AddIndex(
-            model_name='suggestion',
-            index=models.Index(condition=models.Q(('assignee', None), ('state__in', ('pending', 'second_review'))), fields=['assignee', 'rank_at', 'id', 'currency', 'amount'], name='suggestion_queue_unassigned'),
+            model_name="suggestion",
+            index=models.Index(
+                condition=models.Q(("assignee", None), ("state__in", ("pending", "second_review"))),
+                fields=["assignee", "rank_at", "id", "currency", "amount"],
+                name="suggestion_queue_unassigned",
+            ),
         ),
         migrations.AddIndex(
-            model_name='suggestion',
-            index=models.Index(condition=models.Q(('assignee__isnull', False)), fields=['assignee', 'state', 'rank_at', 'id', 'currency', 'amount'], name='suggestion_queue_mine'),
+            model_name="suggestion",
+            index=models.Index(
+                condition=models.Q(("assignee__isnull", False)),
+                fields=["assignee", "state", "rank_at", "id", "currency", "amount"],
+                name="suggestion_queue_mine",
+            ),
         ),
     ]
