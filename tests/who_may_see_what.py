@@ -1,0 +1,232 @@
+"""Who may see what: the table. `test_who_may_see_what.py` walks every registered URL as every person and compares.
+
+A new URL without a row here fails the walk. `python -m tests.who_may_see_what` prints the table as the page
+`docs/who-may-see-what.md`, which a test compares.
+
+A model's row covers all pages that its admin class has by itself: list, search, export, the object's page and history
+by primary key and by Stripe's id, autocomplete, and the pages for adding and deleting, which nobody gets (but
+superusers, for users and groups). PAGES and ENDPOINTS name what is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FINANCE, LEAD, SUPPORT, AUDITOR = "Finance", "Finance lead", "Support", "Auditor"
+ALL = (FINANCE, LEAD, SUPPORT, AUDITOR)
+DECIDERS = (FINANCE, LEAD)
+TALKERS = (FINANCE, LEAD, SUPPORT)
+NOBODY = ()
+
+# What whoever is limited to some accounts gets of a model's rows.
+OWN = "their accounts' rows"
+OWN_AND_GENERAL = "their accounts' rows, and those for all accounts"
+NOTHING = "nothing"
+EVERYTHING = "all rows: they name no account"
+
+
+@dataclass(frozen=True)
+class Model:
+    """`see`: the roles that see the pages. `acts`: bulk steps of the list by name, and the roles that may take them."""
+
+    label: str
+    see: tuple[str, ...]
+    limited: str = OWN
+    acts: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    only_own: tuple[str, ...] = ()  # roles that see what they made themselves, of the rest nothing
+    list_leads_on: bool = False  # the list and the object's page only lead to another page
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the admin that belongs to no model's stock pages.
+
+    who     the roles; STAFF: every member of staff, group or not; ANYONE: no log-in needed
+    about   the model whose object it is about, "" for none; `arg` the object's attribute that stands in the URL
+    post    roles that may POST; None: POST is no way to call it (a page that answers 405, or treats it as GET)
+    get     what GET answers to those who may see it; 405 for what only POST calls
+    """
+
+    name: str
+    who: tuple[str, ...]
+    about: str = ""
+    arg: str = "pk"
+    post: tuple[str, ...] | None = None
+    get: int = 200
+    note: str = ""
+
+
+STAFF = ("every member of staff",)
+ANYONE = ("anyone",)
+
+MODELS = [
+    Model("approvals.suggestion", ALL, acts=(("approve", DECIDERS), ("reject", DECIDERS))),
+    Model("approvals.execution", ALL),
+    Model("approvals.policy", (FINANCE, LEAD, AUDITOR), OWN_AND_GENERAL),
+    Model("approvals.auditentry", (LEAD, AUDITOR), NOTHING, note="entries name accounts of all kinds"),
+    Model("approvals.batch", (FINANCE, LEAD, AUDITOR), only_own=(FINANCE,), note="Finance: one's own"),
+    Model("approvals.backtestrun", (FINANCE, LEAD, AUDITOR)),
+    Model("approvals.killswitch", ALL, EVERYTHING),
+    Model("settlements.payoutrecord", ALL),
+    Model("settlements.finding", (FINANCE, LEAD, AUDITOR), acts=(("dismiss", DECIDERS),)),
+    Model("settlements.seller", (FINANCE, LEAD, AUDITOR)),
+    Model("settlements.sharerule", (FINANCE, LEAD, AUDITOR)),
+    Model("dunning.dunningcase", ALL),
+    Model("dunning.message", ALL),
+    Model("dunning.supporttask", ALL, acts=(("take", (LEAD, SUPPORT)), ("done", (LEAD, SUPPORT)))),
+    Model("support.timelineentry", ALL, list_leads_on=True),
+    Model("inbox.inboundevent", ALL, acts=(("replay", DECIDERS), ("dismiss", (LEAD,)))),
+    Model("llm.agentrun", (FINANCE, LEAD, AUDITOR)),
+    *(
+        Model(f"djstripe.{name}", ALL)
+        for name in (
+            *("account", "balancetransaction", "charge", "customer", "dispute", "invoice", "paymentintent"),
+            *("paymentmethod", "payout", "price", "product", "refund", "subscription", "transfer"),
+        )
+    ),
+    Model("mirror.creditnote", ALL),
+    Model("mirror.invoicepayment", ALL),
+    Model("django_q.schedule", NOBODY, NOTHING, note="superusers only"),
+    Model("django_q.success", NOBODY, NOTHING, note="superusers only"),
+    Model("django_q.failure", NOBODY, NOTHING, note="superusers only"),
+    Model("auth.user", NOBODY, NOTHING, note="superusers, and whoever has the right to change users"),
+    Model("auth.group", NOBODY, NOTHING, note="superusers only"),
+    Model("billingops.accountaccess", NOBODY, NOTHING, note="superusers only"),
+]
+
+PAGES = [
+    Page("index", STAFF),
+    Page("app_list", STAFF, get=0, note="the apps of which one sees a page; the rest are 404"),
+    Page("find", STAFF, get=302, note="leads to the page of an id, which asks for itself"),
+    Page("login", ANYONE, post=ANYONE),
+    Page("logout", STAFF, post=STAFF, get=405),
+    Page("password_change", STAFF, post=STAFF),
+    Page("password_change_done", STAFF),
+    Page("jsi18n", STAFF),
+    Page("autocomplete", STAFF, get=403, note="asks for the right to see the model it completes"),
+    Page("view_on_site", NOBODY, note="no model has a page elsewhere: 404 for everybody"),
+    Page("llm_agents", (FINANCE, LEAD, AUDITOR), note="figures of the rows one may see; budgets only without a limit"),
+    Page("llm_agent", (FINANCE, LEAD, AUDITOR), note="the same for one agent, with the words of its prompts"),
+    Page("second_factor", STAFF),
+    Page("second_factor_set_up", STAFF, get=302, post=STAFF, note="asks for the password first"),
+    Page("second_factor_verify", STAFF, get=302, post=STAFF),
+    Page("second_factor_codes", NOBODY, get=405, note="whoever has a second factor and has shown it"),
+    Page("second_factor_remove", NOBODY, get=405, note="whoever has a second factor and has shown it"),
+    Page("second_factor_people", (LEAD,)),
+    Page("second_factor_reset", (LEAD,), about="auth.user", post=(LEAD,), get=405),
+    Page("support_search", ALL, post=ALL),
+    Page("support_timeline", ALL, about="support.timelineentry", arg="customer"),
+    Page("support_invoice", ALL, about="djstripe.invoice", arg="id"),
+    Page("approvals_suggestion_panel", ALL, about="approvals.suggestion"),
+    *(
+        Page(f"approvals_suggestion_{verb}", DECIDERS, about="approvals.suggestion", post=DECIDERS, get=405)
+        for verb in ("approve", "reject", "cancel", "retry", "look_again", "blind", "take", "release", "assign")
+    ),
+    Page("approvals_suggestion_comment", TALKERS, about="approvals.suggestion", post=TALKERS, get=405),
+    Page(
+        "approvals_suggestion_edit", DECIDERS, about="approvals.suggestion", post=DECIDERS, note="where the kind lets"
+    ),
+    Page("approvals_suggestion_story", ALL, about="approvals.suggestion"),
+    Page("approvals_suggestion_story_pdf", ALL, about="approvals.suggestion"),
+    Page("approvals_suggestion_desk", ALL, post=ALL, note="one's own saved views and mails"),
+    Page("approvals_batch_start", NOBODY, about="approvals.batch", get=405, note="whoever made the batch"),
+    Page("approvals_batch_stop", (LEAD,), about="approvals.batch", post=(LEAD,), get=405, note="and whoever made it"),
+    Page("approvals_batch_progress", (LEAD, AUDITOR), about="approvals.batch", note="and whoever made it"),
+    Page("approvals_policy_new", (LEAD,), post=(LEAD,)),
+    Page("approvals_policy_edit", (LEAD,), about="approvals.policy", post=(LEAD,)),
+    Page("approvals_backtestrun_start", DECIDERS, post=DECIDERS, get=405),
+    Page("approvals_backtestrun_cases", (FINANCE, LEAD, AUDITOR), about="approvals.backtestrun"),
+    Page("approvals_killswitch_flip", (LEAD,), post=(LEAD,), get=405),
+]
+
+ENDPOINTS = [
+    Page("schema", ALL),
+    Page("docs", ALL),
+    Page("suggestion-list", ALL),
+    Page("suggestion-detail", ALL, about="approvals.suggestion"),
+    *(
+        Page(f"suggestion-{verb}", DECIDERS, about="approvals.suggestion", post=DECIDERS, get=405)
+        for verb in (
+            *("approve", "reject", "cancel", "retry", "look-again", "blind", "take", "release", "assign", "edit"),
+        )
+    ),
+    Page("suggestion-comment", TALKERS, about="approvals.suggestion", post=TALKERS, get=405),
+    Page("suggestion-bulk", DECIDERS, post=DECIDERS, get=405),
+    Page("batch-list", (FINANCE, LEAD, AUDITOR)),
+    Page("batch-detail", (LEAD, AUDITOR), about="approvals.batch", note="and whoever made it"),
+    Page("batch-items", (LEAD, AUDITOR), about="approvals.batch", note="and whoever made it"),
+    Page("batch-stop", (LEAD,), about="approvals.batch", post=(LEAD,), get=405, note="and whoever made it"),
+    Page("scoreboard-list", (FINANCE, LEAD, AUDITOR)),
+    Page("kill-switch-list", ALL),
+    Page("kill-switch-on", (LEAD,), about="approvals.killswitch", post=(LEAD,), get=405),
+    Page("kill-switch-off", (LEAD,), about="approvals.killswitch", post=(LEAD,), get=405),
+    Page("payout-record-list", ALL),
+    Page("payout-record-detail", ALL, about="settlements.payoutrecord"),
+    Page("customer-timeline", ALL, about="support.timelineentry", arg="customer"),
+]
+
+# Neither admin nor API: named here so that nothing is registered unseen.
+OTHERS = {
+    "": "leads to the admin",
+    "stripe/webhook/": "Stripe's events; a signature takes the place of a log-in",
+    "healthz": "whether the process answers",
+    "readyz": "whether it can do its work; counts and ages, no names",
+}
+
+
+# -- as a page for people ----------------------------------------------------------------------------------------------
+
+INTRO = """# Who may see what
+
+Made from `tests/who_may_see_what.py`, and true: the tests walk every page and every endpoint as a member of each group,
+limited to one account and not, as a member of staff in no group, as somebody who has left the staff, and as a visitor
+without a log-in, and compare with this table. Change it there, then run
+`python -m tests.who_may_see_what > docs/who-may-see-what.md`.
+
+- **Not limited** members of a group see the rows of all accounts and those of the platform. Whoever is **limited to
+  accounts** sees what the column says; everything else does not exist for them (404), in lists, searches, exports,
+  histories, the timeline and the API alike.
+- Staff in no group see the empty home page and their own password's and second factor's pages, nothing else. The API
+  does not answer them.
+- Members of a group who are not staff (any more) are sent to the log-in, and their API tokens are refused.
+- An auditor sees all that the others see, the audit log included, and can change nothing.
+- Superusers see and may do everything, and are not meant for daily work.
+"""
+
+
+def _marks(roles: tuple[str, ...]) -> str:
+    if roles in (STAFF, ANYONE):
+        return " | ".join(["✓"] * 4)
+    return " | ".join("✓" if role in roles else "–" for role in ALL)
+
+
+def _who(roles: tuple[str, ...]) -> str:
+    return "all four" if roles == ALL else ", ".join(roles) or "nobody"
+
+
+def as_markdown() -> str:
+    columns = " | ".join(ALL)
+    lines = [INTRO, "## The back office, by what is shown", ""]
+    lines += [f"| model | {columns} | limited to accounts | steps, and who may take them |", "|---" * 7 + "|"]
+    for model in MODELS:
+        steps = "; ".join(f"{name}: {_who(roles)}" for name, roles in model.acts)
+        note = f"({model.note})" if model.note else ""
+        limited = model.limited if model.see else "–"
+        lines.append(f"| {model.label} | {_marks(model.see)} | {limited} | {' '.join(filter(None, (steps, note)))} |")
+    for title, rows in (("The back office, other pages", PAGES), ("The API", ENDPOINTS)):
+        lines += ["", f"## {title}", "", f"| page | {columns} | about | remarks |", "|---" * 7 + "|"]
+        for row in rows:
+            remarks = ["POST only" if row.get == 405 else "", row.note]
+            remarks += ["no log-in needed"] if row.who == ANYONE else []
+            remarks += ["every member of staff"] if row.who == STAFF else []
+            lines.append(
+                f"| {row.name} | {_marks(row.who)} | {row.about or '–'} | {'; '.join(filter(None, remarks))} |"
+            )
+    lines += ["", "## Neither", ""]
+    lines += [f"- `/{route}`: {text}." for route, text in OTHERS.items()]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(as_markdown(), end="")
