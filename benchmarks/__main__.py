@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--only receive|drain|pages|gate] [--rounds N] [--quick]`; `make bench` brings the PostgreSQL.
+"""`python -m benchmarks [--only receive|drain|pages|gate|audit] [--rounds N] [--quick]`; `make bench` brings the PostgreSQL.
 
 Ends non-zero only when something went wrong; a target that was missed is printed with its profile.
 """
@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from benchmarks import drain, gate, pages, processes, receive, report
+from benchmarks import audit, drain, gate, pages, processes, receive, report
 from benchmarks.databases import Base, NoPostgres, Server
 
 PARTS: dict[str, Callable[..., report.Section]] = {
@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[..., report.Section]] = {
     drain.NAME: drain.run,
     pages.NAME: pages.run,
     gate.NAME: gate.run,
+    audit.NAME: audit.run,
 }
 
 
