@@ -19,8 +19,12 @@ from billingops.ids import uuid7
 class AgentRunQuerySet(models.QuerySet["AgentRun"]):
     def used_since(self, since: datetime) -> dict[str, tuple[int, int]]:
         """Agent → (tokens counted against its budget, millionths of the price table's currency) since then."""
-        used = self.filter(created_at__gte=since).order_by().values("agent")
-        used = used.annotate(tokens=Coalesce(Sum("counted_tokens"), 0), cost=Coalesce(Sum("cost_micro"), 0))
+        used = (
+            self.filter(created_at__gte=since)
+            .order_by()
+            .values("agent")
+            .annotate(tokens=Coalesce(Sum("counted_tokens"), 0), cost=Coalesce(Sum("cost_micro"), 0))
+        )
         return {row["agent"]: (row["tokens"], row["cost"]) for row in used}
 
     def last_asked(self, since: datetime, count: int) -> list[tuple[str, datetime]]:
