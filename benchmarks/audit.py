@@ -1,7 +1,7 @@
 """How fast the audit log is walked, against reading as many rows of django-simple-history and doing nothing with them.
 
-Both on PostgreSQL and on SQLite. AUDIT_ENTRIES sets another size: the figures named in docs/performance.md were taken at
-a million. The hashing alone is shown beside it: what the walk would cost if the database cost nothing.
+Both on PostgreSQL and on SQLite; AUDIT_ENTRIES sets another size. The hashing alone is shown beside it: what the walk
+would cost if the database cost nothing.
 """
 
 from __future__ import annotations
