@@ -4,7 +4,7 @@ BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadscope
 
-.PHONY: demo test test-sqlite test-postgres test-browser test-llm check bench format clean
+.PHONY: demo test test-sqlite test-postgres test-browser test-llm check bench fault format clean
 .DELETE_ON_ERROR:
 
 .venv/.runtime: requirements.txt constraints.txt
@@ -51,6 +51,12 @@ check: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m benchmarks
+
+# Each money kind COUNT times while workers are killed and Stripe misbehaves; ends with 1 unless each took effect once.
+fault: COUNT ?= 2000
+fault: SEED ?= 20261122
+fault: .venv/.dev
+	$(BIN)/python tests/with_postgres.py $(BIN)/python -m tests.faults --count $(COUNT) --seed $(SEED) $(if $(JSON),--json $(JSON))
 
 format: .venv/.dev
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

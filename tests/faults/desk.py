@@ -43,7 +43,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 KINDS = ("seller_payout", "transfer_reversal", "retry_payment")
 TWICE = 0.25  # so many executions are put into the queue once more
 SECOND_REFUND = 0.1  # so many charges are refunded in two parts, each with a reversal of its own
-AHEAD = 400  # so many customers have something open at once
+AHEAD = 200  # so many customers have something open at once
 logger = logging.getLogger("faults")
 
 
@@ -56,7 +56,8 @@ class Plan:
     workers: int = 4
     sellers: int = 40
     strength: float = 1.0
-    stuck_seconds: int = 15
+    stuck_seconds: int = 30
+    lease_seconds: int = 30
     lookup_seconds: int = 5
     longest: float = 3600.0  # seconds after which the run is given up
     talkative: bool = False  # say on standard error how far it is
@@ -125,8 +126,8 @@ def environment(plan: Plan, stripe_url: str = "") -> dict[str, str]:
         "STRIPE_TIMEOUT_SECONDS": "4",
         "EXECUTION_STUCK_SECONDS": str(plan.stuck_seconds),
         "EXECUTION_LOOKUP_SECONDS": str(plan.lookup_seconds),
-        "INBOX_LEASE_SECONDS": "10",
-        "INBOX_BATCH_SIZE": "40",
+        "INBOX_LEASE_SECONDS": str(plan.lease_seconds),
+        "INBOX_BATCH_SIZE": "15",
         "INBOX_MAX_ATTEMPTS": "100",  # whoever is killed a hundred times as often as usual is not to blame
         "LOG_LEVEL": "WARNING",
     }

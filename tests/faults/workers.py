@@ -8,7 +8,7 @@ then, as the scheduler would. It dies in three ways:
 
 - at the sandbox, when its request has arrived or its effect is done (sandbox.Fault "kill_before" and "kill_after");
 - at a step of the gate (`Deaths`): inside the step's transaction, or right after its commit;
-- at any moment, by the foreman's hand.
+- at any moment, by the foreman's hand: after a time of computing that chance gives it.
 
 While FOLDER/storm exists it holds a number, the strength of the last two. Deaths of the second kind are noted in
 FOLDER/deaths, all others are the foreman's count, in FOLDER/foreman.json.
@@ -16,6 +16,7 @@ FOLDER/deaths, all others are the foreman's count, in FOLDER/foreman.json.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -31,9 +32,10 @@ import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billingops.settings")
 
-QUEUE_RETRY_SECONDS = 10  # a task whose worker died is handed out again
-SWEEP_EVERY = 5.0  # seconds, about, per worker
-RANDOM_KILLS_PER_SECOND = 0.7  # of all workers together, times the storm's strength
+QUEUE_RETRY_SECONDS = 20  # a task whose worker died is handed out again
+DRAIN_SECONDS = 3.0  # of one task, in place of a minute: no worker here lives for a minute
+SWEEP_EVERY = 8.0  # seconds, about, per worker
+RANDOM_LIFE = 2.5  # seconds of computing that a worker lives on average, divided by the storm's strength
 # (state reached, when) → what it means, and how likely the worker dies there, times the storm's strength.
 POINTS: dict[tuple[str, str], tuple[str, float]] = {
     ("executing", "inside"): ("before the commit of “executing”", 0.01),
@@ -54,6 +56,15 @@ def strength(folder: Path) -> float:
         return float((folder / "storm").read_text() or 0)
     except (OSError, ValueError):
         return 0.0
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has computed so far; 0 for one that is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Deaths:
@@ -90,8 +101,10 @@ def work(seed: int, folder: Path) -> None:
     from django_q.conf import Conf
 
     from approvals.signals import suggestion_changed
+    from billingops.inbox import tasks as inbox_tasks
 
     Conf.RETRY = QUEUE_RETRY_SECONDS
+    inbox_tasks.DRAIN_SECONDS = DRAIN_SECONDS
     chance = random.Random(seed)
     deaths = Deaths(folder, chance)
     suggestion_changed.connect(deaths.on_change)
@@ -135,7 +148,7 @@ class Foreman:
     def __init__(self, count: int, seed: int, folder: Path) -> None:
         self.count, self.folder = count, folder
         self.chance = random.Random(seed)
-        self.alive: set[int] = set()
+        self.alive: dict[int, float] = {}  # pid → how long it may compute
         self.counts: Counter[str] = Counter()
         self.stopping = False
 
@@ -144,21 +157,26 @@ class Foreman:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self.fill()
         print("ready", flush=True)
-        last = time.monotonic()
         parent = os.getppid()
         while not self.stopping and os.getppid() == parent:
             time.sleep(0.02)
-            now, likely = time.monotonic(), RANDOM_KILLS_PER_SECOND * strength(self.folder)
-            if self.alive and self.chance.random() < likely * (now - last):
-                os.kill(self.chance.choice(sorted(self.alive)), signal.SIGKILL)
-                self.counts["random"] += 1
-            last = now
+            if now := strength(self.folder):
+                self.kill_the_old(now)
             self.bury()
             self.fill()
         for pid in self.alive:
             os.kill(pid, signal.SIGKILL)
         while self.alive:
-            self.alive.discard(os.wait()[0])
+            self.alive.pop(os.wait()[0], None)
+
+    def kill_the_old(self, now: float) -> None:
+        """Whoever has computed for as long as it was given. By computing, not by the clock: on a busy machine a worker
+        would otherwise die before it has done anything."""
+        for pid, life in list(self.alive.items()):
+            if cpu_seconds(pid) * now > life:
+                os.kill(pid, signal.SIGKILL)
+                self.alive[pid] = float("inf")
+                self.counts["random"] += 1
 
     def fill(self) -> None:
         while len(self.alive) < self.count:
@@ -173,7 +191,7 @@ class Foreman:
                     logger.exception("a worker ended by itself")
                 finally:
                     os._exit(1)
-            self.alive.add(pid)
+            self.alive[pid] = self.chance.expovariate(1 / RANDOM_LIFE)
 
     def bury(self) -> None:
         """Take note of the dead. A worker that ends other than by SIGKILL is a defect, and counted apart."""
@@ -182,7 +200,7 @@ class Foreman:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 break
-            self.alive.discard(pid)
+            self.alive.pop(pid, None)
             killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
             self.counts["killed" if killed else "ended"] += 1
             buried = True
@@ -190,6 +208,18 @@ class Foreman:
             file = self.folder / "foreman.json"
             file.with_suffix(".new").write_text(json.dumps(self.counts))
             file.with_suffix(".new").replace(file)
+
+
+def warm_up() -> None:
+    """Have imported what the SDK imports at first use, before the workers are forked."""
+    from billingops.stripe import client
+
+    for name in ("transfers", "invoices", "charges", "customers"):
+        getattr(client.writer().v1, name)
+    client.writer().v1.transfers.reversals  # noqa: B018
+    client.reset()
+    gc.collect()
+    gc.freeze()
 
 
 def main() -> None:
@@ -201,6 +231,7 @@ def main() -> None:
     for module in ("approvals.tasks", "billingops.inbox.tasks", "settlements.tasks", "dunning.tasks", "django_q.tasks"):
         __import__(module)
     import_string("django.core.signing.dumps")
+    warm_up()
     connections.close_all()  # no worker inherits a connection
     Foreman(count, seed, folder).run()
 

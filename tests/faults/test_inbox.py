@@ -28,7 +28,7 @@ from settlements.models import PayoutRecord
 from support.models import TimelineEntry
 from tests.test_main_job import CONFIG
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 CUSTOMERS = 24  # each makes about a dozen events
 KILLS = 5  # an event may be taken six times before it is parked
 
