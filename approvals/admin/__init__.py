@@ -11,7 +11,9 @@ switch.py      the kill switch, and what policy holds
 policy.py      policies: list, history, the form with a preview (policy_form.py)
 records.py     executions, to look at
 chain.py       the audit log
+scoreboard.py  how well suggestions agree with people; what is automatic
+blindness.py   the blind sample, until somebody has said what they would do
 story.py       all of one suggestion for an auditor, as a page and as a PDF
 """
 
-from approvals.admin import backtests, batch, chain, panels, policy, records, suggestion, switch  # noqa: F401  (they register themselves)
+from approvals.admin import backtests, batch, chain, panels, policy, records, scoreboard, suggestion, switch  # noqa: F401  (they register themselves)

@@ -102,6 +102,8 @@ class BandTally(Tally):
     blind = models.BooleanField(default=False)
 
     class Meta:
+        verbose_name = "row of the scoreboard"
+        verbose_name_plural = "scoreboard"
         constraints = [
             models.UniqueConstraint(
                 fields=["kind", "account", "currency", "over", "up_to", "author", "blind", "month"],
@@ -147,6 +149,8 @@ class AutomationGrant(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        verbose_name = "automated band"
+        verbose_name_plural = "automation"
         constraints = [
             models.UniqueConstraint(
                 fields=["kind", "account", "currency", "over"],

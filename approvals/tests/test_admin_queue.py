@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import uuid
+import zipfile
+from datetime import timedelta
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from approvals import services
 from approvals.admin import queue
-from approvals.models import Suggestion
+from approvals.models import AuditEntry, Policy, Suggestion
 from approvals.states import State
 from billingops.actors import Actor
 from billingops.ids import uuid7
@@ -242,8 +245,6 @@ def test_a_stale_one_that_was_followed_up_needs_no_look(client, lead, propose):
 
 
 def test_a_second_look_waits_for_everybody_but_the_first_approver(client, lead, finance, propose):
-    from approvals.models import Policy
-
     Policy.objects.create(kind="*", two_approvers_over={"usd": 1})
     one = propose()
     services.approve(suggestion_id=one.pk, actor=Actor.person(finance), version=1)
@@ -262,3 +263,135 @@ def test_the_chart_counts_what_became_of_the_last_days(client, lead, finance, pr
     (panel,) = [panel for panel in page.context_data["wide_panels"] if "last 30 days" in panel.title]
     assert panel.context["chart"].totals == [1, 1, 0]
     assert "The same figures as a table" in page.content.decode()
+
+
+# -- tabs of one's own, order, ageing ----------------------------------------------------------------------------------
+
+
+def tabs(client, **params):
+    page = show(client, **params)
+    return {tab["key"]: tab["count"] for tab in page.context_data["tabs"]}
+
+
+def test_mine_and_unassigned_follow_who_took_what(client, lead, finance, propose):
+    mine, theirs, free = (propose(dedupe_key=f"k{number}") for number in range(3))
+    services.take(suggestion_id=mine.pk, actor=Actor.person(lead))
+    services.take(suggestion_id=theirs.pk, actor=Actor.person(finance))
+    client.force_login(lead)
+    assert shown(show(client, tab="mine")) == {str(mine.pk)}
+    assert shown(show(client, tab="unassigned")) == {str(free.pk)}
+    assert shown(show(client)) == {str(mine.pk), str(theirs.pk), str(free.pk)}
+    assert shown(show(client, assignee="finance")) == {str(theirs.pk)}
+    counts = tabs(client)
+    assert (counts["mine"], counts["unassigned"], counts["waiting"]) == ("1", "1", "3")
+
+
+def test_a_second_look_that_one_cannot_give_is_left_out_and_told_apart(client, lead, finance, propose):
+    Policy.objects.create(kind="*", two_approvers_over={"usd": 1})
+    one = propose()
+    services.approve(suggestion_id=one.pk, actor=Actor.person(finance), version=1)
+    client.force_login(finance)
+    page = show(client, tab="second")
+    assert shown(page) == set()
+    assert "1 more waits for somebody else" in page.content.decode()
+    others = show(client, tab="others")
+    assert shown(others) == {str(one.pk)}
+    assert "you approved it first: waits for somebody else" in others.content.decode()
+    client.force_login(lead)
+    assert shown(show(client, tab="second")) == {str(one.pk)}
+    assert "others" not in tabs(client)
+
+
+def test_the_most_urgent_stands_first_and_the_newest_on_demand(client, lead, propose):
+    small = propose(dedupe_key="a", amount=100)
+    large = propose(dedupe_key="b", amount=100_000_00)
+    flagged = propose(
+        dedupe_key="c", amount=100_000_00, flags=[{"code": "x", "text": "odd"}, {"code": "y", "text": "rare"}]
+    )
+    newest = propose(dedupe_key="d", amount=100)
+    client.force_login(lead)
+
+    def order(**params):
+        return [row.suggestion.pk for row in show(client, **params).context_data["rows"]]
+
+    assert order() == [flagged.pk, large.pk, small.pk, newest.pk]
+    assert order(sort="new") == [newest.pk, flagged.pk, large.pk, small.pk]
+    (row,) = [row for row in show(client).context_data["rows"] if row.suggestion.pk == flagged.pk]
+    assert {part.name: round(part.hours) for part in row.parts if part.name != "age"} == {"sum": 20, "risk": 24}
+    assert round(row.hours) == 44
+
+
+def test_pages_by_priority_show_each_row_once(client, lead, many):
+    many(120)
+    for index, row in enumerate(Suggestion.objects.all()):
+        Suggestion.objects.filter(pk=row.pk).update(rank_at=row.rank_at - timedelta(hours=index % 5))
+    client.force_login(lead)
+    ranks, cursor = [], ""
+    for _ in range(3):
+        page = show(client, **({"cursor": cursor} if cursor else {}))
+        ranks += [(row.suggestion.rank_at, row.suggestion.pk) for row in page.context_data["rows"]]
+        cursor = page.context_data["older"]
+    assert ranks == sorted(ranks)
+    assert len(set(ranks)) == 120
+    back = show(client, cursor=page.context_data["newer"]).context_data["rows"]
+    assert [row.suggestion.pk for row in back] == [pk for _, pk in ranks[50:100]]
+
+
+def test_ageing_is_said_in_a_word_a_shape_and_a_colour(client, lead, propose):
+    now = timezone.now()
+    fresh, ageing, old, due = (propose(dedupe_key=f"k{number}") for number in range(4))
+    Suggestion.objects.filter(pk=ageing.pk).update(created_at=now - timedelta(hours=25))
+    Suggestion.objects.filter(pk=old.pk).update(created_at=now - timedelta(hours=73))
+    Suggestion.objects.filter(pk=due.pk).update(expires_at=now + timedelta(hours=5, minutes=30))
+    client.force_login(lead)
+    found = {row.suggestion.pk: row.ageing for row in show(client).context_data["rows"]}
+    assert found[fresh.pk] is None
+    assert (found[ageing.pk].word, found[ageing.pk].tone) == ("ageing", "attention")
+    assert (found[old.pk].word, found[old.pk].tone) == ("old", "bad")
+    assert found[due.pk].word == "expires in 5 h"
+    assert len({one.shape for one in found.values() if one}) == 2
+
+
+def test_flagged_ones_can_be_picked_out(client, lead, propose):
+    flagged = propose(dedupe_key="a", flags=[{"code": "x", "text": "odd"}])
+    propose(dedupe_key="b")
+    client.force_login(lead)
+    assert shown(show(client, flagged="1")) == {str(flagged.pk)}
+
+
+def test_what_policy_holds_says_why_and_until_when(client, lead, finance, propose):
+    one = propose()
+    services.approve(suggestion_id=one.pk, actor=Actor.person(finance), version=1)
+    one.executions.update(held="the cap of the day is reached", not_before=timezone.now() + timedelta(hours=3))
+    client.force_login(lead)
+    page = show(client, tab="moving").content.decode()
+    assert "the cap of the day is reached; until" in page
+
+
+# -- the workbook ------------------------------------------------------------------------------------------------------
+
+
+def test_the_workbook_has_the_same_rows_as_text_and_numbers_and_no_formula(client, lead, propose):
+    propose(dedupe_key="a", subject='=HYPERLINK("x")', amount=100)
+    propose(dedupe_key="b", currency="jpy", amount=5)
+    client.force_login(lead)
+    answer = client.get(f"{QUEUE}export/", {"currency": "usd", "format": "xlsx"})
+    assert answer["Content-Disposition"].endswith('filename="suggestions.xlsx"')
+    book = zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content)))
+    sheet = book.read("xl/worksheets/sheet1.xml").decode()
+    assert sheet.count("<row ") == 2
+    assert "<f>" not in sheet
+    assert "=HYPERLINK(&quot;x&quot;)" in sheet or '=HYPERLINK("x")' in sheet
+    assert "<v>100</v>" in sheet
+    assert 'quotePrefix="1"' in book.read("xl/styles.xml").decode()
+
+
+def test_the_workbook_is_logged_like_every_export(client, lead, propose):
+    propose()
+    client.force_login(lead)
+    b"".join(client.get(f"{QUEUE}export/", {"format": "xlsx"}).streaming_content)
+    notes = AuditEntry.objects.filter(action__startswith="export.", subject="export:suggestions.xlsx")
+    assert [(note.action, note.data.get("rows")) for note in notes.order_by("seq")] == [
+        ("export.started", None),
+        ("export.finished", 1),
+    ]
