@@ -1,6 +1,7 @@
 """`python -m benchmarks [--only receive|drain|pages|gate|audit] [--rounds N] [--quick]`
 
-`make bench` brings the PostgreSQL. Ends non-zero only when something went wrong; a target that was missed is printed with its profile.
+`make bench` brings the PostgreSQL. Ends non-zero only when something went wrong; a target that was missed is printed
+with its profile.
 """
 
 from __future__ import annotations

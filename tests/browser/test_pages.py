@@ -23,6 +23,7 @@ def paths(propose, finance):
         "waiting": f"{QUEUE}{waiting.pk}/change/",
         "decided": f"{QUEUE}{decided.pk}/change/",
         "history": f"{QUEUE}{decided.pk}/history/",
+        "story": f"{QUEUE}{decided.pk}/story/",
         "audit": "/admin/approvals/auditentry/",
         "executions": "/admin/approvals/execution/",
         "invoices": "/admin/djstripe/invoice/",
