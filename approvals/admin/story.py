@@ -39,8 +39,10 @@ class Table:
     rows: Sequence[tuple[str, ...]]
 
     @property
-    def labelled(self) -> list[list[tuple[str, str]]]:
-        return [list(zip(self.header, row, strict=True)) for row in self.rows]
+    def labelled(self) -> list[list[tuple[str, str, bool]]]:
+        """(label, value, whether a word of it is too long for a column) for each cell."""
+        rows = [list(zip(self.header, row, strict=True)) for row in self.rows]
+        return [[(label, value, any(len(word) > 24 for word in value.split())) for label, value in row] for row in rows]
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ def _policies(suggestion: Suggestion) -> Section:
     for key, result in suggestion.policy.items():
         if not isinstance(result, dict):
             continue
-        extra = {name: part for name, part in result.items() if name not in ("mode", "approvals", "clause")}
+        extra = {name: part for name, part in result.items() if part and name not in ("mode", "approvals", "clause")}
         rows.append(
             (
                 known.get(key, key),

@@ -21,7 +21,7 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import BaseDocTemplate, Frame, PageTemplate, Paragraph, Spacer
+from reportlab.platypus import BaseDocTemplate, CondPageBreak, Frame, PageTemplate, Paragraph, Spacer
 from reportlab.platypus import Table as PdfTable
 
 if TYPE_CHECKING:
@@ -118,8 +118,7 @@ def _style(size: float, *, bold: bool = False, colour: Any = colors.black) -> Pa
 
 def _section(section: Section) -> list[Any]:
     heading = Paragraph(marked_up(section.title), _style(11, bold=True))
-    heading.keepWithNext = True
-    parts: list[Any] = [Spacer(1, 4 * mm), heading, Spacer(1, 1 * mm)]
+    parts: list[Any] = [CondPageBreak(30 * mm), Spacer(1, 4 * mm), heading, Spacer(1, 1 * mm)]
     if section.text:
         parts.append(Paragraph(marked_up(section.text), _style(8.5)))
     if section.pairs:
