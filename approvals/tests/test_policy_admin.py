@@ -1,4 +1,4 @@
-"""Policies in the admin: in words, changed by leads after a page that says what will happen, with versions and history."""
+"""Policies in the admin: in words, changed by leads after a page that says what will happen, with a history."""
 
 from __future__ import annotations
 
