@@ -10,14 +10,14 @@ from billingops.stripe import client
 from tests.faults import books, desk, report
 
 PLAN = desk.Plan(
-    count=16, seed=20261122, workers=3, sellers=4, strength=1.5, stuck_seconds=10, lookup_seconds=3, lease_seconds=8,
-    longest=300,
+    count=12, seed=20261122, workers=3, sellers=4, strength=1.5, stuck_seconds=10, lookup_seconds=3, lease_seconds=8,
+    longest=500,
 )  # fmt: skip
 
 pytestmark = [
     pytest.mark.postgres,
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(800),
     pytest.mark.django_db(transaction=True),
 ]
 
