@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from django.utils import timezone
 
 from approvals import registry, services
 from approvals.models import Suggestion
-from approvals.registry import Kind, Outcome, Preview
+from approvals.registry import Editable, Kind, Outcome, Preview
 from billingops.actors import Actor
 from billingops.models import Heartbeat
 
@@ -88,6 +89,25 @@ def propose(kind: None, transactional_db: None) -> Callable[..., Suggestion]:
         return suggestion
 
     return make
+
+
+@pytest.fixture
+def letter(propose: Callable[..., Suggestion]) -> Iterator[Suggestion]:
+    """One whose words can be edited."""
+    registry.register(
+        replace(
+            registry.get("browser_payout"),
+            name="browser_letter",
+            label="Letter",
+            params_schema={"words": str},
+            moves_money=False,
+            preview=lambda suggestion: Preview(f"Sends “{suggestion.params['words']}”."),
+            editable=(Editable("words", "Words", widget="textarea", help="Words only."),),
+            edit=lambda suggestion, changes: {"words": changes["words"]},
+        )
+    )
+    yield propose(9, kind="browser_letter", params={"words": "Dear all"}, amount=None, currency="")
+    registry._kinds.pop("browser_letter")
 
 
 @pytest.fixture

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 
 from approvals import services
+from approvals.models import Policy, Suggestion
+from approvals.services import desk
 from billingops.actors import Actor
 
 QUEUE = "/admin/approvals/suggestion/"
 
 
 @pytest.fixture
-def paths(propose, finance):
+def paths(propose, letter, finance, lead):
     """A page of each kind, with something on it."""
-    decided, waiting = propose(1), propose(2)
+    decided, waiting, taken = propose(1), propose(2), propose(3)
+    Policy.objects.create(kind="browser_payout", undo_seconds=600)
+    services.take(suggestion_id=taken.pk, actor=Actor.person(finance))
+    services.comment(suggestion_id=taken.pk, actor=Actor.person(finance), text="Looks right.")
+    approved = services.approve(suggestion_id=propose(4).pk, actor=Actor.person(finance), version=1)
+    desk.save_view(actor=Actor.person(lead), name="Dollars", query="currency=usd", shared=True)
+    Suggestion.objects.filter(pk=waiting.pk).update(created_at=timezone.now() - timedelta(hours=30))
+    Suggestion.objects.filter(pk=taken.pk).update(created_at=timezone.now() - timedelta(hours=90))
     services.reject(suggestion_id=decided.pk, actor=Actor.person(finance), version=1, reason_code="wrong_amount")
     return {
         "home": "/admin/",
         "queue": QUEUE,
         "nothing": f"{QUEUE}?tab=unknown",
         "waiting": f"{QUEUE}{waiting.pk}/change/",
+        "taken": f"{QUEUE}{taken.pk}/change/",
+        "on its way": f"{QUEUE}{approved.pk}/change/",
+        "edit": f"{QUEUE}{letter.pk}/edit/",
+        "desk": f"{QUEUE}desk/",
         "decided": f"{QUEUE}{decided.pk}/change/",
         "history": f"{QUEUE}{decided.pk}/history/",
         "story": f"{QUEUE}{decided.pk}/story/",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from approvals.models import Decision, Suggestion
+from approvals import services
+from approvals.models import Decision, Policy, Suggestion
 from approvals.states import State
+from billingops.actors import Actor
 
 QUEUE = "/admin/approvals/suggestion/"
 
@@ -16,7 +18,6 @@ def test_a_key_opens_the_evidence_and_enter_confirms_the_approval(open_page, pro
     older, newer = propose(1), propose(2)
     page = open_page(finance, QUEUE)
     page.keyboard.press("j")
-    page.keyboard.press("j")
     page.keyboard.press("o")
     panel = page.locator(".bo-panel")
     panel.wait_for()
@@ -28,7 +29,9 @@ def test_a_key_opens_the_evidence_and_enter_confirms_the_approval(open_page, pro
     page.locator(".messagelist").wait_for()
     assert "Approved by finance" in page.locator(".messagelist").inner_text()
     assert (state_of(older), state_of(newer)) == (State.APPROVED, State.PENDING)
-    assert page.url.endswith(QUEUE)
+    assert page.url.endswith(f"{QUEUE}#row-{newer.pk}")
+    page.wait_for_function(f"document.activeElement.closest('tr')?.id === 'row-{newer.pk}'")
+    assert "bo-current" in page.locator(f"#row-{newer.pk}").get_attribute("class")
 
 
 def test_r_asks_for_the_reason_first(open_page, propose, finance):
@@ -47,11 +50,66 @@ def test_r_asks_for_the_reason_first(open_page, propose, finance):
 def test_no_single_key_changes_anything(open_page, propose, lead):
     one = propose()
     page = open_page(lead, QUEUE)
-    for key in ("j", "k", "o", "a", "o", "r", "Escape", "x", "e", "Delete"):
+    for key in ("j", "k", "o", "a", "o", "r", "Escape", "t", "x", "e", "Delete"):
         page.keyboard.press(key)
         page.wait_for_timeout(60)
     assert state_of(one) == State.PENDING
     assert not Decision.objects.exists()
+    assert Suggestion.objects.get(pk=one.pk).assignee is None
+
+
+def test_t_goes_to_take_and_enter_takes_and_stays_on_the_row(open_page, propose, finance, lead):
+    one, two = propose(1), propose(2)
+    page = open_page(finance, QUEUE)
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("t")
+    page.keyboard.press("Enter")
+    page.locator(".messagelist").wait_for()
+    assert Suggestion.objects.get(pk=two.pk).assignee == finance
+    page.wait_for_function(f"document.activeElement.closest('tr')?.id === 'row-{two.pk}'")
+    page.locator(f"#row-{two.pk}").get_by_role("button", name="Release").click()
+    page.locator(".messagelist", has_text="Released").wait_for()
+    assert Suggestion.objects.get(pk=two.pk).assignee is None
+    services.take(suggestion_id=one.pk, actor=Actor.person(lead))
+    page.locator(f"#row-{one.pk}").get_by_role("button", name="Take").click()
+    page.locator(".messagelist", has_text="Lead took it first").wait_for()
+    assert Suggestion.objects.get(pk=one.pk).assignee == lead
+
+
+def test_e_leads_through_the_preview_to_an_edit_that_somebody_else_approves(open_page, letter, finance, lead):
+    page = open_page(finance, QUEUE)
+    page.keyboard.press("e")
+    page.wait_for_function("document.activeElement.matches('[data-edit]')")
+    page.keyboard.press("Enter")
+    page.locator("#id_words").fill("Dear Sirs")
+    page.get_by_role("button", name="Preview").click()
+    assert "Sends “Dear Sirs”." in page.locator(".bo-preview").inner_text()
+    page.get_by_role("button", name="Keep the edit").click()
+    page.locator(".messagelist").wait_for()
+    assert "You made the last edit; somebody else must approve." in page.locator("#content-main").inner_text()
+    assert page.get_by_role("button", name="Approve").count() == 0
+    page = open_page(lead, QUEUE)
+    page.keyboard.press("a")
+    page.wait_for_function("document.activeElement.textContent.includes('Approve')")
+    page.keyboard.press("Enter")
+    page.locator(".messagelist").wait_for()
+    assert state_of(letter) == State.APPROVED
+
+
+def test_a_view_is_saved_and_the_undo_taken_without_scripts(open_page, propose, finance):
+    Policy.objects.create(kind="*", undo_seconds=600)
+    one = propose()
+    page = open_page(finance, f"{QUEUE}?tab=unassigned&sort=new", scripts=False)
+    page.locator("summary", has_text="Save this view").click()
+    page.locator("#bo-view-name").fill("Free ones")
+    page.get_by_role("button", name="Save").click()
+    assert page.locator(".bo-views .bo-on").inner_text().startswith("Free ones")
+    page.locator(f"a[href$='{one.pk}/change/']").first.click()
+    page.get_by_role("button", name="Approve USD 133.03").click()
+    assert "unless you cancel" in page.locator(".bo-coming").inner_text()
+    page.get_by_role("button", name="Undo: cancel it").click()
+    assert state_of(one) == State.CANCELLED
 
 
 def test_slash_searches_and_a_question_mark_shows_the_keys(open_page, propose, lead):
@@ -68,14 +126,14 @@ def test_slash_searches_and_a_question_mark_shows_the_keys(open_page, propose, l
 
 
 def test_selected_rows_go_to_one_page_that_confirms_them(open_page, propose, finance):
-    chosen, left = propose(1), propose(2)
+    left, chosen = propose(1), propose(2)
     page = open_page(finance, QUEUE)
     page.keyboard.press("j")
     page.keyboard.press("j")
     page.keyboard.press("x")
     assert page.locator("[data-selected-count]").inner_text() == "1 selected"
     page.get_by_role("button", name="Approve selected").click()
-    assert "USD" in page.locator(".bo-totals").inner_text()
+    assert "USD" in page.locator(".bo-batch-totals").inner_text()
     page.get_by_role("button", name="Approve 1").click()
     page.locator(".messagelist").wait_for()
     assert (state_of(chosen), state_of(left)) == (State.APPROVED, State.PENDING)
