@@ -61,7 +61,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='auditentry',
-            index=models.Index(condition=models.Q(('event_id', ''), _negated=True), fields=['event_id', 'seq'], name='audit_event'),
+            index=models.Index(fields=['event_id', 'seq'], name='audit_event'),
         ),
         migrations.AddIndex(
             model_name='auditentry',

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from django.db import models
-from django.db.models import F, Func, Q
+from django.db.models import F, Func
 
 from billingops.ids import canonical
 
@@ -64,7 +64,7 @@ class AuditEntry(models.Model):
             models.Index(fields=["account", "seq"], name="audit_account"),
             models.Index(fields=["actor", "seq"], name="audit_actor"),
             models.Index(fields=["family", "seq"], name="audit_family"),
-            models.Index(fields=["event_id", "seq"], name="audit_event", condition=~Q(event_id="")),
+            models.Index(fields=["event_id", "seq"], name="audit_event"),
             models.Index(fields=["at"], name="audit_at"),
         ]
 
