@@ -235,6 +235,7 @@ def model_visits(person: Person, row: table.Model, world: World) -> Iterator[Vis
     may, outside = sees(person, row.see, row.limited), not person.is_in
     listed: tuple[int, ...] = (302,) if row.list_leads_on else (200,)
     refused = (302,) if outside else (403,)
+    leads_on = row.list_leads_on or row.page_leads_on
     yield Visit(reverse(f"{base}_changelist"), listed if may else ((200, 403, 302) if row.list_leads_on else refused))
     yield Visit(reverse(f"{base}_add"), refused, page="add")
     if hasattr(model_admin, "export_view"):
@@ -245,7 +246,7 @@ def model_visits(person: Person, row: table.Model, world: World) -> Iterator[Vis
             continue
         obj = tenant.objects[row.label]
         gone = hidden(person, tenant.name, row.limited) or person.group in row.only_own
-        seen = (*refused, 404) if not may else (403, 404) if gone else (302,) if row.list_leads_on else (200,)
+        seen = (*refused, 404) if not may else (403, 404) if gone else (302,) if leads_on else (200,)
         yield Visit(reverse(f"{base}_change", args=[obj.pk]), seen, tenant.name, "change")
         history = (*refused, 404) if not may else (403, 404) if gone else (200,)
         yield Visit(reverse(f"{base}_history", args=[obj.pk]), history, tenant.name, "history")

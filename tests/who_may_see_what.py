@@ -35,6 +35,7 @@ class Model:
     acts: tuple[tuple[str, tuple[str, ...]], ...] = ()
     only_own: tuple[str, ...] = ()  # roles that see what they made themselves, of the rest nothing
     list_leads_on: bool = False  # the list and the object's page only lead to another page
+    page_leads_on: bool = False  # the object's page alone leads to the list
     note: str = ""
 
 
@@ -67,6 +68,8 @@ MODELS = [
     Model("approvals.auditentry", (LEAD, AUDITOR), NOTHING, note="entries name accounts of all kinds"),
     Model("approvals.batch", (FINANCE, LEAD, AUDITOR), only_own=(FINANCE,), note="Finance: one's own"),
     Model("approvals.backtestrun", (FINANCE, LEAD, AUDITOR)),
+    Model("approvals.bandtally", (FINANCE, LEAD, AUDITOR), page_leads_on=True, note="the scoreboard"),
+    Model("approvals.automationgrant", (FINANCE, LEAD, AUDITOR)),
     Model("approvals.killswitch", ALL, EVERYTHING),
     Model("settlements.payoutrecord", ALL),
     Model("settlements.finding", (FINANCE, LEAD, AUDITOR), acts=(("dismiss", DECIDERS),)),
@@ -137,6 +140,14 @@ PAGES = [
     Page("approvals_policy_edit", (LEAD,), about="approvals.policy", post=(LEAD,)),
     Page("approvals_backtestrun_start", DECIDERS, post=DECIDERS, get=405),
     Page("approvals_backtestrun_cases", (FINANCE, LEAD, AUDITOR), about="approvals.backtestrun"),
+    Page(
+        "approvals_automationgrant_band",
+        (FINANCE, LEAD, AUDITOR),
+        get=404,
+        post=(LEAD,),
+        note="of a band that is named",
+    ),
+    Page("approvals_automationgrant_off", (LEAD,), about="approvals.automationgrant", post=(LEAD,), get=405),
     Page("approvals_killswitch_flip", (LEAD,), post=(LEAD,), get=405),
 ]
 

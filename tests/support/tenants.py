@@ -82,7 +82,9 @@ OVERRIDES: dict[str, Any] = {
     },
     "approvals.execution": lambda t: {"state": "queued"},
     "approvals.policy": lambda t: {"kind": f"kind-{t.mark}", "mode": "review"},
-    "approvals.killswitch": lambda t: {"kind": f"kind-{len(t.name)}", "reason": "", "changed_by_name": "", "is_on": False},
+    "approvals.killswitch": lambda t: {
+        "kind": f"kind-{len(t.name)}", "reason": "", "changed_by_name": "", "is_on": False,
+    },
     "mirror.mirroredobject": lambda t: {"object_id": t.id("in"), "object_type": "invoice"},
     "approvals.auditentry": lambda t: {"seq": next(_seq), "data": {"text": t.hush}},
     "django_q.success": lambda t: {"id": f"s{t.mark}"[:32], "success": True},
