@@ -44,6 +44,7 @@ class KindFigures:
     found_executed: int = 0  # by look-up
     found_by_event: int = 0  # the returning event was faster
     found_failed: int = 0  # by look-up: nothing of it there
+    found_by_answer: int = 0  # a slow worker's own answer came after all
     retries_by_person: int = 0
     stale: int = 0
     duplicates: int = 0
@@ -78,6 +79,9 @@ def close(run: Run) -> Books:
         _count(kind, figures, run, unknown=unknown, answered=answered)
         problems += _compare(kind, figures, effects[kind], run)
         problems += _calls(kind, run)
+        settled = figures.found_executed + figures.found_by_event + figures.found_failed + figures.found_by_answer
+        if settled != figures.unknown:
+            problems.append(f"{kind}: {figures.unknown} results were unknown, {settled} of them were settled")
     problems += _balances(run.truth)
     problems += _records(run)
     entries = audit.verify()
@@ -236,10 +240,13 @@ def _count(kind: str, figures: KindFigures, run: Run, *, unknown: set[str], answ
         figures.unknown += 1
         if execution.state == Execution.State.FAILED:
             figures.found_failed += execution.error_code == "not_carried_out"
-        elif execution.idempotency_key in answered:
-            figures.found_executed += execution.result.get("summary", "").startswith(LOOKED_UP)
-        else:
+            figures.found_by_answer += execution.error_code != "not_carried_out"
+        elif execution.idempotency_key not in answered:
             figures.found_by_event += bool(execution.confirmed_event)
+        elif execution.result.get("summary", "").startswith(LOOKED_UP):
+            figures.found_executed += 1
+        else:
+            figures.found_by_answer += 1
 
 
 def _keys_of(action: str) -> set[str]:

@@ -25,6 +25,7 @@ ROWS = (
     ("… found executed by look-up", "found_executed"),
     ("… proved by the returning event", "found_by_event"),
     ("… found not carried out by look-up", "found_failed"),
+    ("… answered late by a slow worker", "found_by_answer"),
     ("retries the person asked for", "retries_by_person"),
     ("sent back as stale", "stale"),
     ("duplicate effects", "duplicates"),
