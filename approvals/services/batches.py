@@ -23,7 +23,7 @@ from django.db import transaction
 from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
-from approvals import audit
+from approvals import audit, blind, registry
 from approvals.models import Batch, BatchItem, Suggestion
 from approvals.services import deciding, steps
 from approvals.services.deciding import Answer, Ask
@@ -79,7 +79,12 @@ def freeze(*, verb: str, asks: Sequence[Ask], actor: Actor, came_from: str = "")
 
 def _shown(asks: Sequence[Ask], actor: Actor) -> dict[str, dict[str, Any]]:
     visible = Suggestion.objects.visible_to(actor.user).filter(pk__in=[ask.suggestion_id for ask in asks])
-    rows = {str(row["pk"]): dict(row) for row in visible.values("pk", "amount", "currency")}
+    columns = ("pk", "kind", "state", "amount", "currency", "is_blind", "revealed_at")
+    rows = {}
+    for row in visible.only(*columns):
+        # Of a blind one not even the sum is told: not every alternative has one.
+        money = (None, "") if blind.hides(row) and registry.alternatives(row.kind) else (row.amount, row.currency)
+        rows[str(row.pk)] = {"pk": row.pk, "amount": money[0], "currency": money[1]}
     for ask in asks:
         if str(ask.suggestion_id) not in rows:
             raise InvalidInput(f"There is no suggestion {ask.suggestion_id} that you could see.", field="items")
@@ -257,7 +262,7 @@ class _Check:
     def __call__(self, suggestion: Suggestion) -> None:
         if suggestion.assignee_id not in (None, self.user_id):
             raise AlreadyTaken(f"{self._name(suggestion.assignee_id)} has taken this one.")
-        if suggestion.is_blind and suggestion.revealed_at is None:
+        if blind.hides(suggestion):
             raise InvalidTransition("It is shown without its verdict, to measure agreement; decide on its own page.")
 
     def _name(self, user_id: int | None) -> str:
