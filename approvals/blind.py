@@ -98,7 +98,7 @@ def say(
     the suggested is a rejection; the same one is theirs to approve now that they see its words and its time.
     """
     from approvals import services
-    from approvals.services import steps, writing
+    from approvals.services import deciding, steps, writing
     from approvals.signals import Change
 
     with transaction.atomic():
@@ -110,7 +110,7 @@ def say(
             allowed = ", ".join(name for name, _ in choices(suggestion))
             raise InvalidInput(f"choice must be one of {allowed}.", field="choice")
         if choice == DO_NOT:
-            services.check_reason(reason_code, comment)
+            deciding.check_reason(reason_code, comment)
         suggestion.revealed_at = timezone.now()
         steps.check_ready(suggestion, actor=actor, version=version, allowed=(State.PENDING, State.SECOND_REVIEW))
         steps.check_four_eyes(suggestion, actor, steps.approvals(suggestion))

@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from approvals import registry
+from approvals import blind, registry
 from approvals.admin import queue
 from approvals.models import Decision
 from approvals.states import State
@@ -66,7 +66,8 @@ def attention(request: HttpRequest) -> Iterator[home.WaitingLine]:
 def by_kind(request: HttpRequest) -> Iterator[home.WaitingLine]:
     if not _may(request):
         return
-    groups = _grouped(queue.base(request.user).filter(state=State.PENDING), "kind")
+    pending = queue.base(request.user).filter(state=State.PENDING)
+    groups = _grouped(blind.without_undisclosed(pending), "kind")
     for kind, group in sorted(groups.items(), key=lambda pair: pair[1]["oldest"]):
         yield home.WaitingLine(label=registry.label(kind), url=_url(kind=kind), **group)
 
@@ -89,7 +90,7 @@ def second_looks(request: HttpRequest) -> Iterator[home.WaitingLine]:
 def money_in_the_gate(request: HttpRequest) -> home.Panel | None:
     if not _may(request):
         return None
-    totals = queue.totals(queue.base(request.user).in_the_gate())
+    totals = queue.totals(blind.without_undisclosed(queue.base(request.user).in_the_gate()))
     capped = (
         f"Sums of the newest {COUNT_CAP:,} suggestions only." if sum(t["count"] for t in totals) >= COUNT_CAP else ""
     )
@@ -113,7 +114,7 @@ def outcome_chart(user: Any, now: datetime) -> chart.Chart:
     first = timezone.localdate(now) - timedelta(days=DAYS - 1)
     rows = (
         first_rows(queue.base(user))
-        .filter(created_at__gte=now - timedelta(days=DAYS))
+        .filter(created_at__gte=now - timedelta(days=DAYS), is_seeded=False)
         .annotate(day=TruncDate("created_at"))
         .values("day")
         .annotate(

@@ -13,7 +13,7 @@ from typing import Any
 from django.db.models import Count, OuterRef, Subquery
 from django.utils import timezone
 
-from approvals import blind, priority, registry
+from approvals import blind, priority, registry, seeds
 from approvals.admin.filters import BY_KEY, NEWEST, PRIORITY, TABS, Filters, Tab
 from approvals.models import Comment, Execution, SavedView, Suggestion
 from approvals.priority import Part
@@ -87,12 +87,21 @@ def totals(queryset: SuggestionQuerySet, tab: str = "") -> list[dict[str, Any]]:
     return [{"currency": row["currency"], "amount": row["amount"], "count": row["count"]} for row in rows]
 
 
+def _summed(found: SuggestionQuerySet, filters: Filters, count: int) -> SuggestionQuerySet:
+    """What the sums are over: nothing that was wrong on purpose, once it is decided; and in a short list, where a sum
+    could be told apart, nothing whose amount the blind sample keeps back. (A long one is summed from the index alone.)
+    """
+    if not {*BY_KEY[filters.tab].states} <= {*WAITING_FOR_A_PERSON} or not BY_KEY[filters.tab].states:
+        found = found.filter(seeds.counted())
+    return blind.without_undisclosed(found) if count < TAB_CAP else found
+
+
 def context(user: Any, filters: Filters, cursor: str) -> dict[str, Any]:
     """Everything the page shows."""
     visible = base(user)
     found = filters.apply(visible, user)
     counts = capped_counts({tab.key: filters.apply(visible, user, tab=tab.key) for tab in TABS}, cap=TAB_CAP)
-    sums = totals(found, filters.tab)
+    sums = totals(_summed(found, filters, counts[filters.tab]), filters.tab)
     page, problem = _page(found, user, filters, cursor)
     summed = sum(total["count"] for total in sums)
     return {
