@@ -36,6 +36,8 @@ class DeskViews:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         suggestion: Suggestion = self._visible(request, object_id)  # type: ignore[attr-defined]
+        if not request.user.has_perm(desk.COMMENT if verb == "comment" else desk.DECIDE):  # type: ignore[union-attr]
+            raise PermissionDenied("You may look at suggestions only. Nothing was changed.")
         try:
             said = getattr(self, f"_{verb}")(request, suggestion)
         except (BillingOpsError, PermissionDenied) as problem:
