@@ -88,7 +88,7 @@ def _caps(value: Value) -> dict[str, Any] | None:
         nothing: dict[str, int] = {}
         if sums := limits.read("sum", Value.amounts, nothing):
             read["sum"] = sums
-        if not read and not limits.members:
+        if not read and not member.node.value:
             member.refuse(
                 "names no limit; leave it out, or give it a sum" + ("." if scope == "action" else " or a count.")
             )
@@ -139,7 +139,7 @@ def _hours(value: Value) -> dict[str, Any] | None:
 
 def _days(value: Value) -> list[str] | None:
     found = [day for item in value.items() if (day := item.choice(DAYS))]
-    if not found:
+    if not found and not value.node.value:
         value.refuse(f"must name at least one of {', '.join(DAYS)}.")
     return [day for day in DAYS if day in found]
 

@@ -135,8 +135,16 @@ def _coerce(hint: Any, value: Any, path: str) -> Any:
     return value
 
 
+def _says_what_it_is(option: Any, value: Any) -> bool:
+    """Of several shapes that name themselves ("object": "card" or "bank_account"), whether this is the one given."""
+    if not (is_typeddict(option) and isinstance(value, dict) and "object" in value):
+        return True
+    named, _ = _fields(option).get("object", (None, False))
+    return get_origin(named) is not Literal or value["object"] in get_args(named)
+
+
 def _coerce_nested(options: tuple[Any, ...], value: Any, path: str) -> Any:
-    for option in options:
+    for option in [one for one in options if _says_what_it_is(one, value)] or options:
         origin = get_origin(option)
         if origin is list:
             if isinstance(value, dict):

@@ -108,7 +108,7 @@ class Book:
         if not on:
             return None
         words = [registry.label(switch.kind) if switch.kind else "everything" for switch in on]
-        clauses = [Clause("kill_switch", "hold", f"it is on for {word}", "kill switch") for word in words]
+        clauses = [Clause("kill_switch", "hold", f"the kill switch is on for {word}") for word in words]
         return built(clauses, mode=Policy.Mode.AUTO.value, approvals=0)
 
 

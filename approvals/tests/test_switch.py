@@ -40,7 +40,7 @@ def test_what_is_approved_is_held_and_goes_on_when_the_switch_is_off(approved, l
     execution = approved.executions.get()
     approved.refresh_from_db()
     assert (approved.state, execution.state, bank.effects) == (State.APPROVED, "queued", {})
-    assert execution.held.startswith("kill switch: it is on for")
+    assert execution.held.startswith("the kill switch is on for")
     assert execution.not_before > timezone.now()
     go_on(lead, kind)
     run_jobs()
@@ -75,7 +75,7 @@ def test_people_may_still_decide_while_it_is_on(propose, lead, finance, run_jobs
     run_jobs()
     suggestion.refresh_from_db()
     assert (suggestion.state, bank.effects) == (State.APPROVED, {})
-    assert suggestion.policy["executed"]["hold"].startswith("kill switch")
+    assert suggestion.policy["executed"]["hold"].startswith("the kill switch is on")
 
 
 def test_the_facts_are_not_read_again_while_it_stays_on(approved, lead, bank, run_jobs):
