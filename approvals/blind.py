@@ -115,6 +115,7 @@ def say(
         steps.check_ready(suggestion, actor=actor, version=version, allowed=(State.PENDING, State.SECOND_REVIEW))
         steps.check_four_eyes(suggestion, actor, steps.approvals(suggestion))
         agreed = choice in (CARRY_OUT, suggestion.kind)
+        assert actor.user is not None  # check_right has seen to it
         BlindVerdict.objects.create(
             suggestion=suggestion, actor=actor.user, choice=choice, reason_code=reason_code, agreed=agreed
         )

@@ -141,7 +141,8 @@ def evidence(slot: Slot, bar: Bar) -> Evidence:
     sums = ("verdicts", "agreed", "money", "overridden_money")
     total = dict.fromkeys(sums, 0)
     blind = Share(0, 0)
-    for row in rows.order_by().values("blind").annotate(**{f"n_{name}": Sum(name) for name in sums}):
+    found: Any = rows.order_by().values("blind").annotate(**{f"n_{name}": Sum(name) for name in sums})
+    for row in found:
         for name in sums:
             total[name] += row[f"n_{name}"]
         if row["blind"]:

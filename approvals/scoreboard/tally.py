@@ -177,6 +177,7 @@ def _judged(suggestions: Collection[Suggestion]) -> dict[uuid.UUID, Comparison]:
 
 def _compare(suggestion: Suggestion, decision: Decision, agreed: bool, bands: _Bands, choice: str) -> Comparison:
     band = bands.of(suggestion)
+    assert decision.actor_id is not None  # judge looks at people's decisions only
     waited = (decision.created_at - suggestion.created_at).total_seconds()
     return Comparison(
         suggestion=suggestion,
