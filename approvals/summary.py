@@ -20,7 +20,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 
-from approvals import registry
+from approvals import blind, registry
 from approvals.models import DeskSetting, Suggestion
 from approvals.services import desk
 from approvals.states import State
@@ -66,7 +66,8 @@ def figures(user: Any) -> Figures:
     """What waits, as far as `user` may see it. Three statements."""
     visible = Suggestion.objects.visible_to(user)
     lines: dict[str, Line] = {}
-    rows = visible.filter(state=State.PENDING).order_by().values("kind", "currency")
+    disclosed = blind.without_undisclosed(visible)
+    rows = disclosed.filter(state=State.PENDING).order_by().values("kind", "currency")
     for row in rows.annotate(count=Count("pk"), oldest=Min("created_at"), amount=Sum("amount")):
         line = lines.setdefault(row["kind"], Line(registry.label(row["kind"])))
         line.count += row["count"]
@@ -74,10 +75,13 @@ def figures(user: Any) -> Figures:
         if row["currency"]:
             line.sums[row["currency"]] = row["amount"]
     counted = visible.aggregate(
+        pending=Count("pk", filter=Q(state=State.PENDING)),
         mine=Count("pk", filter=Q(assignee=user.pk, state__in=desk.TAKEABLE)),
         unknown=Count("pk", filter=Q(state=State.UNKNOWN)),
         failed=Count("pk", filter=Q(state=State.FAILED)),
     )
+    if rest := counted.pop("pending") - sum(line.count for line in lines.values()):
+        lines[""] = Line(blind.UNDISCLOSED, rest)
     second = visible.second_looks(user).count()
     return Figures(sorted(lines.values(), key=lambda line: line.label), second=second, **counted)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.db import connection
+from django.utils import timezone
 
-from approvals import audit, services, tasks
-from approvals.models import Decision, Execution, Policy, Suggestion
+from approvals import audit, services, summary, tasks
+from approvals.models import AuditEntry, Decision, Execution, Policy, Suggestion
+from approvals.services import desk
 from approvals.tests.conftest import bank, propose  # noqa: F401  (fixtures)
 from billingops.actors import Actor
 from billingops.exceptions import BillingOpsError
@@ -94,3 +97,55 @@ def test_the_audit_chain_stays_whole_when_many_write_at_once(db):
     before = audit.verify().entries
     assert at_once(8, write) == [None] * 8
     assert audit.verify() == audit.Verdict(entries=before + 80)
+
+
+def test_of_many_who_take_at_once_one_has_it(propose, make_user):  # noqa: F811
+    suggestion = propose()
+    users = [make_user(f"finance{number}", "Finance") for number in range(6)]
+    results = at_once(6, lambda n: services.take(suggestion_id=suggestion.pk, actor=Actor.person(users[n])))
+    (winner,) = [result for result in results if isinstance(result, Suggestion)]
+    assert sum(isinstance(result, services.AlreadyTaken) for result in results) == 5
+    assert Suggestion.objects.get(pk=suggestion.pk).assignee_id == winner.assignee_id
+    assert AuditEntry.objects.filter(action="suggestion.taken").count() == 1
+
+
+def test_of_two_leads_who_give_it_away_at_once_one_is_told(propose, make_user):  # noqa: F811
+    suggestion = propose()
+    leads = [make_user(f"lead{number}", "Finance lead") for number in range(4)]
+
+    def give(number: int) -> Any:
+        to = leads[(number + 1) % 4]
+        return services.assign(suggestion_id=suggestion.pk, actor=Actor.person(leads[number]), to=to, seen=None)
+
+    results = at_once(4, give)
+    assert sum(isinstance(result, Suggestion) for result in results) == 1
+    assert sum(isinstance(result, services.AlreadyTaken) for result in results) == 3
+
+
+def test_an_approval_and_a_taking_at_once_leave_one_story(propose, finance, lead):  # noqa: F811
+    """Either it was taken first and the approval asks again, or it was approved first and there is nothing to take."""
+    for _ in range(5):
+        suggestion = propose(dedupe_key=f"k{uuid.uuid4()}")
+
+        def act(number: int, one: Suggestion = suggestion) -> Any:
+            if number == 0:
+                return services.take(suggestion_id=one.pk, actor=Actor.person(lead))
+            person = Actor.person(finance)
+            return desk.decide(services.approve, suggestion_id=one.pk, actor=person, despite=False, version=1)
+
+        taken, approved = at_once(2, act)
+        now = Suggestion.objects.get(pk=suggestion.pk)
+        if isinstance(approved, Suggestion):
+            assert (now.state, now.assignee_id) == ("approved", None)
+            assert isinstance(taken, BillingOpsError)
+        else:
+            assert isinstance(approved, services.AlreadyTaken)
+            assert (now.state, now.assignee_id) == ("pending", lead.pk)
+
+
+def test_the_summary_of_a_day_goes_once_however_many_workers_send_it(propose, finance, settings):  # noqa: F811
+    propose()
+    finance.email = "finance@example.com"
+    finance.save()
+    noon = timezone.now().replace(hour=12)
+    assert sum(at_once(6, lambda n: summary.send_due(now=noon))) == 1

@@ -1,6 +1,6 @@
 """What the gate adds to the home page: what waits, the money in it, and what became of the last 30 days.
 
-Five statements."""
+Six statements."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from django.utils import timezone
 from approvals import blind, registry
 from approvals.admin import queue
 from approvals.models import Decision
+from approvals.services import desk
 from approvals.states import State
 from billingops.admin import chart, home
 from billingops.admin.paging import COUNT_CAP, first_rows, grouped
@@ -60,6 +61,17 @@ def attention(request: HttpRequest) -> Iterator[home.WaitingLine]:
     for state, (label, hint, tab) in ATTENTION.items():
         if group := groups.get(state):
             yield home.WaitingLine(label=label, hint=hint, url=_url(tab=tab), urgent=True, **group)
+
+
+@home.waiting(order=15)
+def taken(request: HttpRequest) -> Iterator[home.WaitingLine]:
+    if not _may(request):
+        return
+    rows = queue.base(request.user).filter(assignee=request.user.pk, state__in=desk.TAKEABLE)
+    for group in _grouped(rows, "assignee_id").values():
+        yield home.WaitingLine(
+            label="Taken by you", hint="Others see that you are on it.", url=_url(tab="mine"), **group
+        )
 
 
 @home.waiting(order=20)

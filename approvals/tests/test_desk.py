@@ -392,3 +392,23 @@ def test_a_mail_that_fails_keeps_the_others_and_the_address_out_of_the_log(propo
 def test_the_link_leads_to_where_people_reach_the_back_office(settings, hosts, base, expected):
     settings.ALLOWED_HOSTS, settings.BASE_URL = hosts, base
     assert summary.base_url() == expected
+
+
+def test_home_shows_what_one_has_taken(client, propose, finance, lead):
+    one = propose()
+    take(one, finance)
+    for user, expected in ((finance, 1), (lead, 0)):
+        client.force_login(user)
+        found = [
+            line.count for line in client.get("/admin/").context_data["waiting_lines"] if line.label == "Taken by you"
+        ]
+        assert sum(found) == expected
+
+
+def test_the_summary_does_not_tell_the_kind_of_what_the_blind_sample_keeps_back(propose, finance, monkeypatch):
+    propose(dedupe_key="a")
+    hidden = propose(dedupe_key="b")
+    Suggestion.objects.filter(pk=hidden.pk).update(is_blind=True)
+    monkeypatch.setattr("approvals.registry.with_alternatives", lambda: ["test_payout"])
+    found = summary.figures(finance)
+    assert [(line.label, line.count) for line in found.kinds] == [("Test payout", 1), ("Undisclosed", 1)]
