@@ -127,7 +127,7 @@ def environment(plan: Plan, stripe_url: str = "") -> dict[str, str]:
         "EXECUTION_STUCK_SECONDS": str(plan.stuck_seconds),
         "EXECUTION_LOOKUP_SECONDS": str(plan.lookup_seconds),
         "INBOX_LEASE_SECONDS": str(plan.lease_seconds),
-        "INBOX_BATCH_SIZE": "15",
+        "INBOX_BATCH_SIZE": "30",
         "INBOX_MAX_ATTEMPTS": "100",  # whoever is killed a hundred times as often as usual is not to blame
         "LOG_LEVEL": "WARNING",
     }

@@ -159,7 +159,7 @@ class Foreman:
         print("ready", flush=True)
         parent = os.getppid()
         while not self.stopping and os.getppid() == parent:
-            time.sleep(0.02)
+            time.sleep(0.05)
             if now := strength(self.folder):
                 self.kill_the_old(now)
             self.bury()
