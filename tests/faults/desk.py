@@ -7,6 +7,7 @@ tells of payments and refunds by signed webhooks, a real web server receives the
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import os
@@ -157,7 +158,7 @@ class Desk:
             lines.append("     valid_from: 2020-01-01}")
         file = self.folder / "config.yaml"
         file.write_text("\n".join(lines) + "\n")
-        call_command("import_config", str(file), stdout=(self.folder / "import.log").open("w"))
+        call_command("import_config", str(file), stdout=io.StringIO())
 
     def work(self) -> float:
         """Until everything is confirmed; returns the seconds it took."""
