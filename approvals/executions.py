@@ -312,7 +312,9 @@ def _lock(execution_id: int) -> tuple[Execution, Suggestion]:
     """Suggestion first, then its execution: the same order everywhere, so that two tasks never wait for each other."""
     suggestion_id = Execution.objects.values_list("suggestion_id", flat=True).get(pk=execution_id)
     suggestion = Suggestion.objects.select_for_update().get(pk=suggestion_id)
-    return Execution.objects.select_for_update().get(pk=execution_id), suggestion
+    execution = Execution.objects.select_for_update().get(pk=execution_id)
+    execution.suggestion = suggestion  # so that nobody asks for it again
+    return execution, suggestion
 
 
 def _send_back(
@@ -372,6 +374,8 @@ def _audit(execution: Execution, action: str) -> None:
         action=action,
         subject=f"suggestion:{execution.suggestion_id}",
         actor=WORKER,
+        account=execution.suggestion.account,
+        event_id=execution.confirmed_event or execution.suggestion.event_id,
         data={
             "attempt": execution.attempt,
             "idempotency_key": execution.idempotency_key,

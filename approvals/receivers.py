@@ -17,6 +17,8 @@ from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_save
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
 from rest_framework.authtoken.models import Token
 from simple_history.models import HistoricalRecords
 
@@ -33,8 +35,11 @@ WATCHED: dict[type[Model], tuple[str, ...]] = {
     AccessProfile: ("limited", "is_service"),
     AccountAccess: ("user_id", "account"),
     Token: ("user_id",),
+    TOTPDevice: ("user_id", "confirmed"),
+    StaticDevice: ("user_id",),
 }
 NOUNS = {User: "user", Group: "group", AccessProfile: "limit", AccountAccess: "account", Token: "token"}
+NOUNS |= {TOTPDevice: "factor", StaticDevice: "recovery_codes"}
 
 
 def connect() -> None:

@@ -311,6 +311,8 @@ def look_again(*, suggestion_id: uuid.UUID | str, actor: Actor, version: int, co
             action="execution.look_again",
             subject=f"suggestion:{suggestion.pk}",
             actor=actor,
+            account=suggestion.account,
+            event_id=suggestion.event_id,
             data={"version": suggestion.version, "comment": comment[:MAX_COMMENT]},
         )
         for execution in unknown:

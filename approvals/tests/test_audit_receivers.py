@@ -4,6 +4,7 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
 from django.db import transaction
+from django_otp.plugins.otp_totp.models import TOTPDevice
 from rest_framework.authtoken.models import Token
 
 from approvals import audit
@@ -140,6 +141,23 @@ def test_limits_accounts_and_tokens_are_logged_and_never_the_token(make_user, si
     assert actions[-2:] == ["permission.token_added", "permission.token_removed"]
     assert secret not in json.dumps(since())
     assert AuditEntry.objects.get(action="permission.account_added").account == "acct_1"
+
+
+def test_a_second_factor_made_and_taken_away_is_logged_and_never_its_key(make_user, since):
+    user = make_user("ana")
+    device = TOTPDevice.objects.create(user=user, name="Phone", confirmed=False)
+    device.confirmed = True
+    device.save()
+    device.last_t = 5  # a code was used
+    device.save()
+    device.delete()
+    logged = [(action, data) for action, _, _, data in since("permission.factor")]
+    assert logged == [
+        ("permission.factor_added", {"confirmed": False}),
+        ("permission.factor_changed", {"confirmed": [False, True]}),
+        ("permission.factor_removed", {"confirmed": True}),
+    ]
+    assert device.key not in json.dumps(since())
 
 
 def test_whoever_changed_it_in_the_admin_is_named(client, make_user, since):
