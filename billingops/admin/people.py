@@ -109,7 +109,7 @@ class AccountRows(forms.BaseInlineFormSet):
         kept = [
             form
             for form in self.forms
-            if form.cleaned_data.get("account") and not (self.can_delete and self._should_delete_form(form))
+            if form.cleaned_data.get("account") and not (self.can_delete and form.cleaned_data.get("DELETE"))
         ]
         mine = access.accounts_of(self.manager)
         if mine is not None and any(form.cleaned_data["account"] not in mine for form in kept):
