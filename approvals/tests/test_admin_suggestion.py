@@ -276,7 +276,7 @@ def test_whoever_is_limited_to_accounts_sees_the_policies_that_apply_to_these(cl
     client.force_login(make_user("limited", "Finance lead", accounts=["acct_1"]))
     assert set(client.get(listing).context["cl"].result_list) == {everywhere, own}
     assert client.get(f"{listing}{own.pk}/change/").status_code == 200
-    assert client.get(f"{listing}{foreign.pk}/change/").status_code == 302
+    assert client.get(f"{listing}{foreign.pk}/change/").status_code == 404
     assert client.get(f"{listing}{foreign.pk}/history/").status_code == 404
 
 
