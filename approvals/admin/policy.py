@@ -43,6 +43,7 @@ def _field(name: str) -> Any:
 
 
 _OTHERS = [name for name in changing.FIELDS if name != "mode"]
+_SHOWN: Any = ("what", "where", "mode", *(f"{name}_" for name in _OTHERS), "version", "updated_at")
 
 
 @admin.register(Policy, site=site)
@@ -60,7 +61,7 @@ class PolicyAdmin(ReadOnlyAdmin):
     change_list_template = "admin/approvals/policy_list.html"
     change_form_template = "admin/approvals/policy_detail.html"
     updated = age_column("updated_at", "Changed")
-    fields: Any = ["what", "where", "mode", *(f"{name}_" for name in _OTHERS), "version", "updated_at"]
+    fields = _SHOWN
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
