@@ -150,4 +150,4 @@ _REASONS = {
 
 
 def _reason(held: str) -> str:
-    return "switch" if held.startswith("the kill switch is on") else "cap" if "today so far" in held else "later"
+    return "switch" if "the kill switch is on" in held else "cap" if "today so far" in held else "later"

@@ -130,7 +130,7 @@ def evaluate(suggestion: Suggestion, *, stage: Stage, at: datetime | None = None
         judge(terms, case) for terms in [*now, *(terms for terms in _stored(suggestion) if _differs(terms, now))]
     ]
     if switched_off := book.switched_off(suggestion.kind):
-        results.append(switched_off)
+        results.insert(0, switched_off)
     result = strictest(*results)
     if result.mode == Policy.Mode.AUTO and stage == "proposed" and result.flags:
         flagged = Clause("flags", "review", "it is flagged, one person reviews", now[0].source)

@@ -38,7 +38,7 @@ class Result:
     clauses         everything that was looked at and had an effect, the deciding one first
     versions        [[policy id, version], …] of the policies that hold
     denied          why it must not happen at all now, "" when it may
-    hold            why it has to wait, "" when it need not; `hold_until` (ISO 8601): when to look again
+    hold            why it has to wait, each reason, "" when it need not; `hold_until` (ISO 8601): when to look again
     expires_hours   when a waiting suggestion expires; None: the setting's days
     undo_seconds    how long an approved one can be taken back before it is carried out
     grant_id        the evidence-backed grant that `auto` rests on
@@ -95,7 +95,7 @@ def built(
         clause=str(found[0]) if found else "",
         clauses=found,
         denied=_first(found, "deny"),
-        hold=_first(found, "hold"),
+        hold="; ".join(str(clause) for clause in found if clause.effect == "hold"),
         hold_until=hold_until.isoformat() if hold_until else "",
         expires_hours=expires_hours,
         undo_seconds=undo_seconds,

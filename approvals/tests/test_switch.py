@@ -10,7 +10,7 @@ from django.utils import timezone
 from rest_framework.authtoken.models import Token
 
 from approvals import services, switches, tasks
-from approvals.models import AuditEntry, Execution, KillSwitch
+from approvals.models import AuditEntry, Execution, KillSwitch, Policy
 from approvals.states import State
 from billingops.actors import Actor
 from billingops.exceptions import InvalidInput
@@ -242,3 +242,12 @@ def test_its_history_page_answers_get_only(client, lead):
     assert client.post(f"{PAGE}{switch.pk}/history/", {"is_on": ""}).status_code == 405
     switch.refresh_from_db()
     assert switch.is_on
+
+
+def test_each_reason_that_holds_is_named_the_switch_first(approved, lead, run_jobs):
+    Policy.objects.create(kind="test_payout", caps={"day": {"count": 0}})
+    stop(lead)
+    run_jobs()
+    held = approved.executions.get().held
+    assert held.startswith("the kill switch is on for everything; policy test_payout")
+    assert held.endswith("at most 0 a day; 0 today so far")
