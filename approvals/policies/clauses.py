@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -152,7 +152,3 @@ def _over(case: Case, limits: Mapping[str, int]) -> bool:
 
 def _money(case: Case) -> str:
     return format_money(case.amount or 0, case.currency)
-
-
-def day_caps(terms: Terms) -> Iterator[Cap]:
-    return (cap for cap in terms.all_caps() if cap.scope != "action")

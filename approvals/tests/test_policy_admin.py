@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.core.exceptions import PermissionDenied
 
 from approvals import services, tasks
 from approvals.admin.policy_form import read_money
 from approvals.models import AuditEntry, Execution, Policy
 from approvals.policies import changing, words
+from billingops.access import SecondFactorNeeded
 from billingops.actors import Actor
 from billingops.exceptions import VersionConflict
 
@@ -235,3 +237,18 @@ def test_the_list_says_the_limits_in_words(client, auditor, policy):
     page = text(client.get(PAGE))
     for expected in ("Two approvers over: USD 10,000.00", "at most 3 a day and customer", "72 h"):
         assert expected in page
+
+
+def test_changing_a_policy_asks_for_the_second_factor(lead, policy, settings):
+    settings.SECOND_FACTOR = "approvers"
+    with pytest.raises(SecondFactorNeeded):
+        changing.change(kind="test_payout", account="", values={"mode": "auto"}, version=1, actor=Actor.person(lead))
+    policy.refresh_from_db()
+    assert policy.mode == "review"
+
+
+def test_the_system_changes_no_policy_by_the_verb_of_people(policy):
+    with pytest.raises(PermissionDenied):
+        changing.change(
+            kind="test_payout", account="", values={"mode": "auto"}, version=1, actor=Actor.system("worker")
+        )

@@ -12,6 +12,7 @@ from rest_framework.authtoken.models import Token
 from approvals import services, switches, tasks
 from approvals.models import AuditEntry, Execution, KillSwitch, Policy
 from approvals.states import State
+from billingops.access import SecondFactorNeeded
 from billingops.actors import Actor
 from billingops.exceptions import InvalidInput
 
@@ -251,3 +252,11 @@ def test_each_reason_that_holds_is_named_the_switch_first(approved, lead, run_jo
     held = approved.executions.get().held
     assert held.startswith("the kill switch is on for everything; policy test_payout")
     assert held.endswith("at most 0 a day; 0 today so far")
+
+
+def test_stopping_waits_for_no_second_factor_and_going_on_does(lead, settings):
+    settings.SECOND_FACTOR = "approvers"
+    assert stop(lead).switch.is_on
+    with pytest.raises(SecondFactorNeeded):
+        go_on(lead)
+    assert KillSwitch.objects.get().is_on
