@@ -25,7 +25,7 @@ from approvals import automation, policies, registry
 from approvals.automation import bar as bars
 from approvals.automation import grants
 from approvals.automation.bar import Bar, Slot
-from approvals.models import AutomationGrant, BandTally, Policy
+from approvals.models import AutomationGrant, BandTally, Policy, SeededCheck
 from approvals.scoreboard import board
 from approvals.scoreboard.bands import Band
 from billingops import access
@@ -317,7 +317,7 @@ def _limits(applying: list[Policy], currency: str) -> str:
 
 @home.waiting(order=5)
 def fallen_back(request: HttpRequest) -> Iterator[home.WaitingLine]:
-    """What ended by itself in the last days; one statement."""
+    """What ended by itself in the last days, and the checks that were missed; two statements."""
     user: Any = request.user
     if not user.has_perm("approvals.view_automationgrant"):
         return
@@ -333,3 +333,15 @@ def fallen_back(request: HttpRequest) -> Iterator[home.WaitingLine]:
             urgent=True,
             hint=f"In the last {ALERT_DAYS} days: the figures slipped, a check was missed, or a version changed.",
         )
+    if user.has_perm("approvals.view_reviewertally"):
+        missed = SeededCheck.objects.filter(caught=False, decided_at__gte=since)
+        rows_missed = access.scope(missed, user, field="suggestion__account").order_by("decided_at")
+        if found := list(rows_missed.values_list("decided_at", flat=True)[:100]):
+            yield home.WaitingLine(
+                label="Checks of attention missed",
+                count=len(found),
+                oldest=found[0],
+                url=reverse(_BOARD),
+                urgent=True,
+                hint=f"Somebody approved what was wrong on purpose, in the last {ALERT_DAYS} days. Nothing came of it.",
+            )

@@ -180,7 +180,9 @@ def shortfalls(found: Evidence, bar: Bar) -> list[str]:
 def below(share: Share, bar: Bar) -> str:
     """Why the share is below the bar, with what is missing; "" when it is not."""
     asked = float(bar.lower_bound)
-    if share.whole and share.lower >= asked:
+    if not share.whole:
+        return "has no verdicts to rest on."
+    if share.lower >= asked:
         return ""
     missing = percent_text(asked - share.lower, up=True)
     more = _verdicts_needed(share, asked)

@@ -232,6 +232,9 @@ def check(one: AutomationGrant) -> str:
     from approvals import policies as gate
 
     policies = gate.applicable(one.kind, one.account)
+    if not policies or any(row.mode != Policy.Mode.AUTO for row in policies):
+        said = ", ".join(f"{row.name} says {row.mode}" for row in policies) or "there is no policy for it any more"
+        return f"the policy does not say auto: {said}"
     slot = slot_of(one)
     newest = _newest_author(slot)
     if newest and newest != one.author:

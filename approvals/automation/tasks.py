@@ -100,7 +100,6 @@ def seed_missed(check_id: int) -> int:
 def _mail(subject: str, body: str, account: str) -> int:
     users = get_user_model()._default_manager.filter(is_active=True, groups__name=roles.LEAD).exclude(email="")
     to = [user.email for user in users if access.may_see_account(user, account)]
-    to += [address for address in getattr(settings, "AUTOMATION_ALERTS", []) if address not in to]
     for address in to:  # one each: nobody learns the others' addresses
         try:
             send_mail(subject, body, settings.DEFAULT_FROM_EMAIL, [address])

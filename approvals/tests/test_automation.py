@@ -406,6 +406,13 @@ def test_the_sweep_finds_what_nobody_told_it_of(granted: AutomationGrant, policy
     assert not granted.is_live
 
 
+def test_a_policy_that_does_not_say_auto_any_more_ends_it(granted: AutomationGrant, policy: Policy) -> None:
+    Policy.objects.filter(pk=policy.pk).update(mode="review")
+    assert tasks.sweep() == 1
+    granted.refresh_from_db()
+    assert "the policy does not say auto" in granted.revoked_why
+
+
 def test_what_was_approved_on_a_grant_that_ended_is_not_begun(
     granted: AutomationGrant, fresh: Any, lead: Any, bank: Any
 ) -> None:

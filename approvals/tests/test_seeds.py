@@ -200,6 +200,11 @@ def test_a_miss_ends_what_is_automatic_there_and_tells_the_leads(
     other.refresh_from_db()
     assert "seeded check of this band was missed" in mine.revoked_why
     assert "missed" not in other.revoked_why
+    client = Client()
+    client.force_login(lead)
+    assert "Checks of attention missed" in client.get("/admin/").content.decode()
+    client.force_login(finance)
+    assert "Checks of attention missed" not in client.get("/admin/").content.decode()
     subjects = [message.subject for message in mail.outbox]
     assert "A check of attention was missed: Test payout" in subjects
 
