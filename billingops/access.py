@@ -37,9 +37,23 @@ def _read(user: Any) -> frozenset[str] | None:
         ._default_manager.filter(pk=user.pk)
         .values_list("access_profile__limited", "account_access__account")
     )
+    return _limit_of(rows)
+
+
+def _limit_of(rows: list[tuple[bool | None, str | None]]) -> frozenset[str] | None:
     accounts = frozenset(account for _, account in rows if account is not None)
     is_limited = not rows or bool(accounts) or any(limited for limited, _ in rows)
     return accounts if is_limited else None
+
+
+def read_many(users: list[Any]) -> None:
+    """As `accounts_of` for each of `users`, in one statement for all of them."""
+    rows: dict[Any, list[tuple[bool | None, str | None]]] = {}
+    people = get_user_model()._default_manager.filter(pk__in=[user.pk for user in users])
+    for pk, limited, account in people.values_list("pk", "access_profile__limited", "account_access__account"):
+        rows.setdefault(pk, []).append((limited, account))
+    for user in users:
+        user._billingops_accounts = _limit_of(rows.get(user.pk, []))
 
 
 def scope(queryset: QuerySet[M], user: Any, *, field: str = "account") -> QuerySet[M]:

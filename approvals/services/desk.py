@@ -21,12 +21,11 @@ from django.utils import timezone
 from approvals import audit
 from approvals.models import Comment, DeskSetting, SavedView, Suggestion
 from approvals.services.steps import MAX_COMMENT
-from approvals.states import WAITING_FOR_A_PERSON, State
+from approvals.states import TAKEABLE
 from billingops import access
 from billingops.actors import Actor, save_with_history
 from billingops.exceptions import InvalidInput, InvalidTransition
 
-TAKEABLE = (*WAITING_FOR_A_PERSON, State.FAILED, State.UNKNOWN)
 DECIDE = "approvals.approve_suggestion"
 LEAD = "approvals.approve_second_suggestion"  # who has it may also take work from one person and give it to another
 COMMENT = "approvals.add_comment"
@@ -88,6 +87,10 @@ def cannot_be_given(suggestion: Suggestion, user: Any) -> str:
     """ "" when `user` may decide on it, else why not, to follow a name."""
     if not user.is_active or not user.has_perm(DECIDE):
         return "may not decide on suggestions"
+    return _why_not_theirs(suggestion, user)
+
+
+def _why_not_theirs(suggestion: Suggestion, user: Any) -> str:
     if not access.may_see_account(user, suggestion.account):
         return "may not decide on this account"
     if user.pk in (suggestion.proposed_by_id, suggestion.last_editor_id):
@@ -96,8 +99,10 @@ def cannot_be_given(suggestion: Suggestion, user: Any) -> str:
 
 
 def assignable(suggestion: Suggestion) -> list[Any]:
-    """Who may decide on its account, by name. Three statements and one a person who is limited to accounts."""
-    return [user for user in deciders() if not cannot_be_given(suggestion, user)]
+    """Who may decide on its account, by name. Two statements, however many people there are."""
+    people = list(deciders())
+    access.read_many(people)
+    return [user for user in people if not _why_not_theirs(suggestion, user)]
 
 
 def deciders() -> QuerySet[Any]:

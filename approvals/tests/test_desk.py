@@ -7,6 +7,8 @@ from datetime import timedelta
 import pytest
 from django.core import mail
 from django.core.exceptions import PermissionDenied
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from approvals import services, summary, tasks
@@ -86,6 +88,17 @@ def test_it_is_given_only_to_somebody_who_may_decide_on_its_account(propose, fin
     assert on_it(one) is None
     assert assign(one, finance, other).assignee == other
     assert {user.username for user in desk.assignable(one)} == {"finance", "otto"}
+
+
+def test_who_can_be_chosen_costs_the_same_however_many_there_are(propose, finance, make_user):
+    one = propose()
+    with CaptureQueriesContext(connection) as few:
+        assert len(desk.assignable(one)) == 1
+    for number in range(6):
+        make_user(f"person{number}", "Finance", accounts=["acct_1"] if number % 2 else ["acct_2"])
+    with CaptureQueriesContext(connection) as many:
+        assert len(desk.assignable(one)) == 4
+    assert len(few) == len(many) == 2
 
 
 def test_an_assignment_over_an_outdated_page_is_refused(propose, finance, other, lead):

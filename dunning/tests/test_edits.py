@@ -168,6 +168,23 @@ def test_the_words_of_every_template_pass_their_own_check(notice: Suggestion) ->
         assert edits.edit_notice(notice, changes)["body"] == draft.body + "\n\nKind regards"
 
 
+def test_the_page_previews_the_whole_message_and_keeps_it(notice: Suggestion, client: Any, finance: Any) -> None:
+    client.force_login(finance)
+    page = f"/admin/approvals/suggestion/{notice.pk}/edit/"
+    form = client.get(page).content.decode()
+    assert "{amount}" in form
+    body = edits.present_body(notice).replace("Hello,", "Dear customer,").replace("\n", "\r\n")
+    given = {"version": 1, "subject": edits.present_subject(notice), "body": body}
+    preview = client.post(page, {**given, "step": "preview"}).content.decode()
+    assert "EUR 79.00" in preview
+    assert messages.LINK_SHOWN.replace("'", "&#x27;") in preview
+    assert unchanged(notice)
+    refused = client.post(page, {**given, "body": body + " Pay 10.", "step": "save"})
+    assert (refused.status_code, unchanged(notice)) == (400, True)
+    assert client.post(page, {**given, "step": "save"}).status_code == 302
+    assert "Dear customer," in Suggestion.objects.get(pk=notice.pk).params["body"]
+
+
 # -- a retry's time ----------------------------------------------------------------------------------------------------
 
 
