@@ -48,6 +48,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 }
 
 WAITING_FOR_A_PERSON = (State.PENDING, State.SECOND_REVIEW)
+TAKEABLE = (*WAITING_FOR_A_PERSON, State.FAILED, State.UNKNOWN)  # somebody can be on it
 # While one of these holds the dedupe key, nothing else may be proposed under it. Rejected, cancelled, confirmed… keep
 # it as well: a replayed event must not bring back what a person has decided. Only these two let go of it.
 RELEASES_DEDUPE_KEY = (State.STALE, State.SUPERSEDED)

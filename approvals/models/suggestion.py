@@ -14,7 +14,7 @@ from simple_history.models import HistoricalRecords
 from approvals import registry
 from approvals.models.policy import Policy
 from approvals.querysets import SuggestionQuerySet
-from approvals.states import RELEASES_DEDUPE_KEY, WAITING_FOR_A_PERSON, State
+from approvals.states import RELEASES_DEDUPE_KEY, TAKEABLE, WAITING_FOR_A_PERSON, State
 from billingops.ids import uuid7
 from billingops.money import format_money
 
@@ -124,14 +124,19 @@ class Suggestion(models.Model):
                 condition=Q(state__in=WAITING_FOR_A_PERSON),
             ),
             models.Index(
-                fields=["assignee", "rank_at", "id", "currency", "amount"],
-                name="suggestion_queue_unassigned",
+                fields=["rank_at", "id", "currency", "amount"],
+                name="suggestion_queue_free",
                 condition=Q(state__in=WAITING_FOR_A_PERSON, assignee=None),
             ),
             models.Index(
-                fields=["assignee", "state", "rank_at", "id", "currency", "amount"],
-                name="suggestion_queue_mine",
-                condition=Q(assignee__isnull=False),
+                fields=["assignee", "rank_at", "id", "currency", "amount", "state", "is_seeded"],
+                name="suggestion_queue_taken",
+                condition=Q(state__in=TAKEABLE, assignee__isnull=False),
+            ),
+            models.Index(
+                fields=["rank_at", "id", "currency", "amount", "revision", "proposed_by", "last_editor"],
+                name="suggestion_queue_second",
+                condition=Q(state=State.SECOND_REVIEW),
             ),
         ]
         permissions = [
