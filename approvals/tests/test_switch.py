@@ -260,3 +260,9 @@ def test_stopping_waits_for_no_second_factor_and_going_on_does(lead, settings):
     with pytest.raises(SecondFactorNeeded):
         go_on(lead)
     assert KillSwitch.objects.get().is_on
+
+
+def test_staff_in_no_group_are_told_nothing_of_it(client, lead, make_user):
+    stop(lead)
+    client.force_login(make_user("guest"))
+    assert "kill switch" not in client.get("/admin/").content.decode().lower()
