@@ -8,7 +8,9 @@ proposing.py   propose
 deciding.py    approve, edit, reject, cancel, retry, look_again, may_decide
 desk.py        take, release, assign, comment; decide beside whoever has taken it; views of the queue
 sweeping.py    supersede, expire_due
-steps.py       what they share; the one place where a state changes
+batches.py     freeze, start, stop, work: many at once, each row exactly once
+writing.py     how steps are written down, one or a thousand; the one place where a state changes
+steps.py       what they share
 """
 
 from __future__ import annotations
