@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from approvals.models import Policy
@@ -38,7 +38,7 @@ class Result:
     clauses         everything that was looked at and had an effect, the deciding one first
     versions        [[policy id, version], …] of the policies that hold
     denied          why it must not happen at all now, "" when it may
-    hold            why it has to wait, each reason, "" when it need not; `hold_until` (ISO 8601): when to look again
+    hold            why it has to wait, each reason, "" when it need not; `hold_until` (ISO 8601, UTC): until when
     expires_hours   when a waiting suggestion expires; None: the setting's days
     undo_seconds    how long an approved one can be taken back before it is carried out
     grant_id        the evidence-backed grant that `auto` rests on
@@ -96,7 +96,7 @@ def built(
         clauses=found,
         denied=_first(found, "deny"),
         hold="; ".join(str(clause) for clause in found if clause.effect == "hold"),
-        hold_until=hold_until.isoformat() if hold_until else "",
+        hold_until=hold_until.astimezone(UTC).isoformat() if hold_until else "",
         expires_hours=expires_hours,
         undo_seconds=undo_seconds,
     )
@@ -135,7 +135,8 @@ def is_stricter(one: Result, other: Result) -> bool:
         STRICTNESS[Policy.Mode(one.mode)] < STRICTNESS[Policy.Mode(other.mode)]
         or one.approvals > other.approvals
         or bool(one.denied and not other.denied)
-        or bool(one.hold and (not other.hold or one.hold_until > other.hold_until))
+        or bool(one.hold and not other.hold)
+        or bool(one.held_until and other.held_until and one.held_until > other.held_until)
         or one.undo_seconds > other.undo_seconds
         or (one.expires_hours or NEVER) < (other.expires_hours or NEVER)
     )
