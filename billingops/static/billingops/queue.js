@@ -178,7 +178,13 @@
   }
   const named = rows.findIndex((row) => "#" + row.id === location.hash);
   if (named >= 0) {
-    go(named);
+    // The browser's own jump to the row comes late and takes the focus away; ours comes after it.
+    const settle = () => requestAnimationFrame(() => requestAnimationFrame(() => go(named)));
+    if (document.readyState === "complete") {
+      settle();
+    } else {
+      window.addEventListener("load", settle);
+    }
   }
 
   document.addEventListener("keydown", (event) => {
