@@ -23,7 +23,10 @@ from billingops.actors import Actor
 from billingops.exceptions import InvalidInput
 from billingops.rest import error_responses
 
-DESK_PERMISSIONS = {**dict.fromkeys(("edit", "take", "release", "assign"), (desk.DECIDE,)), "comment": (desk.COMMENT,)}
+DESK_PERMISSIONS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("edit", "take", "release", "assign"), (desk.DECIDE,)),
+    "comment": (desk.COMMENT,),
+}
 _ANSWERS: dict[Any, Any] = {200: SuggestionSerializer, **error_responses(400, 404, 409)}
 
 

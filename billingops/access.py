@@ -8,6 +8,7 @@ user without a row sees nothing, and only lifting the limit (`lift`) opens every
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from django.contrib.auth import get_user_model
@@ -40,7 +41,7 @@ def _read(user: Any) -> frozenset[str] | None:
     return _limit_of(rows)
 
 
-def _limit_of(rows: list[tuple[bool | None, str | None]]) -> frozenset[str] | None:
+def _limit_of(rows: Sequence[tuple[bool | None, str | None]]) -> frozenset[str] | None:
     accounts = frozenset(account for _, account in rows if account is not None)
     is_limited = not rows or bool(accounts) or any(limited for limited, _ in rows)
     return accounts if is_limited else None

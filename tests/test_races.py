@@ -79,7 +79,7 @@ def test_one_dedupe_key_one_suggestion_however_many_propose_it(propose):  # noqa
 def test_many_workers_with_the_same_task_have_one_effect(propose, finance, bank):  # noqa: F811
     suggestion = services.approve(suggestion_id=propose().pk, actor=Actor.person(finance), version=1)
     execution = suggestion.executions.get()
-    calls = Counter()
+    calls: Counter[str] = Counter()
     bank.before = lambda: calls.update(["call"])
     at_once(8, lambda n: tasks.execute(execution.pk))
     assert (calls["call"], len(bank.effects)) == (1, 1)

@@ -26,7 +26,7 @@ POLICY_RESULT, STORY_LINK = "admin/approvals/_policy_result.html", "admin/approv
 
 @dataclass(frozen=True)
 class Steps:
-    """Which buttons stand on the page. `why_not`: why this person cannot approve, "" when they can. `taken_by`: somebody
+    """Which buttons stand on the page. `why_not`: why this person cannot approve, "" when they can. `taken_by`: whoever
     else is on it; deciding all the same has to be said."""
 
     approve: bool
