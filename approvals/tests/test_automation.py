@@ -508,3 +508,10 @@ def test_once_it_is_revoked_nothing_more_begins(granted: AutomationGrant, fresh:
         thread.join(timeout=60)
     assert late == []
     assert {one.state for one in Execution.objects.filter(pk__in=[one.pk for one in ready])} <= {"executing", "dropped"}
+
+
+def test_what_is_written_at_stripe_of_a_policys_approval_names_the_policy(granted: AutomationGrant, fresh: Any) -> None:
+    """No `None` where a user's id would stand."""
+    from settlements import actions
+
+    assert actions._metadata(fresh())["billingops_approved_by"] == "policy"
