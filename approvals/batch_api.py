@@ -90,7 +90,10 @@ class BatchItemSerializer(serializers.ModelSerializer[BatchItem]):
 
 
 @extend_schema_view(
-    list=extend_schema(summary="List batches, newest first", responses={200: BatchSerializer(many=True)}),
+    list=extend_schema(
+        summary="List batches, newest first",
+        responses={200: BatchSerializer(many=True), **error_responses(400)},
+    ),
     retrieve=extend_schema(summary="How far a batch is", responses={200: BatchSerializer, **error_responses(404)}),
 )
 class BatchViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ScopedViewSet):

@@ -205,14 +205,17 @@ def test_find_leads_to_the_page_of_an_id_and_else_to_the_queue(client, root):
     assert client.get(find, {"q": "nothing-known"}).url.endswith("?tab=all&q=nothing-known")
 
 
-def test_users_and_groups_are_for_superusers(client, root, lead):
+def test_groups_are_for_superusers_and_users_for_whoever_may_change_them(client, root, lead):
     from django.contrib.auth.models import Group, Permission
 
-    lead.user_permissions.add(*Permission.objects.filter(content_type__app_label="auth"))
     client.force_login(lead)
-    for model in (User, Group):
-        assert client.get(url(model, "changelist")).status_code == 403
-    assert client.post(url(User, "change", lead.pk), {"is_superuser": "on"}).status_code == 403
+    assert client.get(url(User, "changelist")).status_code == 403
+    lead.user_permissions.add(*Permission.objects.filter(content_type__app_label="auth"))
+    assert client.get(url(User, "changelist")).status_code == 200
+    assert client.get(url(Group, "changelist")).status_code == 403
+    # What such a person may change of users, and that it is never more than they have: test_limits.py.
+    client.post(url(User, "change", lead.pk), {"username": "lead", "is_superuser": "on"})
+    assert not User.objects.get(pk=lead.pk).is_superuser
     client.force_login(root)
     assert client.get(url(User, "changelist")).status_code == 200
     assert client.get(url(User, "delete", lead.pk)).status_code == 403

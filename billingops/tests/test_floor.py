@@ -49,10 +49,20 @@ def test_each_role_has_its_rights_and_no_more(make_user, role, may, may_not):
     assert not any(user.has_perm(name) for name in may_not)
 
 
-@pytest.mark.parametrize("role", ["Auditor", "Support", "Finance", "Finance lead"])
+# Policies are changed on a page of their own, after one that says what will happen; a comment is only ever added.
+CHANGES = {
+    "Auditor": set(),
+    "Support": {"approvals.add_comment"},
+    "Finance": {"approvals.add_comment"},
+    "Finance lead": {"approvals.add_comment", "approvals.add_policy", "approvals.change_policy"},
+}
+
+
+@pytest.mark.parametrize("role", sorted(CHANGES))
 def test_no_role_may_change_rows_directly(make_user, role):
     rights = make_user("someone", role).get_all_permissions()
-    assert not [name for name in rights if name.split(".")[1].startswith(("add_", "change_", "delete_"))]
+    found = {name for name in rights if name.split(".")[1].startswith(("add_", "change_", "delete_"))}
+    assert found == CHANGES[role]
 
 
 def test_a_user_without_a_limit_sees_all_accounts_and_one_with_a_limit_only_those(make_user):

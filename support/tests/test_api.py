@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.authtoken.models import Token
@@ -53,7 +54,9 @@ def test_every_group_reads_the_timeline(make_lines: Callable[..., None], make_us
 
 def test_without_the_right_it_is_403_and_without_token_401(make_lines: Any, make_user: Any) -> None:
     make_lines("cus_1", 1)
-    answer = api(make_user("nobody")).get(URL)
+    nobody = make_user("nobody")
+    nobody.groups.add(Group.objects.create(name="Interns"))
+    answer = api(nobody).get(URL)
     assert (answer.status_code, answer.json()["error"]["message"]) == (403, "You may not see customer timelines.")
     assert APIClient().get(URL).status_code == 401
 
