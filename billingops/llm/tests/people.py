@@ -144,9 +144,15 @@ def leaks(said: str, personal: list[str], *, harmless: str) -> list[str]:
     )
 
 
+def _digits(text: str) -> str:
+    """The digits alone. A placeholder's own number is none, and breaks a run: what is around it does not belong
+    together."""
+    return re.sub(r"[^\d#]", "", re.sub(r"\[[A-Z]+_\d+\]", "#", text.replace("#", "")))
+
+
 def leaking_digits(said: str, numbers: list[str], *, harmless: str) -> list[str]:
-    """Numbers of which five digits in a row stand in `said`, whatever is between them."""
-    digits, known = re.sub(r"\D", "", said), re.sub(r"\D", "", harmless)
+    """Numbers of which five digits in a row stand in `said`, whatever is between them, placeholders excepted."""
+    digits, known = _digits(said), _digits(harmless)
     runs = {
         bare[start : start + 5]
         for number in numbers
