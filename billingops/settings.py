@@ -248,7 +248,8 @@ if EMAIL_URL:
 else:
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 EMAIL_TIMEOUT = 20
-BASE_URL = os.environ.get("BASE_URL", "")  # where people reach the back office, for links in mails; see approvals/summary
+# Where people reach the back office, for links in mails; see approvals/summary.py.
+BASE_URL = os.environ.get("BASE_URL", "")
 SUMMARY_HOUR = env_int("SUMMARY_HOUR", 6)  # UTC: the daily summary is not sent before
 
 # -- API ---------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ Only `approvals/services` changes a suggestion; only `approvals/audit.py` append
 suggestion.py   Suggestion
 records.py      Decision, Execution: what people and the worker did with one
 policy.py       Policy: who must look at what; PolicyUsage: what was carried out under them
-evidence.py     Comparison, BandTally, ReviewerTally, AutomationGrant, SeededCheck, BlindVerdict: what automation rests on
+evidence.py     Comparison, BandTally, ReviewerTally, AutomationGrant, SeededCheck, BlindVerdict: automation's ground
 switch.py       KillSwitch: nothing is carried out while it is on
 chain.py        AuditEntry: the append-only log
 backtest.py     BacktestRun, BacktestCase: the past, replayed

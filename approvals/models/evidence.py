@@ -30,7 +30,8 @@ COUNT_COLUMNS = ("verdicts", "agreed", "money", "overridden_money", "compared", 
 class Comparison(models.Model):
     """What a person did with a suggestion, beside what was suggested. None where nobody decided, or it went stale.
 
-    Carrying it out as it stands agrees; a rejection, an edit, or taking the approval back before it was tried overrides.
+    Carrying it out as it stands agrees; a rejection, an edit, or taking the approval back before it was tried
+    overrides.
     The band is (over, up_to], in minor units of `currency`; `up_to` 0: no upper bound; both 0 without an amount.
     """
 
@@ -111,6 +112,9 @@ class BandTally(Tally):
             )
         ]
 
+    def __str__(self) -> str:
+        return f"{self.kind} · {self.account or 'platform'} · {self.author} · {self.month}"
+
 
 class ReviewerTally(Tally):
     KEY = ("kind", "account", "currency", "reviewer_id", "month")
@@ -124,9 +128,12 @@ class ReviewerTally(Tally):
             )
         ]
 
+    def __str__(self) -> str:
+        return f"{self.kind} · {self.account or 'platform'} · reviewer {self.reviewer_id} · {self.month}"
+
 
 class AutomationGrant(models.Model):
-    """A lead's yes to one band of one author version, with the figures it was given on. Ends by itself, or by a person."""
+    """A lead's yes to one band of one author version, with the figures behind it. Ends by itself, or by a person."""
 
     kind = models.CharField(max_length=40)
     account = models.CharField(max_length=64, blank=True, default="")

@@ -20,8 +20,8 @@ _SHARE = (MinValueValidator(Decimal(0)), MaxValueValidator(Decimal(50)))
 
 
 class Policy(models.Model):
-    """What the gate asks for, per kind × account; the narrowest wins (approvals/policies). Set by `import_config` and in
-    the admin, through policies/changing.py alone. Amounts: whole minor units per currency, {"usd": 1000000}.
+    """What the gate asks for, per kind × account; the narrowest wins (approvals/policies). Set by `import_config` and
+    in the admin, through policies/changing.py alone. Amounts: whole minor units per currency, {"usd": 1000000}.
 
     A policy of all kinds (`*`) speaks to each kind by itself: its caps count each kind apart.
     """

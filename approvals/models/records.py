@@ -34,9 +34,7 @@ class Decision(models.Model):
     actor_name = models.CharField(max_length=150, help_text="kept when the user is renamed or blanked")
     verdict = models.CharField(max_length=8, choices=Verdict.choices)
     version = models.PositiveIntegerField(help_text="the version of the suggestion that the person saw")
-    revision = models.PositiveSmallIntegerField(
-        default=1, help_text="each edit starts a new one"
-    )
+    revision = models.PositiveSmallIntegerField(default=1, help_text="each edit starts a new one")
     facts_hash = models.CharField(max_length=64)
     seal = models.CharField(max_length=64, blank=True, default="", help_text="sha256 over `sealed`")
     sealed = models.JSONField(default=dict, help_text="what the person saw, field by field; see sealing.py")

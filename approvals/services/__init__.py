@@ -25,10 +25,10 @@ from approvals.services.sweeping import expire_due, supersede
 from billingops.actors import Actor
 
 __all__ = [
-    "AlreadyTaken",
     "MAX_COMMENT",
-    "Proposed",
     "REJECTION_REASONS",
+    "AlreadyTaken",
+    "Proposed",
     "approve",
     "assign",
     "cancel",
