@@ -10,11 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import stripe
 from django.conf import settings
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from billingops.inbox.models import InboundEvent
 from sandbox import SandboxServer
@@ -84,6 +86,8 @@ class Tally:
     disputed: str = ""
     large: str = ""
     repeated_event: str = ""
+    began: datetime | None = None  # by the real clock: when the story began, and its third month
+    month_three: datetime | None = None
 
 
 class Story:
@@ -98,6 +102,7 @@ class Story:
         self.subscriptions: list[tuple[Shop | None, str, str, str]] = []  # shop, customer, subscription, payment method
 
     def play(self) -> Tally:
+        self.tally.began = timezone.now()
         start = int(time.time()) - 62 * DAY  # so that month 3 begins two days ago: its failures are fresh
         self.say("Sellers, products and customers move in")
         self.sandbox.clock.set(start - 3 * 365 * DAY)
@@ -107,6 +112,8 @@ class Story:
         for month in range(1, MONTHS + 1):
             if month > 1:
                 self.sandbox.clock.set(start + (month - 1) * 30 * DAY)
+                if month == MONTHS:
+                    self.tally.month_three = timezone.now()
                 self.say(f"Month {month}: subscriptions renew")
                 self._bill(month)
             self.settle()

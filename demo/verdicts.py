@@ -7,65 +7,49 @@ from datetime import datetime
 from typing import Any
 
 from approvals import audit
-from approvals.models import Execution, Suggestion
+from approvals.models import BacktestRun, Batch, Comment, Comparison, Execution, Suggestion
 from billingops.inbox.models import InboundEvent
 from demo.desk import Desk
+from demo.office import BAKERY, KYOTO, STUDIO_A_DAY, plain
 from demo.story import SHOPS, Story, Tally
 from dunning.models import DunningCase, Message, SupportTask
 from settlements.models import Finding, PayoutRecord
 
 PAYOUTS_APPROVED_PER_SELLER = 2
 PAYOUTS_REJECTED = 2
-SELLERS = [shop.account for shop in SHOPS if shop.account != "acct_demo_newcomer"]
+MESSAGES_REJECTED = 1
 
 
-def decide(desk: Desk, story: Story) -> dict[str, str]:
-    """Approve and reject; returns the state that each approved suggestion must reach."""
+def decide(desk: Desk, story: Story, wanted: dict[str, str]) -> None:
+    """Approve and reject; `wanted` gets the state that each approved suggestion must reach."""
     tally = story.tally
-    wanted: dict[str, str] = {}
-    special = {tally.large, tally.refunded, tally.disputed}
-    for account in SELLERS:
-        payouts = list(desk.suggestions(kind="seller_payout", state="pending", account=account))
-        plain = [row for row in payouts if row["subject"] not in special and _one_approval(row)]
-        for row in plain[:PAYOUTS_APPROVED_PER_SELLER]:
+    for account in (BAKERY, KYOTO):  # the studio's were decided in the morning
+        rows = plain(desk, tally, account)
+        for row in rows[:PAYOUTS_APPROVED_PER_SELLER]:
             desk.approve(row, comment="the computation agrees with the invoice")
             wanted[row["id"]] = "confirmed"
-        if account == SELLERS[0]:
-            for row in plain[2 : 2 + PAYOUTS_REJECTED]:
+        if account == BAKERY:
+            for row in rows[2 : 2 + PAYOUTS_REJECTED]:
                 desk.reject(row, reason_code="bad_timing")
-            _approve_what_moves(desk, story, plain[2 + PAYOUTS_REJECTED], wanted)
+            _approve_what_moves(desk, story, rows[2 + PAYOUTS_REJECTED], wanted)
     _approve_by_two(desk, tally, wanted)
     for failure, kind in DUNNING.items():
         row = desk.one(subject=tally.failed[failure], kind=kind, state="pending")
-        if failure in DUNNING_REJECTED:
-            desk.reject(row, reason_code="wrong_action")
-        elif failure in DUNNING_APPROVED:
-            desk.approve(row)
-            wanted[row["id"]] = "confirmed"
-    return wanted
+        desk.approve(row)
+        wanted[row["id"]] = "confirmed"
 
 
-# What the rules must have suggested for each failure of month 3, and what the desk makes of it.
+# What the rules must have suggested for these failures of month 3; the other three were messages (office.py).
 DUNNING = {
     "processing_error": "grace_period",  # a customer of three years, and Stripe tries again by itself
     "expired_card": "retry_payment",  # there is a new card since
-    "lost_card": "notify_customer",
-    "insufficient_funds": "notify_customer",
-    "authentication_required": "notify_customer",
     "do_not_honor": "escalate",  # four attempts
 }
-DUNNING_APPROVED = {"processing_error", "expired_card", "lost_card", "do_not_honor"}
-DUNNING_REJECTED = {"insufficient_funds"}
-
-
-def _one_approval(row: dict[str, Any]) -> bool:
-    return not any(limit < row["amount"] for limit in [{"usd": 20000, "eur": 30000, "jpy": 100000}[row["currency"]]])
 
 
 def _approve_by_two(desk: Desk, tally: Tally, wanted: dict[str, str]) -> None:
-    """The payout over the limit: finance, then (not finance again) the lead."""
-    row = desk.one(subject=tally.large, kind="seller_payout")
-    row = desk.approve(row)
+    """The payout over the limit: finance said yes in the morning, now (not finance again) the lead."""
+    row = desk.one(subject=tally.large, kind="seller_payout", state="second_review")
     if desk.refusal(row, by="finance") != 403:
         raise RuntimeError("The same person could approve twice.")
     if desk.refusal(row, by="support") != 403:
@@ -88,9 +72,7 @@ def _approve_what_moves(desk: Desk, story: Story, row: dict[str, Any], wanted: d
         raise RuntimeError(f"The payout of a charge refunded meanwhile is {states}, not stale.")
 
 
-def counts(
-    desk: Desk | None, story: Story, wanted: dict[str, str], states: dict[str, str], since: datetime
-) -> dict[str, Any]:
+def counts(desk: Desk, story: Story, wanted: dict[str, str], states: dict[str, str], since: datetime) -> dict[str, Any]:
     """Everything that can be counted after the story, by name."""
     rows = Suggestion.objects.filter(created_at__gte=since)
     return {
@@ -109,29 +91,49 @@ def counts(
         "messages_sent": Message.objects.filter(state="sent").count(),
         "support_tasks": SupportTask.objects.count(),
         "approved": len(wanted),
-        "rejected": len(desk.rejected) if desk else 0,
+        "rejected": len(desk.rejected),
+        "held_by_policy": Execution.objects.filter(state=Execution.State.QUEUED, suggestion__in=rows)
+        .exclude(held="")
+        .count(),
+        "edited": rows.filter(last_editor__isnull=False).count(),
+        "assigned": rows.filter(assignee__isnull=False).count(),
+        "comments": Comment.objects.filter(suggestion__in=rows).count(),
+        "batches": Batch.objects.filter(created_at__gte=since, state=Batch.State.DONE).count(),
+        "backtests": BacktestRun.objects.filter(created_at__gte=since, state="done").count(),
+        "verdicts_on_the_scoreboard": Comparison.objects.filter(suggestion__in=rows).count(),
         "confirmed": sum(state == "confirmed" for state in states.values()),
         "transfers_at_stripe": len(story.sandbox.events("transfer.created")),
         "audit_entries": audit.verify().entries,
     }
 
 
-def differences(story: Story, found: dict[str, Any], wanted: dict[str, str], states: dict[str, str]) -> list[str]:
-    """What the story demands and did not come, one sentence each; [] when all is as it must be."""
+def differences(
+    story: Story, found: dict[str, Any], wanted: dict[str, str], states: dict[str, str], *, once: bool
+) -> list[str]:
+    """What the story demands and did not come, one sentence each; [] when all is as it must be.
+
+    once: the finance desk has decided, too; else only the morning (office.py) has been."""
     tally = story.tally
     payable = sum(len(invoices) for invoices in tally.payable.values())
     expected: dict[str, Any] = {
         "customers": sum(shop.customers for shop in SHOPS) + 1,
         "invoices_paid": 3 * (sum(shop.customers for shop in SHOPS) + 1) - len(tally.failed),
         # The retry that was approved pays its invoice, which is shared out like any other.
-        "payouts": payable + (1 if wanted else 0),
+        "payouts": payable + (1 if once else 0),
         "dunning_cases": len(tally.failed) + 1,
         "approved": len(wanted),
         "confirmed": sum(state == "confirmed" for state in wanted.values()),
-        "transfers_at_stripe": 3 * PAYOUTS_APPROVED_PER_SELLER + 1 if wanted else 0,
-        "rejected": PAYOUTS_REJECTED + len(DUNNING_REJECTED) if wanted else 0,
-        "messages_sent": 1 if wanted else 0,
-        "support_tasks": 1 if wanted else 0,
+        # Of each seller as many, and the large one; of the studio as many as its cap lets out.
+        "transfers_at_stripe": STUDIO_A_DAY + (2 * PAYOUTS_APPROVED_PER_SELLER + 1 if once else 0),
+        "rejected": MESSAGES_REJECTED + (PAYOUTS_REJECTED if once else 0),
+        "messages_sent": 1,
+        "support_tasks": 1 if once else 0,
+        "held_by_policy": 1,
+        "edited": 1,
+        "assigned": 2,
+        "comments": 2,
+        "batches": 1,
+        "backtests": 2,
     }
     wrong = [f"{name}: {found[name]}, must be {value}" for name, value in expected.items() if found[name] != value]
     wrong += [

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from billingops.inbox.models import InboundEvent
 from billingops.stripe import client
-from demo import people, verdicts
+from demo import office, people, verdicts
 from demo.desk import Desk
 from demo.processes import Processes, free_port
 from demo.story import Story
@@ -88,15 +88,15 @@ class Command(BaseCommand):
         story = Story(sandbox, say=self._say, check=processes.check)
         story.play()
         desk = Desk(processes.url, tokens, check=processes.check)
-        wanted: dict[str, str] = {}
-        states: dict[str, str] = {}
+        self._say("A morning in the office: a batch, an edited message, a question, a back test")
+        wanted = office.morning(desk, story.tally).wanted
         if once:
             self._say("Finance approves some and rejects others, over the API")
-            wanted = verdicts.decide(desk, story)
-            states = desk.wait(wanted)
-            story.settle()
-        found = verdicts.counts(desk if once else None, story, wanted, states, started)
-        wrong = verdicts.differences(story, found, wanted, states)
+            verdicts.decide(desk, story, wanted)
+        states = desk.wait(wanted)
+        story.settle()
+        found = verdicts.counts(desk, story, wanted, states, started)
+        wrong = verdicts.differences(story, found, wanted, states, once=once)
         if self.quiet:
             self.stdout.write(json.dumps({"ok": not wrong, "wrong": wrong, **found}, indent=2))
         else:
