@@ -133,7 +133,10 @@ def _propose(
         if plan is None or transfer.amount_reversed + plan.amount > transfer.amount:
             return None
         if plan.waiting is not None:
-            gate.supersede(suggestion_id=plan.waiting.pk, actor=actor, reason="another amount is to be taken back now")
+            reason = "another amount is to be taken back now"
+            left = gate.supersede(suggestion_id=plan.waiting.pk, actor=actor, reason=reason, only_waiting=True)
+            if left.state != State.SUPERSEDED:
+                return None  # decided meanwhile: if its facts have moved it goes back, and this is looked at again
         proposed = gate.propose(
             kind=KIND,
             subject=record.transfer,

@@ -115,8 +115,8 @@ def _propose(
         amount=proposal.amount, currency=case.invoice.currency, over=settings.PAYOUT_FLAG_OVER, usual=usual
     )
     with transaction.atomic():
-        if held is not None:
-            gate.supersede(suggestion_id=held.pk, actor=actor, reason="the facts have moved; proposed anew")
+        if held is not None and not _withdrawn(held, actor=actor, reason="the facts have moved; proposed anew"):
+            return None
         proposed = gate.propose(
             kind=KIND,
             subject=case.invoice.id,
@@ -152,6 +152,12 @@ def _propose(
         )
         _release_held_back(case, seller)
     return record
+
+
+def _withdrawn(held: Suggestion, *, actor: Actor, reason: str) -> bool:
+    """False when somebody has decided on it meanwhile: the check before its execution reads Stripe."""
+    left = gate.supersede(suggestion_id=held.pk, actor=actor, reason=reason, only_waiting=True)
+    return left.state == State.SUPERSEDED
 
 
 def _rationale(case: Case, proposal: Proposal, seller: Seller) -> str:
@@ -224,8 +230,8 @@ def _report(
     if held is not None and not (live and held.is_waiting):
         return  # decided already, or the mirror alone says otherwise: the check before the execution reads Stripe
     with transaction.atomic():
-        if held is not None and problems:
-            gate.supersede(suggestion_id=held.pk, actor=actor, reason=problems[0].text[:500])
+        if held is not None and problems and not _withdrawn(held, actor=actor, reason=problems[0].text[:500]):
+            return
         findings.resolve(
             subject=case.invoice.id,
             account=seller,

@@ -15,13 +15,17 @@ from billingops.actors import Actor
 logger = logging.getLogger(__name__)
 
 
-def supersede(*, suggestion_id: uuid.UUID | str, actor: Actor, reason: str) -> Suggestion:
-    """The world has moved on (paid meanwhile, a newer failure). What already runs or has ended is left alone."""
+def supersede(*, suggestion_id: uuid.UUID | str, actor: Actor, reason: str, only_waiting: bool = False) -> Suggestion:
+    """The world has moved on (paid meanwhile, a newer failure). What already runs or has ended is left alone.
+
+    `only_waiting`: leave what is approved alone as well. For those who propose anew under the same key, which a
+    cancelled one keeps; if the facts have moved, the check before the execution gives the key back.
+    """
     with transaction.atomic():
         suggestion = Suggestion.objects.select_for_update().get(pk=suggestion_id)
         if suggestion.state in WAITING_FOR_A_PERSON:
             return steps.move(suggestion, State.SUPERSEDED, actor=actor, reason=reason)
-        if suggestion.state == State.APPROVED:
+        if suggestion.state == State.APPROVED and not only_waiting:
             steps.drop_queued(suggestion, reason)
             return steps.move(suggestion, State.CANCELLED, actor=actor, reason=reason)
         return suggestion

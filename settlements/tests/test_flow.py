@@ -260,6 +260,43 @@ def test_a_changed_rule_makes_the_approved_payout_stale_and_proposes_it_anew(mar
     assert market.transfers() == []
 
 
+def test_an_approval_between_the_look_and_the_withdrawal_is_not_lost_with_its_payout(market, approve, monkeypatch):
+    """A cancelled one keeps its key, so nothing could be proposed in its place; the check before the execution reads
+    Stripe anyway and sends it back."""
+    invoice, record = market.settled(("acct_bakery", 10_000))
+    market.import_config(CONFIG.replace('"70"', '"80"'))
+    supersede = gate.supersede
+
+    def meanwhile(**asked):
+        approve(record)
+        return supersede(**asked)
+
+    monkeypatch.setattr(gate, "supersede", meanwhile)
+    services.settle_invoice(invoice_id=invoice.id, actor=services.ACTOR, live=True)
+    assert fresh(record).suggestion.state == State.APPROVED
+    market.run_jobs()
+    assert fresh(record).suggestion.state == State.STALE
+    again = PayoutRecord.objects.live().get()
+    assert (again.amount, again.suggestion.state, market.transfers()) == (8_000, State.PENDING, [])
+
+
+def test_an_approval_just_before_a_refund_is_seen_leaves_the_payout_possible_later(market, approve, monkeypatch):
+    invoice, record = market.settled(("acct_bakery", 10_000))
+    market.api.v1.refunds.create({"charge": market.charge_of(invoice), "amount": 100})
+    supersede = gate.supersede
+
+    def meanwhile(**asked):
+        approve(record)
+        return supersede(**asked)
+
+    monkeypatch.setattr(gate, "supersede", meanwhile)
+    services.settle_invoice(invoice_id=invoice.id, actor=services.ACTOR, live=True)
+    monkeypatch.undo()
+    market.run_jobs()
+    assert (fresh(record).suggestion.state, market.transfers()) == (State.STALE, [])  # which gives its key back
+    assert Finding.objects.open().get().code == "charge_refunded"
+
+
 # -- what Stripe answers -----------------------------------------------------------------------------------------------
 
 
