@@ -170,7 +170,7 @@ def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:
 
 def _with_history(window: Window, batch: list[Replayed]) -> Iterator[tuple[Replayed, Suggestion | None]]:
     """Each with the suggestion that the same event led to, else the first about the same for the same account."""
-    about = Q(subject__in={one.subject for one in batch})
+    about = Q(subject__in={one.subject for one in batch}, is_seeded=False)
     rows = Suggestion.objects.filter(about).exclude(state="superseded").order_by("id").prefetch_related("decisions")
     by_event: dict[tuple[str, str, str], Suggestion] = {}
     by_subject: dict[tuple[str, str], Suggestion] = {}
@@ -280,6 +280,7 @@ def _count(figures: Figures, case: BacktestCase) -> None:
 def _never_replayed(window: Window, seen: set[Any]) -> Iterator[Suggestion]:
     """Suggestions of the window that no replayed moment led to."""
     rows = Suggestion.objects.filter(kind=window.kind, created_at__gte=window.since, created_at__lt=window.until)
+    rows = rows.filter(is_seeded=False)
     if window.account:
         rows = rows.filter(account=window.account)
     # One that took the place of another stands for the same moment.

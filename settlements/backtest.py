@@ -81,8 +81,8 @@ def _replay(event: InboundEvent, of_the_time: Rules, *, terms_then: bool, fill_g
         else:
             yield case(proposal.seller, proposal, _why(proposal))
     # Without its product an invoice seems to have no seller: whoever was suggested then is told that it is not known.
-    then = Suggestion.objects.filter(kind=KIND, subject=event.object_id).values_list("account", flat=True)
-    others = settlement.sellers | (set(then) if problem else set())
+    then = Suggestion.objects.filter(kind=KIND, subject=event.object_id, is_seeded=False)
+    others = settlement.sellers | (set(then.values_list("account", flat=True)) if problem else set())
     for seller in sorted(others - proposed):
         words = [found.text for found in settlement.problems if found.seller == seller]
         yield case(seller, None, " ".join(words))

@@ -13,9 +13,10 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils import timezone
 
-from approvals import backtest, services
+from approvals import backtest, seeds, services
 from approvals.backtest import Window
 from approvals.models import BacktestRun, Suggestion
+from approvals.registry import Spoiled
 from billingops.actors import Actor
 from billingops.inbox.models import InboundEvent
 from tests.test_main_job import CONFIG, shop  # noqa: F401  (a fixture)
@@ -235,3 +236,25 @@ def test_whoever_is_limited_to_accounts_sees_and_starts_their_own_runs_only(clie
     assert str(own.pk) in page
     assert str(everything.pk) not in page
     assert client.get(reverse("admin:approvals_backtestrun_change", args=[everything.pk])).status_code in (403, 404)
+
+
+def test_a_seeded_check_is_in_no_figure_and_on_no_list(payout, finance):
+    """Before its verdict it would be given away; after it, what was approved of it never was money."""
+    seed = seeds.make(payout, Spoiled("wrong_amount", "Not what the lines add up to.", {"amount": 99_900}))
+    elsewhere = seeds.make(payout, Spoiled("wrong_seller", "Not theirs.", {"subject": "in_other", "event_id": ""}))
+    assert seed is not None and elsewhere is not None
+    services.approve(suggestion_id=seed.pk, actor=Actor.person(finance), version=seed.version)
+    run = replayed()
+    assert run.figures["cases"] == run.figures["outcomes"]["same"] == 1
+    assert run.figures["money"] == {"usd": {"people": 13303, "replay": 13303, "difference": 0, "moved": 0}}
+    assert not run.cases.exists()
+
+
+def test_a_seeded_check_does_not_stand_in_for_what_nobody_suggested(payout, finance):
+    seed = seeds.make(payout, Spoiled("wrong_amount", "Not what the lines add up to.", {"amount": 99_900}))
+    assert seed is not None
+    services.approve(suggestion_id=seed.pk, actor=Actor.person(finance), version=seed.version)
+    Suggestion.objects.filter(pk=payout.pk).update(subject="in_other", event_id="")
+    run = replayed()
+    assert run.figures["money"] == {}
+    assert run.figures["outcomes"]["only_replay"] == 1
