@@ -104,7 +104,9 @@ def money_in_the_gate(request: HttpRequest) -> home.Panel | None:
         return None
     totals = queue.totals(blind.without_undisclosed(queue.base(request.user).in_the_gate()))
     capped = (
-        f"Sums of the newest {COUNT_CAP:,} suggestions only." if sum(t["count"] for t in totals) >= COUNT_CAP else ""
+        f"Sums of the newest {queue.SUM_CAP:,} suggestions only."
+        if sum(t["count"] for t in totals) >= queue.SUM_CAP
+        else ""
     )
     return home.Panel("Money in the gate", "admin/approvals/_gate.html", {"totals": totals, "capped": capped})
 
