@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -19,6 +20,7 @@ from billingops.actors import Actor
 
 BATCH = 200
 WAKE_AT_ONCE = 1000
+SWEEP_SECONDS = 45  # for look-ups by one sweep; the rest comes with the next one
 AT_ONCE = 20  # executions by one task; each may take a few seconds, the queue gives a task 120
 logger = logging.getLogger(__name__)
 
@@ -57,10 +59,15 @@ def sweep_executions() -> dict[str, int]:
     unknown = Q(state=Execution.State.UNKNOWN, not_before__lte=now, tries__lt=executions.MAX_LOOK_UPS)
     for execution in Execution.objects.filter(stuck).order_by("started_at")[:BATCH]:
         counts["stuck"] += _safely(_lose, execution.pk)
+    until = time.monotonic() + SWEEP_SECONDS
     for execution in Execution.objects.filter(unknown).order_by("not_before")[:BATCH]:
+        if time.monotonic() > until:
+            break
         counts["unknown"] += _safely(executions.resolve, execution.pk)
-    for execution in Execution.objects.filter(due).order_by("not_before")[:BATCH]:
-        counts["due"] += _safely(execute, execution.pk)
+    # Many may fall due together (an undo window, a held batch): one task for all would be killed in a call's middle.
+    counts["due"] = execute_many(
+        *Execution.objects.filter(due).order_by("not_before").values_list("pk", flat=True)[:BATCH]
+    )
     return counts
 
 

@@ -242,7 +242,8 @@ def test_a_seeded_check_is_in_no_figure_and_on_no_list(payout, finance):
     """Before its verdict it would be given away; after it, what was approved of it never was money."""
     seed = seeds.make(payout, Spoiled("wrong_amount", "Not what the lines add up to.", {"amount": 99_900}))
     elsewhere = seeds.make(payout, Spoiled("wrong_seller", "Not theirs.", {"subject": "in_other", "event_id": ""}))
-    assert seed is not None and elsewhere is not None
+    assert seed is not None
+    assert elsewhere is not None
     services.approve(suggestion_id=seed.pk, actor=Actor.person(finance), version=seed.version)
     run = replayed()
     assert run.figures["cases"] == run.figures["outcomes"]["same"] == 1

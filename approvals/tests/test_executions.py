@@ -255,3 +255,34 @@ def test_another_look_up_is_asked_for_on_the_page_as_it_is_now(approved, bank, f
 def test_only_an_unknown_result_is_looked_up_again(approved, finance):
     with pytest.raises(InvalidTransition):
         services.look_again(suggestion_id=approved.pk, actor=Actor.person(finance), version=approved.version)
+
+
+def test_what_falls_due_together_is_handed_on_and_not_carried_out_by_one_sweep(propose, finance, bank, run_jobs):
+    """A thousand whose time to be taken back ends together would keep one task far beyond the queue's limit, which
+    kills it in the middle of a call."""
+    Policy.objects.create(kind="test_payout", undo_seconds=60)
+    made = [propose(dedupe_key=f"due-{number}") for number in range(tasks.AT_ONCE + 5)]
+    for suggestion in made:
+        services.approve(suggestion_id=suggestion.pk, actor=Actor.person(finance), version=1)
+    run_jobs()
+    assert not bank.effects
+    Execution.objects.update(not_before=timezone.now() - timedelta(seconds=1))
+    assert tasks.sweep_executions()["due"] <= tasks.AT_ONCE
+    assert len(bank.effects) <= tasks.AT_ONCE
+    run_jobs()
+    assert len(bank.effects) == len(made)
+
+
+def test_look_ups_that_take_long_do_not_keep_what_is_due_from_its_turn(propose, finance, bank, monkeypatch):
+    lost, whole = propose(), propose(dedupe_key="b")
+    bank.after = raising(Ambiguous("lost"))
+    bank.looking = raising(Ambiguous("no answer"))
+    services.approve(suggestion_id=lost.pk, actor=Actor.person(finance), version=1)
+    tasks.execute(lost.executions.get().pk)
+    bank.after = None
+    services.approve(suggestion_id=whole.pk, actor=Actor.person(finance), version=1)
+    long_ago(lost.executions.get())
+    monkeypatch.setattr(tasks, "SWEEP_SECONDS", -1.0)
+    assert tasks.sweep_executions() == {"due": 1, "stuck": 0, "unknown": 0}
+    assert state_of(whole) == (State.EXECUTED, "executed")
+    assert state_of(lost) == (State.UNKNOWN, "unknown")  # its turn comes with the next sweep
