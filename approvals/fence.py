@@ -1,4 +1,4 @@
-"""The last look before a call that moves money: is this attempt still ours to carry out?
+"""The last look before a call that cannot be taken back: is this attempt still ours to carry out?
 
 A worker may be stopped between "executing" and its call (a suspended machine, a long pause) and wake up when
 the attempt was long looked up in vain and a person has asked for another. Its call would be a second effect; after 24

@@ -163,6 +163,7 @@ def send(suggestion: Suggestion, execution: Execution) -> Outcome:
         )
     except Ambiguous as problem:  # a link that nobody has is harmless; what matters is that nothing was sent
         raise Refused(f"The portal link could not be made: {problem}. Nothing was sent.", code=problem.code)
+    fence.check(execution)
     if not messages.claim(
         message_id=message.pk, address=snapshot.email, portal_session=session.object_id, actor=WORKER
     ):
@@ -218,6 +219,7 @@ def grant(suggestion: Suggestion, execution: Execution) -> Outcome:
     if until <= timezone.now():
         raise Refused("The grace period would be over already. Nothing was changed.", code="too_late")
     approvers = suggestion.decisions.filter(verdict=Decision.Verdict.APPROVE).values_list("actor_id", flat=True)
+    fence.check(execution)
     answer = gateway.set_subscription_metadata(
         subscription_id=suggestion.facts["subscription"],
         account=suggestion.account,

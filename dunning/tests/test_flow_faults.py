@@ -13,7 +13,8 @@ from approvals.models import Execution, Suggestion
 from approvals.states import State
 from billingops.actors import Actor
 from billingops.exceptions import InvalidInput, InvalidTransition, VersionConflict
-from dunning import backfill, planning, services
+from billingops.stripe.errors import Refused
+from dunning import actions, backfill, planning, services
 from dunning.models import DunningCase, SupportTask
 from dunning.rules import ESCALATE, GRACE, NOTIFY, RETRY
 from dunning.states import CaseState, TaskState
@@ -155,6 +156,20 @@ def test_a_grace_period_with_an_unknown_result_is_found_by_looking(
     executions.resolve(Execution.objects.get().pk)
     suggestion.refresh_from_db()
     assert suggestion.state == State.EXECUTED
+
+
+def test_a_grace_period_whose_attempt_was_given_up_is_not_written_any_more(
+    make_debtor: Callable[..., Debtor], deliver: Callable[..., Any], attempt: Callable[..., Suggestion]
+) -> None:
+    debtor = make_debtor(days=900)
+    debtor.fail("insufficient_funds")
+    deliver()
+    (suggestion,) = waiting()
+    debtor.sandbox.faults.add(Fault("drop_before", method="POST", path=f"/v1/subscriptions/{debtor.subscription}"))
+    assert attempt(suggestion).state == State.UNKNOWN
+    with pytest.raises(Refused, match="Nothing was sent"):
+        actions.grant(suggestion, suggestion.executions.get())
+    assert "grace_period_until" not in debtor.stripe.v1.subscriptions.retrieve(debtor.subscription).metadata
 
 
 def test_foreign_metadata_confirms_no_grace_period(

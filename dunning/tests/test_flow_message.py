@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import smtplib
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
 
+from approvals import executions
+from approvals import services as gate
 from approvals.models import Execution, Suggestion
 from approvals.states import State
+from billingops.actors import Actor
+from billingops.stripe import gateway
 from dunning import actions, messages
 from dunning.models import DunningCase, Message
 from dunning.rules import ESCALATE, NOTIFY
@@ -212,3 +217,23 @@ def test_a_second_claim_of_the_same_message_is_refused(notice: Suggestion, decid
     message = messages.prepare(suggestion=notice, actor=WORKER)
     assert messages.claim(message_id=message.pk, address=ADDRESS, portal_session="bps_1", actor=WORKER)
     assert not messages.claim(message_id=message.pk, address=ADDRESS, portal_session="bps_1", actor=WORKER)
+
+
+def test_a_worker_that_wakes_after_its_attempt_was_given_up_sends_nothing(
+    notice: Suggestion, attempt: Callable[..., Suggestion], finance: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its result was looked up, nothing was there, and a person has cancelled it meanwhile."""
+    make = gateway.create_portal_session
+
+    def suspended(**asked: Any) -> gateway.Answer:
+        pk = Execution.objects.get(suggestion=notice).pk
+        executions.record_unknown(pk, code="worker_lost", message="it hangs")
+        Execution.objects.filter(pk=pk).update(finished_at=notice.created_at - timedelta(hours=1))
+        assert executions.resolve(pk) == Execution.State.FAILED
+        notice.refresh_from_db()
+        gate.cancel(suggestion_id=notice.pk, actor=Actor.person(finance), version=notice.version)
+        return make(**asked)
+
+    monkeypatch.setattr(gateway, "create_portal_session", suspended)
+    assert attempt(notice).state == State.CANCELLED
+    assert mail.outbox == []
