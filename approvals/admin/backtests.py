@@ -34,6 +34,7 @@ from billingops.exceptions import BillingOpsError
 
 PER_PAGE = 50
 MAX_BARS = 60
+DAY = forms.DateInput(attrs={"type": "date"})
 SERIES = ("agree", "differ", "no verdict", "not replayed")
 CASE_COLUMNS = ("at", "outcome", "subject", "account", "customer", "currency", "people_action", "people_amount",
                 "verdict", "replay_action", "replay_amount", "reason", "author", "problem")  # fmt: skip
@@ -41,21 +42,22 @@ CASE_COLUMNS = ("at", "outcome", "subject", "account", "customer", "currency", "
 
 class StartForm(forms.Form):
     kind = forms.ChoiceField()
-    since = forms.DateField(label="From", help_text="included", widget=forms.DateInput(attrs={"type": "date"}))
-    until = forms.DateField(label="To", help_text="not included", widget=forms.DateInput(attrs={"type": "date"}))
+    since = forms.DateField(label="From", help_text="This day included, UTC.", widget=DAY)
+    until = forms.DateField(label="To", help_text="This day not included.", widget=DAY)
     rules = forms.ChoiceField(choices=[("then", "as they stood then"), ("now", "as they stand now")])
-    account = forms.CharField(required=False, max_length=64, help_text="a connected account, acct_…; empty: all")
-    model = forms.BooleanField(required=False, label="Ask the model", help_text="costs tokens; only where it decides")
+    account = forms.CharField(required=False, max_length=64, help_text="A connected account, acct_…; empty: all.")
+    model = forms.BooleanField(required=False, label="Ask the model", help_text="Costs tokens.")
     fill_gaps = forms.BooleanField(
         required=False,
         label="Fill gaps",
-        help_text="take products, prices, customers and accounts without a stored event as they are today, and say so",
+        help_text="Where no event is kept: products, prices, customers and accounts as they are today.",
     )
 
     def __init__(self, *args: Any, user: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
-        self.fields["kind"].choices = [(kind.name, kind.label) for kind in registry.kinds() if kind.replay]  # type: ignore[attr-defined]
+        able = sorted((kind for kind in registry.kinds() if kind.replay), key=lambda kind: not kind.moves_money)
+        self.fields["kind"].choices = [(kind.name, kind.label) for kind in able]  # type: ignore[attr-defined]
 
     def clean_account(self) -> str:
         account: str = self.cleaned_data["account"].strip()
@@ -88,9 +90,9 @@ class BacktestRunAdmin(ReadOnlyAdmin):
 
     scope_field = "account"
     exact_search = ("pk", "account")
-    list_display = ("__str__", "rules_", "scope_", "state_", "agreement", "started_by", "age")
+    list_display = ("name_", "rules_", "scope_", "state_", "agreement", "started_by", "age")
     list_filter = ("state",)
-    empty_text = "A back test replays the past through today's or yesterday's rules. Start one above."
+    empty_text = "A back test replays the past through the rules of then or now. Whoever may start one does so above."
     change_list_template = "admin/approvals/backtest_list.html"
     state_ = state_column()
     age = age_column("created_at")
@@ -105,6 +107,10 @@ class BacktestRunAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).defer("rules")
+
+    @admin.display(description="Back test")
+    def name_(self, obj: BacktestRun) -> str:
+        return _name(obj)
 
     @admin.display(description="Rules")
     def rules_(self, obj: BacktestRun) -> str:
@@ -163,14 +169,15 @@ class BacktestRunAdmin(ReadOnlyAdmin):
         page = CappedPaginator(cases, PER_PAGE).get_page(request.GET.get("p"))
         context = {
             **self.admin_site.each_context(request),
-            "title": str(run),
+            "title": _name(run),
+            "name": _name(run),
             "opts": self.model._meta,
             "original": run,
             "run": run,
             "figures": backtest.table(run) if run.figures else [],
             "chart": _chart(run) if run.figures.get("by_day") else None,
             "page": page,
-            "rows": [(case, suggestion_link(case.suggestion_id) if case.suggestion_id else "") for case in page],
+            "rows": [_row(case) for case in page],
             "outcomes": BacktestCase.Outcome.choices,
             "outcome": outcome,
         }
@@ -187,6 +194,20 @@ class BacktestRunAdmin(ReadOnlyAdmin):
         if run is None or not self.has_view_permission(request, run):
             raise PermissionDenied
         return run
+
+
+def _name(run: BacktestRun) -> str:
+    return f"{_label(run.kind)}, {run.period}"
+
+
+def _label(kind: str) -> str:
+    return registry.get(kind).label if kind in registry.names() else kind
+
+
+def _row(case: BacktestCase) -> tuple[BacktestCase, str, str, str]:
+    """A case, its suggestion's link, and in words what was suggested then and by the replay ("" for nothing)."""
+    then, replay = _label(case.people_action), _label(case.replay_action)
+    return case, suggestion_link(case.suggestion_id, then) if case.suggestion_id else "", then, replay
 
 
 def _chart(run: BacktestRun) -> chart.Chart:

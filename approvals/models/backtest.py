@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, time
+
 from django.db import models
 from django.utils import timezone
 
+from approvals.models.records import Decision
 from approvals.models.suggestion import Suggestion
 from billingops.ids import uuid7
 from billingops.money import format_money
@@ -45,7 +48,14 @@ class BacktestRun(models.Model):
         permissions = [("run_backtest", "Can run back tests")]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.since:%Y-%m-%d} to {self.until:%Y-%m-%d}"
+        return f"{self.kind} {self.period}"
+
+    @property
+    def period(self) -> str:
+        """By its days where it begins and ends at midnight, else to the minute; UTC."""
+        ends = [self.since.astimezone(UTC), self.until.astimezone(UTC)]
+        whole = all(end.time() == time() for end in ends)
+        return " to ".join(f"{end:%Y-%m-%d}" if whole else f"{end:%Y-%m-%d %H:%M}" for end in ends)
 
     @property
     def rules_label(self) -> str:
@@ -89,6 +99,11 @@ class BacktestCase(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.get_outcome_display()}"
+
+    @property
+    def verdict_label(self) -> str:
+        """What people said of it, in words; "" for nothing."""
+        return str(dict(Decision.Verdict.choices).get(self.verdict, self.verdict))
 
     @property
     def people_money(self) -> str:

@@ -19,6 +19,12 @@
     keys.querySelector("[data-help]").addEventListener("click", () => help.showModal());
   }
 
+  // On a phone the tabs are one row that scrolls: the one that is open is to be seen.
+  const tab = queue.querySelector(".bo-tab[aria-current]") || document.querySelector(".bo-tab[aria-current]");
+  if (tab && tab.parentElement.scrollWidth > tab.parentElement.clientWidth) {
+    tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.offsetLeft - 12;
+  }
+
   // -- selection
   const boxes = Array.from(queue.querySelectorAll("input[name=_selected_action]"));
   const all = queue.querySelector("[data-select-all]");
