@@ -25,10 +25,23 @@ class Difference:
     after: Any
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.before} → {self.after}"
+        return f"{self.field}: {in_words(self.before)} → {in_words(self.after)}"
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def in_words(value: Any) -> str:
+    """A JSON value for a person: "nothing", "yes", "line il_1, quantity 1"."""
+    if value is None or value == "":
+        return "nothing"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {in_words(one)}" for name, one in value.items()) or "nothing"
+    if isinstance(value, list):
+        return "; ".join(in_words(one) for one in value) or "nothing"
+    return str(value)
 
 
 def content(suggestion: Suggestion, versions: list[list[int]]) -> dict[str, Any]:

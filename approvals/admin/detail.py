@@ -177,7 +177,7 @@ def _shown_difference(difference: dict[str, Any], user: Any) -> dict[str, Any]:
     return {
         "field": difference.get("field", ""),
         **{
-            name: personal.MASK if hidden else personal.shown(difference.get(name), user)
+            name: personal.MASK if hidden else sealing.in_words(personal.shown(difference.get(name), user))
             for name in ("before", "after")
         },
     }
