@@ -212,7 +212,7 @@ def confirm(*, suggestion_id: uuid.UUID | str, event_id: str, object_id: str, ac
     recorded. It also proves that an unknown attempt took effect.
     """
     with transaction.atomic():
-        suggestion = Suggestion.objects.select_for_update().filter(pk=suggestion_id).first()
+        suggestion = Suggestion.objects.select_for_update(no_key=True).filter(pk=suggestion_id).first()
         if suggestion is None:
             return False
         live = [Execution.State.EXECUTING, Execution.State.EXECUTED, Execution.State.UNKNOWN, Execution.State.CONFIRMED]
@@ -311,7 +311,7 @@ def _hold(execution: Execution, suggestion: Suggestion, asks: policies.Result) -
 def _lock(execution_id: int) -> tuple[Execution, Suggestion]:
     """Suggestion first, then its execution: the same order everywhere, so that two tasks never wait for each other."""
     suggestion_id = Execution.objects.values_list("suggestion_id", flat=True).get(pk=execution_id)
-    suggestion = Suggestion.objects.select_for_update().get(pk=suggestion_id)
+    suggestion = Suggestion.objects.select_for_update(no_key=True).get(pk=suggestion_id)
     execution = Execution.objects.select_for_update().get(pk=execution_id)
     execution.suggestion = suggestion  # so that nobody asks for it again
     return execution, suggestion

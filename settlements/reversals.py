@@ -109,7 +109,7 @@ def _lock(record: PayoutRecord) -> PayoutRecord:
     """Take turns with whoever looks at the same transfer. The payout's suggestion comes first, as in every step of the
     gate that moves a record, so that two workers never wait for one another."""
     if record.suggestion_id is not None:
-        Suggestion.objects.select_for_update().get(pk=record.suggestion_id)
+        Suggestion.objects.select_for_update(no_key=True).get(pk=record.suggestion_id)
     return PayoutRecord.objects.select_for_update(of=("self",)).select_related("seller").get(pk=record.pk)
 
 

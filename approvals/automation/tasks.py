@@ -58,7 +58,7 @@ def recall(grant_id: int) -> int:
     count = 0
     for suggestion_id in list(queued.order_by("suggestion_id").values_list("suggestion_id", flat=True)):
         with transaction.atomic():
-            suggestion = Suggestion.objects.select_for_update().get(pk=suggestion_id)
+            suggestion = Suggestion.objects.select_for_update(no_key=True).get(pk=suggestion_id)
             made = (suggestion.policy.get("proposed") or {}).get("grant_id")
             by_people = any(decision.actor_id for decision in steps.approvals(suggestion))
             if suggestion.state != State.APPROVED or made != one.pk or by_people:

@@ -88,6 +88,7 @@ def _matters(change: Change, actor: Actor) -> bool:
 
 def count(suggestions: Collection[Suggestion]) -> list[Comparison]:
     """Bring the comparisons of these and the tallies up to date; returns what is new or has changed."""
+    _share_the_table()
     wanted = _judged(suggestions)
     held = Comparison.objects.in_bulk([one.pk for one in suggestions], field_name="suggestion_id")
     bands: _Deltas = defaultdict(lambda: defaultdict(int))
@@ -116,6 +117,13 @@ def count(suggestions: Collection[Suggestion]) -> list[Comparison]:
     if changed := [*fresh, *moved]:
         counted.send(sender=Comparison, comparisons=changed)
     return [*fresh, *moved]
+
+
+def _share_the_table() -> None:
+    """With all who count, not with a `rebuild`: what is read here must be what is changed further down."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {Comparison._meta.db_table} IN ROW EXCLUSIVE MODE")
 
 
 def rebuild() -> int:

@@ -226,7 +226,7 @@ def _decide_many(
 ) -> list[Answer]:
     """Lock the rows, judge each by itself, write down all that stand. `stage`: of the policies to ask, if any."""
     with transaction.atomic():
-        rows_of = Suggestion.objects if dry else Suggestion.objects.select_for_update()
+        rows_of = Suggestion.objects if dry else Suggestion.objects.select_for_update(no_key=True)
         # Always in the order of their keys, so that two who want the same rows do not wait for each other.
         wanted = rows_of.filter(pk__in=[ask.suggestion_id for ask in asks]).order_by("pk")
         found = {str(row.pk): row for row in (wanted.defer("facts", "rationale") if dry else wanted)}

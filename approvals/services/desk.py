@@ -126,7 +126,7 @@ def taken_by_other(suggestion: Suggestion, user: Any) -> str:
 def mind_assignee(*, suggestion_id: uuid.UUID | str, actor: Actor, despite: bool) -> None:
     """Before a verdict, in its transaction: what somebody else has taken is decided only by who says so (`despite`),
     and the audit log says that it was. Raises AlreadyTaken."""
-    suggestion = Suggestion.objects.select_for_update().get(pk=suggestion_id)
+    suggestion = Suggestion.objects.select_for_update(no_key=True).get(pk=suggestion_id)
     other = taken_by_other(suggestion, actor.user) if actor.user is not None else ""
     if not other:
         return
@@ -153,7 +153,7 @@ def decide(
 
 
 def _locked(suggestion_id: uuid.UUID | str, actor: Actor) -> Suggestion:
-    suggestion = Suggestion.objects.select_for_update().get(pk=suggestion_id)
+    suggestion = Suggestion.objects.select_for_update(no_key=True).get(pk=suggestion_id)
     if actor.user is None or not actor.user.has_perm(DECIDE):
         raise PermissionDenied("You may look at suggestions but not take them.")
     _check_account(suggestion, actor)

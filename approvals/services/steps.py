@@ -27,7 +27,7 @@ MAX_COMMENT = 2000
 
 
 def locked(suggestion_id: uuid.UUID | str, *, actor: Actor, version: int, allowed: Collection[str]) -> Suggestion:
-    suggestion = Suggestion.objects.select_for_update().get(pk=suggestion_id)
+    suggestion = Suggestion.objects.select_for_update(no_key=True).get(pk=suggestion_id)
     check_person(actor)
     check_ready(suggestion, actor=actor, version=version, allowed=allowed)
     return suggestion

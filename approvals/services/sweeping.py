@@ -22,7 +22,7 @@ def supersede(*, suggestion_id: uuid.UUID | str, actor: Actor, reason: str, only
     cancelled one keeps; if the facts have moved, the check before the execution gives the key back.
     """
     with transaction.atomic():
-        suggestion = Suggestion.objects.select_for_update().get(pk=suggestion_id)
+        suggestion = Suggestion.objects.select_for_update(no_key=True).get(pk=suggestion_id)
         if suggestion.state in WAITING_FOR_A_PERSON:
             return steps.move(suggestion, State.SUPERSEDED, actor=actor, reason=reason)
         if suggestion.state == State.APPROVED and not only_waiting:
@@ -37,7 +37,7 @@ def expire_due(*, actor: Actor, limit: int = 500) -> int:
     for pk in list(Suggestion.objects.overdue().values_list("pk", flat=True)[:limit]):
         try:
             with transaction.atomic():
-                suggestion = Suggestion.objects.select_for_update().get(pk=pk)
+                suggestion = Suggestion.objects.select_for_update(no_key=True).get(pk=pk)
                 if suggestion.is_overdue:
                     steps.move(suggestion, State.EXPIRED, actor=actor, reason="nobody decided in time")
                     count += 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -367,3 +369,39 @@ def test_decimal_is_not_needed_for_the_default_bar() -> None:
     from approvals.automation.bar import Bar
 
     assert Bar.of([]) == Bar(Decimal("0.99"), 400, 90)
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_a_verdict_that_changes_while_all_is_counted_afresh_is_counted_once(
+    fresh: Callable[..., Suggestion], people: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suggestion = approve(fresh(), people[0])
+    weigh, started = tally._weigh, threading.Event()
+    errors: list[Exception] = []
+
+    def recount() -> None:
+        try:
+            tally.rebuild()
+        except Exception as error:  # the assertion below names it
+            errors.append(error)
+        finally:
+            connection.close()
+
+    other = threading.Thread(target=recount)
+
+    def meanwhile(*args: Any) -> None:
+        if not started.is_set():
+            started.set()
+            other.start()
+            other.join(timeout=0.5)  # what was counted before has been read by now; the other has to wait its turn
+        weigh(*args)
+
+    monkeypatch.setattr(tally, "_weigh", meanwhile)
+    cancel(suggestion, people[0])
+    other.join()
+    assert errors == []
+    assert Comparison.objects.get().verdict == "cancel"
+    counted = tallies()
+    tally.rebuild()
+    assert tallies() == counted
