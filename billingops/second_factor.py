@@ -22,6 +22,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 
+from billingops.actors import Actor
+from billingops.journal import Note, note
 from billingops.models import AccessProfile
 
 OFF, OPTIONAL, APPROVERS = MODES = ("off", "optional", "approvers")
@@ -176,6 +178,7 @@ def verify(request: HttpRequest, code: str) -> str:
     if not allowed:
         return "Too many wrong codes: wait a little, then try the next code."
     if not (verified := django_otp.verify_token(user, device.persistent_id, code)):
+        note(Note("login.code_refused", f"user:{user.pk}", Actor.person(user), {"recovery": not code.isdecimal()}))
         return "That code is not right, or was used already. Wait for the next one."
     _verified(request, verified)
     return ""

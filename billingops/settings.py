@@ -255,7 +255,7 @@ SUMMARY_HOUR = env_int("SUMMARY_HOUR", 6)  # UTC: the daily summary is not sent 
 # -- API ---------------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework.authentication.TokenAuthentication",
+        "billingops.token_auth.LoggedTokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["billingops.api_access.StaffInAGroup"],

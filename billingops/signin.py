@@ -6,17 +6,21 @@ The keys are hashed with the server's secret. A name that does not exist is coun
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from billingops.actors import Actor
+from billingops.journal import Note, note
 from billingops.models import SignInThrottle
 
 WINDOW = timedelta(minutes=15)
@@ -51,16 +55,37 @@ def is_throttled(request: HttpRequest | None, name: str) -> bool:
 
 
 def failed(request: HttpRequest | None, name: str) -> None:
-    now = timezone.now()
+    """Count it. The audit log is told once when a limit is reached, not of every attempt that is then turned away: who
+    knocks on and on must not be able to fill it."""
+    kinds = {key: kind for kind, key in _keys(request, name).items()}
     with transaction.atomic():
-        for key in sorted(_keys(request, name).values()):  # one order for all, so that two requests cannot deadlock
+        reached = [kinds[key] for key, count in _count(kinds).items() if count == MAX_FAILURES[kinds[key]]]
+        if reached:
+            users = get_user_model()._default_manager.filter(username=name).values_list("pk", flat=True)
+            data = {"counted_by": sorted(reached), "minutes": WINDOW.seconds // 60}
+            note(Note("login.throttled", f"user:{users.first() or 'unknown'}", Actor.system("sign-in"), data))
+
+
+def token_refused(request: HttpRequest) -> int:
+    """Count an API token that was refused; returns how many came from this address within the window."""
+    where = salted_hmac("billingops.signin.token", address(request), algorithm="sha256").hexdigest()
+    return _count([where])[where]
+
+
+def _count(keys: Iterable[str]) -> dict[str, int]:
+    """One failure more for each key; returns how many it is now."""
+    now, counts = timezone.now(), {}
+    with transaction.atomic():
+        for key in sorted(keys):  # one order for all, so that two requests cannot deadlock
             SignInThrottle.objects.get_or_create(pk=key)
             row = SignInThrottle.objects.select_for_update().get(pk=key)
             if row.since <= now - WINDOW:
                 row.failures, row.since = 0, now
             row.failures += 1
             row.save()
+            counts[key] = row.failures
         SignInThrottle.objects.filter(since__lt=now - 4 * WINDOW).delete()
+    return counts
 
 
 def succeeded(request: HttpRequest | None, name: str) -> None:
@@ -84,5 +109,6 @@ class ThrottledSignInForm(AdminAuthenticationForm):
             if name:
                 failed(self.request, name)
             raise
-        succeeded(self.request, name)
+        if self.get_user() is not None:  # without a password there is no attempt, and nothing to start over for
+            succeeded(self.request, name)
         return cleaned

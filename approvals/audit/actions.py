@@ -53,6 +53,9 @@ SENTENCES = {
     "login.succeeded": "Signed in",
     "login.failed": "A sign-in failed",
     "login.ended": "Signed out",
+    "login.throttled": "Sign-ins held up after too many failures",
+    "login.code_refused": "A code of the second factor was wrong",
+    "login.token_refused": "An API token was refused",
     "permission.user_added": "User made",
     "permission.user_changed": "User’s flags or name changed",
     "permission.user_removed": "User removed",
@@ -83,6 +86,7 @@ SENTENCES = {
     "export.finished": "Export ended",
     "export.story": "A suggestion’s story was saved as PDF",
     "setting.effective": "Settings in effect, after a change",
+    "setting.agent": "An agent’s settings changed by a config file",
     "setting.imported": "Config file imported",
     "checkpoint.signed": "Checkpoint of this log signed",
 }

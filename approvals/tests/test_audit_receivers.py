@@ -4,13 +4,14 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
 from django.db import transaction
+from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from rest_framework.authtoken.models import Token
 
 from approvals import audit
 from approvals.audit import fingerprint
 from approvals.models import AuditEntry
-from billingops import access, config
+from billingops import access, config, signin
 from billingops.actors import Actor
 from billingops.inbox import services as inbox
 from billingops.inbox.models import InboundEvent
@@ -69,6 +70,61 @@ def test_the_same_unknown_name_is_recognised_again(client, db, since):
 
 
 # -- rights ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_limit_that_is_reached_is_logged_once_however_long_somebody_goes_on(client, finance, since):
+    for _ in range(9):
+        client.post("/admin/login/", {"username": "finance", "password": "hunter2-typed"})
+    assert len(since("login.failed")) == 5
+    [(_, subject, _, data)] = since("login.throttled")
+    assert (subject, data["counted_by"]) == (f"user:{finance.pk}", ["name and address"])
+    assert "hunter2" not in str(since())
+
+
+def test_a_wrong_code_of_the_second_factor_is_logged_and_never_the_code(client, finance, since):
+    client.force_login(finance)
+    TOTPDevice.objects.create(user=finance, confirmed=True)
+    StaticDevice.objects.create(user=finance)
+    client.post("/admin/second-factor/verify/", {"code": "918273"})
+    client.post("/admin/second-factor/verify/", {"code": "abcdwxyz"})
+    found = since("login.code_refused")
+    assert [(subject, data["recovery"]) for _, subject, _, data in found] == [
+        (f"user:{finance.pk}", False),
+        (f"user:{finance.pk}", True),
+    ]
+    assert "918273" not in str(found)
+    assert "abcdwxyz" not in str(found)
+
+
+def test_a_wrong_password_at_the_second_factors_set_up_is_logged(client, finance, since):
+    client.force_login(finance)
+    client.post("/admin/second-factor/set-up/", {"password": "hunter2-typed"})
+    [(_, subject, _, data)] = since("login.failed")
+    assert (subject, data["door"]) == (f"user:{finance.pk}", "second factor")
+    assert "hunter2" not in str(data)
+
+
+def test_a_refused_api_token_is_logged_without_the_token_and_no_more_than_a_window_allows(
+    client, finance, since, monkeypatch
+):
+    monkeypatch.setitem(signin.MAX_FAILURES, "address", 3)
+    token = Token.objects.create(user=finance)
+    User.objects.filter(pk=finance.pk).update(is_active=False)
+    for key in (token.key, *["f" * 40] * 5):
+        answer = client.get("/api/v1/suggestions/", headers={"authorization": f"Token {key}"})
+        assert answer.status_code == 401
+    found = since("login.token_refused")
+    assert [subject for _, subject, _, _ in found] == [f"user:{finance.pk}", "user:unknown", "user:unknown"]
+    assert token.key not in str(found)
+    assert "ffff" not in str(found)
+
+
+def test_an_agents_settings_from_a_file_are_logged(since):
+    config.import_text(
+        "agents:\n  - name: dunning\n    daily_tokens: 1234\n", file="a.yaml", actor=Actor.system("test")
+    )
+    [(_, subject, _, data)] = since("setting.agent")
+    assert (subject, data["daily_tokens"], data["enabled"]) == ("agent:dunning", 1234, True)
 
 
 def test_making_and_changing_a_user_is_logged_without_the_password(since):

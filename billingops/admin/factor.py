@@ -22,8 +22,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from billingops import access, second_factor, signin
+from billingops.actors import Actor
 from billingops.admin.people import may_manage
 from billingops.admin.site import page, site
+from billingops.journal import Note, note
 
 RESET = "billingops.reset_second_factor"
 
@@ -107,6 +109,7 @@ def _knows_password(request: HttpRequest) -> bool:
     if user.check_password(request.POST.get("password", "")):
         return True
     signin.failed(request, user.get_username())
+    note(Note("login.failed", f"user:{user.pk}", Actor.person(user), {"door": "second factor", "known_user": True}))
     return False
 
 

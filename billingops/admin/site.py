@@ -21,7 +21,7 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils import timezone
@@ -115,6 +115,8 @@ class BillingOpsAdminSite(admin.AdminSite):
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """As Django's; whoever has a second factor is asked for it next, and may leave it for later."""
+        if request.method not in ("GET", "HEAD", "POST"):  # Django's would take a PUT for an attempt to sign in
+            return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
         response = super().login(request, extra_context)
         if request.method == "POST" and response.status_code == 302 and second_factor.at_log_in(request):
             return HttpResponseRedirect(second_factor.verify_url(response["Location"]))

@@ -8,6 +8,7 @@ from typing import Any
 
 from billingops.actors import Actor, save_with_history
 from billingops.config import Change, Section, Value
+from billingops.journal import Note, note
 from billingops.llm import prices, registry
 from billingops.llm.models import AgentSetting
 
@@ -78,6 +79,7 @@ def apply(plan: list[AgentPlan] | None, *, actor: Actor, prune: bool) -> list[Ch
             setattr(row, name, getattr(wanted, name))
         save_with_history(row, actor=actor, reason="config file")
         changes.append(Change("+" if fresh else "~", f"agent {wanted.name}", tuple(lines)))
+        note(Note("setting.agent", f"agent:{wanted.name}", actor, {name: getattr(wanted, name) for name in _FIELDS}))
     for name, row in sorted(rows.items()):
         if not prune:
             left = "not in the file; kept (--prune removes it)"
@@ -85,6 +87,7 @@ def apply(plan: list[AgentPlan] | None, *, actor: Actor, prune: bool) -> list[Ch
             continue
         row._history_user, row._change_reason = actor.user, f"config file · {actor.name}"  # type: ignore[attr-defined]
         row.delete()
+        note(Note("setting.agent", f"agent:{name}", actor, {"removed": True}))
         changes.append(Change("-", f"agent {name}", ("not in the file; the defaults hold again",)))
     return changes
 

@@ -128,3 +128,18 @@ def test_a_new_password_ends_the_other_sessions(client, finance):
     finance.set_password("another-long-password")
     finance.save()
     assert client.get("/admin/").status_code == 302
+
+
+def test_an_attempt_without_a_password_starts_no_count_over(client, finance):
+    fail(client, 4)
+    sign_in(client, password="")
+    fail(client, 1)
+    assert "Too many failed attempts" in sign_in(client).content.decode()
+
+
+@pytest.mark.parametrize("method", ["put", "patch", "delete"])
+def test_the_log_in_page_knows_get_and_post_alone(client, finance, method):
+    data = {"username": "finance", "password": GOOD}
+    answer = getattr(client, method)(reverse("admin:login"), data, content_type="application/json")
+    assert answer.status_code == 405
+    assert not SignInThrottle.objects.exists()
