@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import reverse
 from django_otp.oath import TOTP
@@ -315,6 +315,40 @@ def test_a_limited_lead_resets_nobody_beyond_their_accounts(make_user, finance):
     assert "finance</th>" not in client.get(url("second_factor_people")).content.decode()
     assert client.post(url("second_factor_reset", finance.pk)).status_code == 404
     assert TOTPDevice.objects.filter(user=finance).exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "about"),
+    [
+        ("auth_user_add", ""),
+        ("auth_user_change", "user"),
+        ("auth_user_password_change", "user"),
+        ("auth_group_add", ""),
+        ("auth_group_change", "group"),
+        ("auth_group_delete", "group"),
+    ],
+)
+def test_who_may_do_what_is_changed_with_the_second_factor_only(approvers, finance, name, about):
+    """A session left open could otherwise make itself somebody else, who has none yet."""
+    root = User.objects.create_superuser("root-of-all", password=PASSWORD)
+    client = log_in(root)
+    group = Group.objects.get(name="Finance")
+    args = {"user": [finance.pk], "group": [group.pk]}.get(about, [])
+    body = {"username": "mallory", "password1": "a-very-long-one-1", "password2": "a-very-long-one-1", "name": "x"}
+    body |= {"usable_password": "true", "post": "yes"}
+    before = finance.password
+    assert client.get(url(name, *args)).status_code == 200
+    answer = client.post(url(name, *args), body)
+    assert answer.status_code == 302
+    assert "/second-factor/verify/" in answer["Location"]
+    finance.refresh_from_db()
+    assert finance.password == before
+    assert not User.objects.filter(username="mallory").exists()
+    assert Group.objects.filter(name="Finance").exists()
+    assert not Group.objects.filter(name="x").exists()
+    set_up(client, root)
+    answer = client.post(url(name, *args), body)
+    assert "/second-factor/verify/" not in answer.get("Location", "")
 
 
 def test_an_unknown_mode_is_refused_at_the_start():

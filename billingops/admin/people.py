@@ -142,6 +142,23 @@ class SuperusersOnly:
         return self._is_superuser(request)
 
 
+class AsksForSecondFactor:
+    """Who may do what is decided here, so it asks for what deciding asks for: a session left open could otherwise make
+    itself somebody else, who has no second factor yet."""
+
+    def _check(self, request: HttpRequest) -> None:
+        if request.method == "POST":
+            access.check_may_act(request.user)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        self._check(request)
+        return super().changeform_view(request, *args, **kwargs)  # type: ignore[misc]
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        self._check(request)
+        return super().delete_view(request, *args, **kwargs)  # type: ignore[misc]
+
+
 class AccountAccessInline(admin.TabularInline):
     model = AccountAccess
     formset = AccountRows
@@ -170,7 +187,7 @@ class AccountAccessInline(admin.TabularInline):
 
 
 @admin.register(User, site=site)
-class UserAdmin(GetOnlyHistory, StockUserAdmin):
+class UserAdmin(AsksForSecondFactor, GetOnlyHistory, StockUserAdmin):
     change_list_template = "admin/_list.html"
     search_help_text = "Part of a name or an e-mail address."
     show_facets = admin.ShowFacets.NEVER
@@ -195,6 +212,10 @@ class UserAdmin(GetOnlyHistory, StockUserAdmin):
         if access.accounts_of(request.user) is not None:
             raise PermissionDenied
         return super().history_view(request, object_id, extra_context)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        self._check(request)
+        return super().user_change_password(request, id, form_url)
 
     # -- the form --------------------------------------------------------------------------------------------------
 
@@ -261,7 +282,7 @@ class UserAdmin(GetOnlyHistory, StockUserAdmin):
 
 
 @admin.register(Group, site=site)
-class GroupAdmin(SuperusersOnly, GetOnlyHistory, StockGroupAdmin):
+class GroupAdmin(SuperusersOnly, AsksForSecondFactor, GetOnlyHistory, StockGroupAdmin):
     actions = None
 
 
