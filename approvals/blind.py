@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from approvals import registry
 from approvals.models import BlindVerdict, Policy, Suggestion
-from approvals.states import WAITING_FOR_A_PERSON, State
+from approvals.states import WAITING_FOR_A_PERSON
 from billingops.actors import Actor
 from billingops.exceptions import InvalidInput, InvalidTransition
 
@@ -48,6 +48,15 @@ def hides(row: Any) -> bool:
 
 def hidden() -> Q:
     return Q(is_blind=True, revealed_at=None, state__in=WAITING_FOR_A_PERSON)
+
+
+def held_back(user: Any) -> Any:
+    """The suggestions whose record in the logs is not for `user` yet: whoever may decide would read the verdict there.
+
+    An auditor decides on nothing, and sees the logs whole.
+    """
+    hiding = Suggestion.objects.filter(hidden())
+    return hiding if user.has_perm("approvals.approve_suggestion") else hiding.none()
 
 
 def without_undisclosed(queryset: Any) -> Any:
@@ -102,7 +111,7 @@ def say(
     from approvals.signals import Change
 
     with transaction.atomic():
-        suggestion = Suggestion.objects.select_for_update().get(pk=suggestion_id)
+        suggestion = Suggestion.objects.select_for_update(no_key=True).get(pk=suggestion_id)
         steps.check_right(suggestion, actor)
         if not hides(suggestion):
             raise InvalidTransition("This one is not, or no longer, in the blind sample. Nothing was changed.")
@@ -112,7 +121,8 @@ def say(
         if choice == DO_NOT:
             deciding.check_reason(reason_code, comment)
         suggestion.revealed_at = timezone.now()
-        steps.check_ready(suggestion, actor=actor, version=version, allowed=(State.PENDING, State.SECOND_REVIEW))
+        # Without what changed since: it would be told before anything was said.
+        steps.check_ready(suggestion, actor=actor, version=version, allowed=WAITING_FOR_A_PERSON, explain=False)
         steps.check_four_eyes(suggestion, actor, steps.approvals(suggestion))
         agreed = choice in (CARRY_OUT, suggestion.kind)
         assert actor.user is not None  # check_right has seen to it

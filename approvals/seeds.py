@@ -132,6 +132,11 @@ def follow(changes: Sequence[Change], actor: Actor, **kwargs: Any) -> None:
             jobs.enqueue("approvals.automation.tasks.seed_missed", check.pk)
 
 
+def source_of(suggestion: Suggestion) -> Any:
+    """For `pk__in`: the real one that a seeded suggestion was copied from."""
+    return SeededCheck.objects.filter(suggestion=suggestion.pk).values("source")
+
+
 def told(suggestion: Suggestion) -> SeededCheck | None:
     """The check, once it has its verdict; before that, nothing is there for anybody."""
     if not suggestion.is_seeded:

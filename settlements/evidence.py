@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from approvals.models import SeededCheck, Suggestion
+from approvals import seeds
+from approvals.models import Suggestion
 from settlements.flags import median
 from settlements.models import Finding, PayoutRecord
 
@@ -33,14 +34,16 @@ def payout(suggestion: Suggestion, user: Any) -> dict[str, Any]:
 
 def _of_its_source(suggestion: Suggestion) -> PayoutRecord | None:
     """A seeded check has no record of its own, and must not be known by that: the real one's, as it stood then."""
-    source = SeededCheck.objects.filter(suggestion=suggestion.pk).values("source")
-    return PayoutRecord.objects.filter(suggestion__in=source).select_related("seller").first()
+    return PayoutRecord.objects.filter(suggestion__in=seeds.source_of(suggestion)).select_related("seller").first()
 
 
 def reversal(suggestion: Suggestion, user: Any) -> dict[str, Any]:
     """The payout that is to be taken back, in part or whole, and earlier reversals of the same transfer."""
     record = PayoutRecord.objects.filter(transfer=suggestion.subject).select_related("seller").first()
     earlier = Suggestion.objects.visible_to(user).filter(kind=suggestion.kind, subject=suggestion.subject)
+    earlier = earlier.filter(is_seeded=False)
+    if suggestion.is_seeded:
+        earlier = earlier.exclude(pk__in=seeds.source_of(suggestion))
     return {
         "record": record,
         "facts": suggestion.facts,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -18,6 +19,7 @@ from approvals.services import desk, steps
 from billingops import access, personal
 from billingops.actors import Actor
 from billingops.admin import names
+from billingops.llm import admin as llm_admin
 
 
 def context(suggestion: Suggestion, user: Any) -> dict[str, Any]:
@@ -52,6 +54,14 @@ def why_not(suggestion: Suggestion, user: Any) -> str:
     except PermissionDenied as refusal:
         return str(refusal)
     return access.may_act(user)
+
+
+def _runs(user: Any) -> Q:
+    """The questions to a model about what waits in the blind sample: their answers are the verdict, or words for it."""
+    return Q(Exists(blind.held_back(user).filter(subject=OuterRef("subject"), account=OuterRef("account"))))
+
+
+llm_admin.held_back.append(_runs)
 
 
 class BlindView:

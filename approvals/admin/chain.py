@@ -19,7 +19,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from approvals import audit
+from approvals import audit, blind
 from approvals.audit import actions
 from approvals.models import AuditEntry
 from billingops import access
@@ -105,15 +105,18 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     )
     readonly_fields = fields
     empty_text = "Every step of every suggestion is written here, each entry sealed with the one before it."
-    data_ = json_column("data", "Data", has_people=False)  # by rule: an entry outlives a person's erasure
+    _data = json_column("data", "Data", has_people=False)  # by rule: an entry outlives a person's erasure
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_view_permission(request, obj) and access.accounts_of(request.user) is None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         queryset = super().get_queryset(request)
-        listing = request.resolver_match is not None and (request.resolver_match.url_name or "").endswith("_changelist")
-        return queryset.defer("data", "previous_hash") if listing else queryset
+        name = (request.resolver_match.url_name or "") if request.resolver_match else ""
+        if name.endswith("_export"):
+            hidden = blind.held_back(request.user).values_list("pk", flat=True)
+            queryset = queryset.exclude(subject__in=[f"suggestion:{pk}" for pk in hidden])
+        return queryset.defer("data", "previous_hash") if name.endswith("_changelist") else queryset
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -161,6 +164,15 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     @admin.display(description="Event")
     def event_(self, obj: AuditEntry) -> str:
         return tags.stripe_link(obj.event_id, obj.account) if obj.event_id else "—"
+
+    @admin.display(description="Data")
+    def data_(self, obj: AuditEntry) -> Any:
+        """Not of a blind suggestion's entry for whoever may yet decide on it: it names kind and author."""
+        kind, _, key = obj.subject.partition(":")
+        viewer = getattr(obj, "_billingops_viewer", None)
+        if kind == "suggestion" and viewer is not None and blind.held_back(viewer).filter(pk=key).exists():
+            return "not shown before its verdict (blind sample)"
+        return self._data(obj)
 
     @admin.display(description="Hash")
     def hash_(self, obj: AuditEntry) -> str:

@@ -214,6 +214,8 @@ def similar(suggestion: Suggestion, user: Any) -> list[Suggestion]:
         return []
     rows = Suggestion.objects.visible_to(user).filter(kind=suggestion.kind, **about).exclude(pk=suggestion.pk)
     rows = rows.exclude(blind.hidden()).filter(is_seeded=False)
+    if suggestion.is_seeded:  # beside the real one, the copy would be known as one
+        rows = rows.exclude(pk__in=seeds.source_of(suggestion))
     return list(rows.defer("facts", "params", "policy").order_by("-id")[:SIMILAR])
 
 

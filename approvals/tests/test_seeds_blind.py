@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.test import Client
+from django.utils import timezone
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
@@ -19,6 +20,7 @@ from approvals.models import AuditEntry, BlindVerdict, Comparison, Policy, Sugge
 from approvals.states import State
 from billingops.actors import Actor
 from billingops.exceptions import InvalidInput, InvalidTransition, VersionConflict
+from billingops.llm.models import AgentRun
 
 SECRETS = {
     "rationale": "because-of-the-moon",
@@ -272,3 +274,50 @@ def test_through_the_api_it_is_said_and_the_answer_shows_the_rest(hidden: Sugges
     assert answer.status_code == 200
     assert (answer.json()["state"], answer.json()["suggested_by"]) == ("rejected", SECRETS["suggested_by"])
     assert answer.json()["blind_choices"] == []
+
+
+# -- beside the page ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("group", ["Finance lead", "Auditor"])
+def test_the_audit_log_keeps_it_from_whoever_may_decide_and_not_from_an_auditor(
+    hidden: Suggestion, make_user: Callable[..., Any], group: str, client: Client
+) -> None:
+    client.force_login(make_user("somebody", group))
+    entry = AuditEntry.objects.get(subject=f"suggestion:{hidden.pk}")
+    addresses = [f"/admin/approvals/auditentry/{entry.pk}/change/", "/admin/approvals/auditentry/export/"]
+    for address in addresses:
+        answer = client.get(address)
+        text = b"".join(answer.streaming_content) if answer.streaming else answer.content  # type: ignore[attr-defined]
+        assert answer.status_code == 200
+        assert (str(SECRETS["suggested_by"]) in text.decode()) is (group == "Auditor"), address
+    Suggestion.objects.filter(pk=hidden.pk).update(revealed_at=timezone.now())
+    assert str(SECRETS["suggested_by"]) in client.get(addresses[0]).content.decode()
+
+
+@pytest.mark.parametrize("group", ["Finance", "Finance lead", "Auditor"])
+def test_what_the_model_answered_is_kept_from_whoever_may_decide_and_not_from_an_auditor(
+    hidden: Suggestion, make_user: Callable[..., Any], group: str, client: Client
+) -> None:
+    client.force_login(make_user("somebody", group))
+    run, other = (
+        AgentRun.objects.create(
+            agent="dunning", purpose="choose", subject=subject, account="acct_1", outcome="answered", prompt_version=1
+        )
+        for subject in (hidden.subject, "in_other")
+    )
+    page = "/admin/llm/agentrun/{}/change/".format
+    seen = group == "Auditor"
+    assert client.get(page(run.pk)).status_code == (200 if seen else 404)
+    assert (str(run.pk) in client.get("/admin/llm/agentrun/").content.decode()) is seen
+    assert client.get(page(other.pk)).status_code == 200
+    Suggestion.objects.filter(pk=hidden.pk).update(revealed_at=timezone.now())
+    assert client.get(page(run.pk)).status_code == 200
+
+
+def test_an_old_version_is_not_told_what_changed_before_it_is_said(hidden: Suggestion, finance: Any) -> None:
+    hidden.rationale, hidden.version = "because-of-the-sun", 2
+    hidden.save()
+    with pytest.raises(VersionConflict) as refusal:
+        blind.say(suggestion_id=hidden.pk, actor=Actor.person(finance), version=1, choice="carry_out")
+    assert refusal.value.changes == []

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
@@ -15,6 +19,10 @@ from billingops.llm import pages, prices  # noqa: F401  (pages registers itself)
 from billingops.llm.models import AgentRun
 
 _ABOUT = ("agent", "purpose", "subject", "account", "created_at")
+
+
+# What the gate adds: user → the runs that this person is not shown yet (a blind suggestion's, before its verdict).
+held_back: list[Callable[[Any], Q]] = []
 
 
 class AgentFilter(ExactFilter):
@@ -60,6 +68,12 @@ class AgentRunAdmin(ReadOnlyAdmin):
         *("calls", "tokens_in", "tokens_cached", "tokens_out", "latency_ms", "cost_micro", "price_table"),
     )
     empty_text = "A question to a language model leaves a row here. Without OPENAI_API_KEY the built-in rules answer."
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AgentRun]:
+        queryset = super().get_queryset(request)
+        for find in held_back:
+            queryset = queryset.exclude(find(request.user))
+        return queryset
 
     @admin.display(description="suggestion")
     def suggestion(self, run: AgentRun) -> str:
