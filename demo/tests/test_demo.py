@@ -33,6 +33,11 @@ def test_the_story_played_once_comes_out_as_it_must(tmp_path: Path) -> None:
     assert (result["ok"], result["wrong"]) == (True, [])
     assert result["confirmed"] == result["approved"] - 1  # one was approved on facts that moved, and turned stale
     assert result["suggestions_by_state"]["stale"] == 1
+    morning = ("batches", "held_by_policy", "edited", "assigned", "comments", "backtests")
+    assert {name: result[name] for name in morning} == {
+        "batches": 1, "held_by_policy": 1, "edited": 1, "assigned": 2, "comments": 2, "backtests": 2,
+    }  # fmt: skip
+    assert result["verdicts_on_the_scoreboard"] >= result["approved"]
 
 
 def test_ctrl_c_takes_everything_down(tmp_path: Path) -> None:

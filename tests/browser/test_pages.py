@@ -122,6 +122,12 @@ def test_targets_of_the_queue_are_big_enough_for_a_thumb(open_page, paths, lead,
 def test_the_decision_of_a_suggestion_stays_in_view_on_a_wide_screen(open_page, paths, lead):
     page = open_page(lead, paths["waiting"])
     assert page.evaluate("getComputedStyle(document.querySelector('.bo-right')).position") == "sticky"
+    page.set_viewport_size({"width": 1440, "height": 420})
+    page.mouse.wheel(0, 200)
+    page.get_by_role("button", name="Approve USD 133.03").scroll_into_view_if_needed()
+    box = page.get_by_role("button", name="Approve USD 133.03").bounding_box()
+    assert box["y"] + box["height"] <= 420
+    assert page.locator(".bo-right").bounding_box()["height"] <= 420
 
 
 def test_a_back_test_is_started_from_its_page(open_page, lead, settings):
