@@ -343,7 +343,7 @@ def test_counting_a_thousand_costs_as_many_statements_as_counting_two(
     rows = list(Suggestion.objects.all())
     for part in (rows[:2], rows[2:]):
         Comparison.objects.all().delete()
-        with django_assert_num_queries(6):
+        with django_assert_num_queries(6 + (connection.vendor == "postgresql")):  # where it locks the table
             assert len(tally.count(part)) == len(part)
 
 
