@@ -147,6 +147,15 @@ def test_the_house_is_not_told_of_it(propose: Any, finance: Any) -> None:
     assert heard == []
 
 
+def test_the_real_one_it_was_copied_from_is_not_among_its_similar_cases(propose: Any, finance: Any) -> None:
+    """Side by side the two would be known as one case."""
+    source, other = propose(), propose(dedupe_key="another", subject="in_2")
+    seed = seeds.make(source, WRONG)
+    assert seed is not None
+    assert detail.similar(seed, finance) == [other]
+    assert set(detail.similar(propose(dedupe_key="third", subject="in_3"), finance)) == {source, other}
+
+
 def test_it_is_in_no_count_of_verdicts_and_in_no_similar_case(seed: Suggestion, propose: Any, finance: Any) -> None:
     verdict(seed, finance)
     assert not Comparison.objects.exists()
