@@ -55,8 +55,11 @@ bench: .venv/.dev
 # Each money kind COUNT times while workers are killed and Stripe misbehaves; ends with 1 unless each took effect once.
 fault: COUNT ?= 2000
 fault: SEED ?= 20261122
+fault: WORKERS ?= 6
+fault: STRENGTH ?= 0.4
 fault: .venv/.dev
-	$(BIN)/python tests/with_postgres.py $(BIN)/python -m tests.faults --count $(COUNT) --seed $(SEED) $(if $(JSON),--json $(JSON))
+	$(BIN)/python tests/with_postgres.py $(BIN)/python -m tests.faults --count $(COUNT) --seed $(SEED) \
+		--workers $(WORKERS) --strength $(STRENGTH) $(if $(JSON),--json $(JSON))
 
 format: .venv/.dev
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
