@@ -89,7 +89,8 @@ def _replay(event: InboundEvent, of_the_time: Rules, *, terms_then: bool, fill_g
 
 
 def _why(proposal: Proposal) -> str:
-    return ", ".join(sorted({f"{share.rule.name} v{share.rule.version}" for share in proposal.lines}))
+    rules_used = {share.rule for share in proposal.lines}
+    return ", ".join(sorted(f"{rule.name} {f'v{rule.version}' if rule.version else '(file)'}" for rule in rules_used))
 
 
 def _rules(which: str) -> Rules:

@@ -107,6 +107,13 @@ def test_what_is_not_kept_is_said_and_not_guessed(payout):
     assert filled.figures["of_today"] == 1
 
 
+def test_a_payment_whose_event_came_in_later_is_not_taken_for_money_from_elsewhere(payout):
+    InboundEvent.objects.filter(object_type="invoice_payment").update(received_at=timezone.now() + timedelta(hours=1))
+    run = replayed()
+    assert run.figures["outcomes"]["not_replayed"] == 1
+    assert "invoice_payment" in run.cases.get().problem
+
+
 def test_a_suggestion_whose_event_is_gone_is_counted(payout):
     InboundEvent.objects.all().delete()
     run = replayed()

@@ -45,7 +45,11 @@ class Past:
         if data is None:
             self.missing.add(key)
         elif object_type == "invoice" and data.get("payments") is None:
-            data = {**data, "payments": {"object": "list", "data": self._payments(object_id, account)}}
+            payments = self._payments(object_id, account)
+            if not payments and data.get("amount_paid"):
+                # Paid, and its payment's event came in later: to go on would call it paid outside of Stripe.
+                self._miss_payment(object_id, account)
+            data = {**data, "payments": {"object": "list", "data": payments}}
         return data
 
     def known(self, object_type: str, object_id: str, account: str) -> dict[str, Any] | None:
@@ -56,6 +60,10 @@ class Past:
         payload = events.order_by("-created_at", "-id").values_list("payload", flat=True).first()
         data = ((payload or {}).get("data") or {}).get("object")
         return data if isinstance(data, dict) and data else None
+
+    def _miss_payment(self, invoice_id: str, account: str) -> None:
+        if InvoicePayment.objects.filter(invoice_id=invoice_id).exists():
+            self.missing.add(("invoice_payment", invoice_id, account))
 
     def _payments(self, invoice_id: str, account: str) -> list[dict[str, Any]]:
         """Which payments an invoice has is not in its events since 2025-03-31; their own events tell."""
