@@ -7,6 +7,7 @@ one UPDATE, one INSERT into the history, one into the audit log, and one signal 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.utils import timezone
 
@@ -89,5 +90,19 @@ def _note(change: Change, actor: Actor, action: str) -> audit.Note:
             "suggested_by": suggestion.suggested_by,
             "event": suggestion.event_id,
             "reason": change.reason,
+            **(_reasoning(suggestion) if change.previous is None else {}),
         },
     )
+
+
+def _reasoning(suggestion: Suggestion) -> dict[str, Any]:
+    """Why it was suggested. The words themselves may name people, so they are bound by their hash; what a model was
+    asked, redacted, and what it said stand in its AgentRun."""
+    return {
+        "reason_code": suggestion.reason_code,
+        "confidence": None if suggestion.confidence is None else str(suggestion.confidence),
+        "flags": [flag.get("code", "") for flag in suggestion.flags],
+        "rationale_hash": seal(suggestion.rationale),
+        "baseline": suggestion.baseline,
+        "agent_run": str(suggestion.agent_run) if suggestion.agent_run else "",
+    }

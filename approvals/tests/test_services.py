@@ -14,6 +14,7 @@ from approvals.signals import suggestion_changed
 from approvals.states import State
 from billingops.actors import Actor
 from billingops.exceptions import InvalidInput, InvalidTransition, VersionConflict
+from billingops.ids import seal
 
 SYSTEM = Actor.system("test")
 
@@ -215,6 +216,15 @@ def test_every_change_is_in_history_and_audit_with_user_and_reason(propose, fina
         ("suggestion.proposed", "system:test"),
         ("suggestion.approved", "finance"),
     ]
+
+
+def test_the_log_says_why_it_was_suggested_and_keeps_the_words_out(propose):
+    flags = [{"code": "unusual", "text": "4.2 times what Ada usually gets"}]
+    propose(rationale="Ada paid", reason_code="invoice_paid", flags=flags, baseline="test_payout")
+    data = AuditEntry.objects.get(action="suggestion.proposed").data
+    assert (data["reason_code"], data["flags"], data["baseline"]) == ("invoice_paid", ["unusual"], "test_payout")
+    assert data["rationale_hash"] == seal("Ada paid")
+    assert "Ada" not in str(data)
 
 
 def test_a_receiver_that_fails_undoes_the_step(propose, finance):
