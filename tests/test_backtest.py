@@ -19,6 +19,8 @@ from approvals.models import BacktestRun, Suggestion
 from approvals.registry import Spoiled
 from billingops.actors import Actor
 from billingops.inbox.models import InboundEvent
+from dunning import rules
+from tests.support.fake_openai import MODEL, FakeOpenAI
 from tests.test_main_job import CONFIG, shop  # noqa: F401  (a fixture)
 
 EIGHTY = CONFIG.replace('seller: "70"', 'seller: "80"')
@@ -134,6 +136,19 @@ def test_a_payment_that_came_later_does_not_change_the_replay(failure, shop, san
     stripe_api.v1.invoices.pay(failure.subject)
     deliver()
     assert replayed(kind="notify_customer").figures["outcomes"]["same"] == 1
+
+
+def test_a_model_is_asked_again_and_held_to_what_is_permitted(failure, settings):
+    def escalates(request: dict[str, Any]) -> dict[str, str]:
+        return {"action": "escalate", "reason_code": "unknown", "explanation": "A person should look."}
+
+    with FakeOpenAI() as model:
+        settings.OPENAI_BASE_URL, settings.OPENAI_API_KEY, settings.OPENAI_MODEL = model.base_url, "sk-fake", MODEL
+        model.by_default(escalates)
+        run = replayed(kind="notify_customer", model=True)
+    assert model.requests  # asked; what is not permitted is not used, and the rules' choice stands
+    assert run.figures["outcomes"]["same"] == 1
+    assert run.figures["authors"] == {rules.VERSION: 1}
 
 
 def test_only_the_named_account_is_replayed(payout):
