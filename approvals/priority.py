@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from approvals import registry
 from approvals.models import Suggestion
-from billingops.money import minor_digits
 
-# Hours by the number of digits of the amount in whole units: 1,000.00 is worth 12 h of waiting, 100,000.00 a day.
+# Hours by the number of digits in minor units beyond three: USD 1,000.00 is worth 12 h of waiting, USD 1,000,000.00 a
+# day. Minor units, because a yen is worth about a cent: counted whole, JPY 4,000 would stand before USD 442.40.
 HOURS_PER_DIGIT = 4
 HOURS_PER_FLAG = 12
 MAX_FLAGS = 3
@@ -60,8 +60,7 @@ def _fixed(suggestion: Suggestion) -> list[Part]:
 def _sum(suggestion: Suggestion) -> Part:
     if suggestion.amount is None:
         return Part("sum", 0, "")
-    whole = suggestion.amount // 10 ** minor_digits(suggestion.currency)
-    return Part("sum", HOURS_PER_DIGIT * (len(str(whole)) - 1), suggestion.money)
+    return Part("sum", HOURS_PER_DIGIT * max(0, len(str(suggestion.amount)) - 3), suggestion.money)
 
 
 def _risk(suggestion: Suggestion) -> Part:

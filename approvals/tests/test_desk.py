@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from approvals import services, summary, tasks
+from approvals import priority, services, summary, tasks
 from approvals.models import AuditEntry, Comment, DeskSetting, Policy, SavedView, Suggestion
 from approvals.services import desk
 from approvals.states import State
@@ -425,3 +425,14 @@ def test_the_summary_does_not_tell_the_kind_of_what_the_blind_sample_keeps_back(
     monkeypatch.setattr("approvals.registry.with_alternatives", lambda: ["test_payout"])
     found = summary.figures(finance)
     assert [(line.label, line.count) for line in found.kinds] == [("Test payout", 1), ("Undisclosed", 1)]
+
+
+def test_the_sum_counts_alike_in_currencies_with_and_without_decimals(propose) -> None:
+    """A yen is worth about a cent: JPY 4,000 must not stand before USD 442.40 by its sum."""
+
+    def hours(amount: int, currency: str) -> float:
+        one = propose(amount=amount, currency=currency, dedupe_key=f"{amount}{currency}")
+        return sum(part.hours for part in priority.parts(one) if part.name == "sum")
+
+    assert hours(4_000, "jpy") < hours(44_240, "usd") < hours(100_000, "usd") == 12
+    assert hours(99, "usd") == 0
