@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
@@ -11,7 +12,7 @@ from billingops import access
 from settlements.states import FindingState, PayoutState
 
 if TYPE_CHECKING:
-    from settlements.models import Finding, PayoutRecord, ShareRule  # noqa: F401
+    from settlements.models import Earning, Finding, PayoutRecord, ShareRule  # noqa: F401
 
 
 class ShareRuleQuerySet(models.QuerySet["ShareRule"]):
@@ -46,3 +47,18 @@ class FindingQuerySet(models.QuerySet["Finding"]):
 
     def open(self) -> FindingQuerySet:
         return self.filter(state=FindingState.OPEN)
+
+
+class EarningQuerySet(models.QuerySet["Earning"]):
+    def visible_to(self, user: Any) -> EarningQuerySet:
+        return access.scope(self, user)  # type: ignore[return-value]
+
+    def due(self, *, account: str, currency: str, on: date) -> EarningQuerySet:
+        """What may be paid out on the day `on` (UTC), debts included, and is in no payout yet. Oldest payment first."""
+        rows = self.filter(account=account, currency=currency, due_on__lte=on).exclude(open=0)
+        return rows.exclude(items__state="in_flight").order_by("paid_at", "invoice")
+
+    def balances(self, **of: Any) -> dict[str, int]:
+        """Per currency what is open (minor units), due or not; `of` filters. One statement."""
+        rows = self.filter(**of).exclude(open=0).order_by().values_list("currency").annotate(total=Sum("open"))
+        return dict(rows)

@@ -104,6 +104,42 @@ class InvoicePayment(models.Model):
         return f"{self.id} of {self.invoice_id}"
 
 
+class MirroredBalanceTransaction(models.Model):
+    """One movement on a Stripe balance, typed and indexed: what reconciliation joins with. `account`: whose balance.
+
+    net = amount − fee. `source_id` is the object behind it (ch_…, re_…, du_…, tr_…, trr_…, po_…), `payout_id` the
+    automatic payout that holds it, "" where Stripe does not say. Group by `reporting_category`, not by `type` (FACTS).
+    """
+
+    object_id = models.CharField(max_length=255, unique=True, help_text="txn_…")
+    account = models.CharField(max_length=64, blank=True, default="")
+    type = models.CharField(max_length=60)
+    reporting_category = models.CharField(max_length=60)
+    source_id = models.CharField(max_length=255, blank=True, default="")
+    amount = models.BigIntegerField()
+    fee = models.BigIntegerField(default=0)
+    net = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    fee_details = models.JSONField(default=list, blank=True, help_text="[{type, amount, currency, application}]")
+    exchange_rate = models.DecimalField(max_digits=20, decimal_places=10, null=True, blank=True)
+    status = models.CharField(max_length=12, blank=True, default="", help_text="pending or available")
+    payout_id = models.CharField(max_length=255, blank=True, default="")
+    created = models.DateTimeField()
+    available_on = models.DateTimeField(null=True, blank=True)
+    synced_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-created", "-object_id"]
+        indexes = [
+            models.Index(fields=["account", "-created", "-object_id"], name="balance_txn_account"),
+            models.Index(fields=["source_id"], name="balance_txn_source"),
+            models.Index(fields=["payout_id"], condition=~models.Q(payout_id=""), name="balance_txn_payout"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reporting_category} {self.object_id}"
+
+
 class SyncCheckpoint(models.Model):
     """How far the backfill has come with one kind of object of one account: the last id of the last finished page."""
 
