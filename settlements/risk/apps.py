@@ -10,4 +10,9 @@ class RiskConfig(AppConfig):
     label = "risk"
     verbose_name = "Seller risk"
     has_api = True
-    role_permissions: ClassVar[dict[str, list[str]]] = {}
+    _view: ClassVar[list[str]] = ["risk.view_riskassessment", "risk.view_riskhold"]
+    role_permissions: ClassVar[dict[str, list[str]]] = {
+        "Finance": [*_view],
+        "Finance lead": [*_view, "risk.release_hold"],
+        "Auditor": [*_view],
+    }
