@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +285,21 @@ class InvoicePaymentFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class FeeFacts:
+    """One part of a movement's fee. `type`: stripe_fee, application_fee, tax…; `application`: whose fee it is."""
+
+    type: str
+    amount: int
+    currency: str
+    application: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class BalanceTransactionFacts:
+    """One movement on a Stripe balance, signed: net = amount − fee. `currency` is the balance's, which may differ from
+    the charge's: `exchange_rate` converts from that. `payout_id`: the automatic payout it is in, where that was asked.
+    """
+
     id: str
     account: str
     amount: int
@@ -296,7 +311,11 @@ class BalanceTransactionFacts:
     created: datetime
     available_on: datetime | None = None
     source_id: str = ""
-    status: str = ""
+    status: str = ""  # pending, available
+    fee_details: tuple[FeeFacts, ...] = ()
+    exchange_rate: Decimal | None = None
+    description: str = ""
+    payout_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

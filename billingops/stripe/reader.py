@@ -20,6 +20,7 @@ from billingops.stripe.facts import (
     CreditNoteFacts,
     CustomerFacts,
     DisputeFacts,
+    FeeFacts,
     InvoiceFacts,
     InvoicePaymentFacts,
     LineFacts,
@@ -34,6 +35,7 @@ from billingops.stripe.shapes import (
     Json,
     created_of,
     currency_of,
+    decimal_of,
     dig,
     expanded,
     ident,
@@ -414,6 +416,20 @@ def read_balance_transaction(data: Any, account: str = "") -> BalanceTransaction
         available_on=when(entry.get("available_on")),
         source_id=ident(entry.get("source")),
         status=text(entry.get("status")),
+        fee_details=tuple(read_fee(item) for item in items_of(entry.get("fee_details"))),
+        exchange_rate=decimal_of(entry.get("exchange_rate")),
+        description=text(entry.get("description")),
+        payout_id=ident(entry.get("payout")),
+    )
+
+
+def read_fee(data: Any) -> FeeFacts:
+    fee = plain(data)
+    return FeeFacts(
+        type=text(fee.get("type")),
+        amount=whole(fee.get("amount")),
+        currency=currency_of(fee),
+        application=text(fee.get("application")),
     )
 
 

@@ -58,7 +58,7 @@ RESOURCES: dict[str, Resource] = {
     "product": Resource("products"),
     "refund": Resource("refunds", ("balance_transaction",)),
     "subscription": Resource("subscriptions", filters=(("status", "all"),)),
-    "transfer": Resource("transfers", ("balance_transaction",)),
+    "transfer": Resource("transfers", ("balance_transaction", "reversals.data.balance_transaction")),
 }
 
 Key = tuple[str, str, str]  # (object type, id, account)

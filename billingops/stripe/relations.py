@@ -31,6 +31,14 @@ def collapse(data: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]
     if data.get("object") == "invoice_payment" and _is_object(dig(data, "payment", "payment_intent")):
         own["payment"] = {**data["payment"], "payment_intent": data["payment"]["payment_intent"]["id"]}
         found.append(data["payment"]["payment_intent"])
+    if data.get("object") == "dispute":  # always whole in it, and read from it, so they stay there
+        found += [dict(item) for item in items_of(data.get("balance_transactions")) if _is_object(item)]
+    if data.get("object") == "transfer" and any(
+        _is_object(item.get("balance_transaction")) for item in reversals(data)
+    ):
+        taken_back = [collapse(dict(item)) for item in reversals(data)]
+        own["reversals"] = {**data["reversals"], "data": [item for item, _ in taken_back]}
+        found += [transaction for _, inner in taken_back for transaction in inner]
     if data.get("object") == "invoice" and items_of(data.get("payments")):
         payments = [collapse(dict(item)) for item in items_of(data["payments"])]
         own["payments"] = {**data["payments"], "data": [item for item, _ in payments]}
@@ -41,6 +49,11 @@ def collapse(data: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]
         rest, deeper = collapse(item)
         everything += [*deeper, item if item.get("object") == "invoice_payment" else rest]
     return own, everything
+
+
+def reversals(transfer: Any) -> list[Any]:
+    """The reversals in a transfer's payload."""
+    return items_of(transfer.get("reversals"))
 
 
 def required(data: dict[str, Any], account: str = "") -> Iterator[Key]:

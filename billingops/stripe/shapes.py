@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 Json = Mapping[str, Any]
@@ -53,6 +54,11 @@ def text(value: Any) -> str:
 
 def whole(value: Any) -> int:
     return 0 if value is None else int(value)
+
+
+def decimal_of(value: Any) -> Decimal | None:
+    """A rate or a percentage; through its text, so that JSON's float brings no digits of its own."""
+    return None if value is None or value == "" else Decimal(str(value))
 
 
 def metadata_of(value: Any) -> dict[str, str]:

@@ -27,7 +27,7 @@ from billingops.stripe.facts import (
     SubscriptionFacts,
     TransferFacts,
 )
-from billingops.stripe.models import InvoicePayment
+from billingops.stripe.models import InvoicePayment, MirroredBalanceTransaction
 from billingops.stripe.reads import Key
 from billingops.stripe.relations import embed, price_of, required
 from billingops.stripe.shapes import (
@@ -316,6 +316,29 @@ def list_objects(object_type: str, account: str = "", **filters: Any) -> Iterato
         raise RuntimeError("The past cannot be listed; look the objects up one by one.")
     for page in reads.pages(object_type, account, **filters):
         yield from page
+
+
+def balance_transactions(account: str = "", *, payout: str = "", since: datetime | None = None) -> int:
+    """List the movements on an account's balance and store them, page by page, newest first; returns how many.
+
+    `payout`: only those in this automatic payout (Stripe knows it of no other), each marked with it. `since`: made at
+    or after. A page costs the same few statements whatever it holds. Raises errors.Throttled, Ambiguous or Refused; the
+    pages before are stored by then, and to repeat is harmless.
+    """
+    if _source.get():
+        raise RuntimeError("The past cannot be listed.")
+    filters: dict[str, Any] = {"payout": payout} if payout else {}
+    if since:
+        filters["created"] = {"gte": int(since.timestamp())}
+    stored = 0
+    for page in reads.pages("balance_transaction", account, **filters):
+        for problem in store_many(page, account).values():
+            raise problem
+        if payout:
+            ids = [row["id"] for row in page]
+            MirroredBalanceTransaction.objects.filter(object_id__in=ids).update(payout_id=payout)
+        stored += len(page)
+    return stored
 
 
 # -- facts -------------------------------------------------------------------------------------------------------------
