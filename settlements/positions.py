@@ -1,0 +1,197 @@
+"""What is due of an earning. Pure: what was computed when the invoice was paid, what has happened to the payment since
+and what was paid out come in; where the money has to stand comes out. No database, no clock.
+
+Whatever the order in which refunds, disputes, transfers and days become known, the same facts give the same answer:
+earnings.py posts the difference to what stands in the books.
+
+* taken: the seller's part of what refunds, credit notes without a refund and lost disputes took of the payment, in the
+  proportion of the share that was computed then; largest remainder over the invoice's sellers, so that the parts add up
+* tax withheld and reserve go back in the same proportion; Stripe keeps its fee, and so does whoever bears it
+* held: the part of an open dispute that has not been paid out yet
+* claimed: what has been paid out beyond what is due after `taken`, when it is taken back by a reversal: never more than
+  what was transferred. The rest is a debt (`open` below zero), netted against later earnings
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+from billingops.money import allocate, percent_of, round_half_even
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """The terms of a seller that an earning is computed with. Percents of 0 to 100."""
+
+    hold_days: int = 0
+    reserve_percent: Decimal = Decimal(0)
+    reserve_days: int = 0
+    tax_withholding_percent: Decimal = Decimal(0)
+    bears_stripe_fees: bool = False
+    reverses: bool = True  # else what was overpaid comes out of later earnings
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """An earning on the day of the payment, minor units. base = fee + share."""
+
+    base: int
+    fee: int
+    share: int
+    adjustment: int
+    stripe_fee: int
+    withheld: int
+    reserve: int
+    due_on: date
+    reserve_until: date | None
+
+    @property
+    def earned(self) -> int:
+        return self.share + self.adjustment - self.stripe_fee - self.withheld
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """What has become of the customer's payment, minor units of its currency. `amount`: of the charge."""
+
+    amount: int
+    refunded: int = 0
+    lost: int = 0  # in disputes
+    disputed: int = 0  # in disputes that are open, inquiries aside
+    credited: int = 0  # by credit notes that refunded nothing
+
+    @property
+    def taken(self) -> int:
+        return max(0, min(self.refunded + self.lost + self.credited, self.amount))
+
+    @property
+    def still_disputed(self) -> int:
+        return max(0, min(self.disputed, self.amount - self.taken))
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """An earning as the books know it: what was computed, and what was paid out and reversed since."""
+
+    share: int
+    earned: int  # share + adjustment − Stripe's fee − tax
+    withheld: int = 0
+    reserve: int = 0
+    reserve_until: date | None = None
+    paid: int = 0
+    reversible: int = 0  # of the transfers it was paid with, what can still be reversed
+    reverses: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where an earning has to stand. `tax_taken` and `reserve_taken` are parts of `taken`."""
+
+    taken: int
+    tax_taken: int
+    reserve_taken: int
+    reserve_left: int
+    held: int
+    claimed: int
+    open: int
+
+
+def compute(
+    *,
+    base: int,
+    fee: int,
+    adjustment: int,
+    stripe_fee: int,
+    agreed: Agreed,
+    paid_on: date,
+) -> Computed:
+    """`stripe_fee`: the part of Stripe's fee that falls on these lines; it is the seller's only if so agreed, and never
+    more than the share."""
+    share = base - fee
+    gross = max(0, share + adjustment)
+    borne = min(stripe_fee, gross) if agreed.bears_stripe_fees else 0
+    withheld = min(round_half_even(percent_of(gross, agreed.tax_withholding_percent)), gross - borne)
+    reserve = round_half_even(percent_of(gross - borne - withheld, agreed.reserve_percent))
+    if agreed.reserve_days == 0:
+        reserve = 0
+    return Computed(
+        base=base,
+        fee=fee,
+        share=share,
+        adjustment=adjustment,
+        stripe_fee=borne,
+        withheld=withheld,
+        reserve=reserve,
+        due_on=paid_on + timedelta(days=agreed.hold_days),
+        reserve_until=paid_on + timedelta(days=agreed.reserve_days) if reserve else None,
+    )
+
+
+def fee_parts(fee: int, bases: Sequence[int], rest: int) -> list[int]:
+    """Stripe's fee on a payment over its sellers' bases; `rest`, which is the platform's, bears its part."""
+    weights = [max(0, base) for base in bases]
+    if fee <= 0 or not sum(weights):
+        return [0 for _ in bases]
+    return allocate(fee, [*weights, max(0, rest)])[: len(weights)]
+
+
+def taken_parts(shares: Sequence[int], *, amount: int, taken: int, step: int = 1) -> list[int]:
+    """Of each share what belongs to the `taken` part of a payment over `amount`; never more than the share.
+
+    Adds up to the unit where `step` is 1; else each part is less than a step below its exact one, except when all is
+    taken: then it is the whole share. A negative share (a proration) is given back in the same way.
+    """
+    taken = max(0, min(taken, amount))
+    if not shares or amount <= 0 or taken == 0:
+        return [0 for _ in shares]
+    if taken == amount:
+        return list(shares)
+    parts = [0 for _ in shares]
+    for sign in (1, -1):
+        own = [max(0, share * sign) for share in shares]
+        if sum(own):
+            exact = round_half_even(Fraction(sum(own) * taken, amount))
+            for index, part in enumerate(allocate(exact, own)):
+                parts[index] += sign * (part - part % step)
+    return parts
+
+
+def standings(
+    positions: Mapping[str, Position], happened: Happened, *, today: date, step: int = 1
+) -> dict[str, Standing]:
+    """Where each seller's earning of one invoice has to stand today."""
+    order = sorted(positions)
+    shares = [positions[seller].share for seller in order]
+    taken = taken_parts(shares, amount=happened.amount, taken=happened.taken, step=step)
+    gone = happened.taken + happened.still_disputed
+    at_stake = taken_parts(shares, amount=happened.amount, taken=gone, step=step)
+    return {
+        seller: _standing(positions[seller], part, max(0, both - part), today=today)
+        for seller, part, both in zip(order, taken, at_stake, strict=True)
+    }
+
+
+def _standing(position: Position, taken: int, disputed: int, *, today: date) -> Standing:
+    def proportion(of: int) -> int:
+        return round_half_even(Fraction(of * taken, position.share)) if position.share else 0
+
+    tax_taken, reserve_taken = proportion(position.withheld), proportion(position.reserve)
+    released = position.reserve_until is None or today >= position.reserve_until
+    reserve_left = 0 if released else position.reserve - reserve_taken
+    entitled = position.earned - (taken - tax_taken) - reserve_left
+    held = min(disputed, max(0, entitled - position.paid))
+    overpaid = max(0, position.paid - entitled) if taken else 0
+    claimed = min(overpaid, max(0, position.reversible)) if position.reverses else 0
+    return Standing(
+        taken=taken,
+        tax_taken=tax_taken,
+        reserve_taken=reserve_taken,
+        reserve_left=reserve_left,
+        held=held,
+        claimed=claimed,
+        open=entitled - position.paid - held + claimed,
+    )
