@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal
 from itertools import islice
 from typing import Any
 
@@ -139,19 +138,7 @@ def rules_for(invoice: InvoiceFacts) -> list[Rule]:
 
 
 def as_rule(row: ShareRule) -> Rule:
-    return Rule(
-        name=row.name,
-        version=row.version,
-        seller=row.seller.account if row.seller else "",
-        match_type=row.match_type,
-        match_value=row.match_value,
-        share_type=row.share_type,
-        valid_from=row.valid_from,
-        valid_until=row.valid_until,
-        percent=row.seller_percent or Decimal(0),
-        fee=row.fee or 0,
-        currency=row.currency,
-    )
+    return row.as_rule()
 
 
 def terms_of(accounts: Iterable[str], *, live: bool) -> dict[str, Terms]:
@@ -163,6 +150,14 @@ def terms_of(accounts: Iterable[str], *, live: bool) -> dict[str, Terms]:
             active=seller.active,
             minimum=seller.minimum_payout,
             obstacle=obstacle_of(seller.account, live=live),
+            schedule=seller.schedule,
+            hold_days=seller.hold_days,
+            reserve_percent=seller.reserve_percent,
+            reserve_days=seller.reserve_days,
+            tax_withholding_percent=seller.tax_withholding_percent,
+            stripe_fees=seller.stripe_fees,
+            recovery=seller.recovery,
+            negative_limit=seller.negative_limit,
         )
         for seller in Seller.objects.filter(account__in=list(accounts)).order_by("account")
     }

@@ -3,6 +3,7 @@ right before its execution, so the two differ exactly when the world (or the con
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from billingops.stripe.facts import ChargeFacts, InvoiceFacts, TransferFacts
@@ -16,10 +17,14 @@ def payout_facts(
     *,
     seller: str,
     obstacle: str,
+    extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Flat, so that a difference names itself. `problems` and an amount of None: there is nothing to pay any more."""
+    """Flat, so that a difference names itself. `problems` and an amount of None: there is nothing to pay any more.
+
+    `extra`: what else the decision rests on, by key (JSON); it goes above what is here.
+    """
     if invoice is None or settlement is None:
-        return {"invoice_status": "gone", "destination": seller, "amount": None}
+        return {"invoice_status": "gone", "destination": seller, "amount": None, **(extra or {})}
     proposal = settlement.proposal(seller)
     return {
         "invoice": invoice.id,
@@ -48,6 +53,7 @@ def payout_facts(
             for share in (proposal.lines if proposal else ())
         ],
         "problems": sorted({problem.code for problem in settlement.problems if problem.seller == seller}),
+        **(extra or {}),
     }
 
 

@@ -14,7 +14,8 @@ from billingops.llm.registry import Agent, Task
 from billingops.money import format_money
 from billingops.stripe.facts import InvoiceFacts
 from settlements import rules
-from settlements.rules import Proposal, Rule
+from settlements.rules import Proposal
+from settlements.wording import share_text
 
 PROMPT = "settlement-memo-v1"
 MAX_LENGTH = 600
@@ -94,19 +95,11 @@ def memo_facts(invoice: InvoiceFacts, proposal: Proposal, *, seller_name: str, p
         "invoice_number": invoice.number or invoice.id,
         "paid_on": paid_on,
         "line_count": len(proposal.lines),
-        "base": format_money(proposal.amount + proposal.fee, invoice.currency),
+        "base": format_money(proposal.base, invoice.currency),
         "platform_fee": format_money(proposal.fee, invoice.currency),
         "payout": format_money(proposal.amount, invoice.currency),
         "lines": lines,
     }
-
-
-def share_text(rule: Rule) -> str:
-    """`70 % to the seller`, `USD 5.00 per unit to the platform`."""
-    if rule.share_type == rules.PERCENT:
-        return f"{rule.percent.normalize():f} % to the seller"
-    per = "unit" if rule.share_type == rules.FLAT_PER_UNIT else "line"
-    return f"{format_money(rule.fee, rule.currency)} per {per} to the platform"
 
 
 def built_in(facts: dict[str, Any]) -> str:

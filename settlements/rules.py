@@ -1,84 +1,100 @@
 """Who gets what of a paid invoice. Pure: facts and configuration in, proposals and findings out; no database, no clock.
 
 Share of a line: base = line amount − its discounts, without tax. The platform's fee is the rule's part of the base,
-rounded half-even to a minor unit; the seller's share = base − fee. So shares and fees add up to the bases, to the unit.
+rounded half-even to a minor unit (fees.py); the seller's share = base − fee. So shares and fees add up to the bases, to
+the unit. Which rule, and whose line: ruleset.py.
 
-* percent: fee = (100 − seller's percent) of the base; a negative line (a proration) has a negative fee and share
-* flat_per_unit: fee × quantity, flat: fee once per line. Never more than the base; on a negative line the fee is given
-  back by the same rule: sign(base) × min(fee, |base|)
-* currencies in which Stripe moves only multiples of 10 or 100 minor units (three-decimal ones; isk, ugx): what cannot
-  be moved of a share stays with the platform
+*Earning* and *paying* are two things. `Settlement.earned` is what each seller's share comes to, also where nothing can
+be paid out just now (a restricted account, a dispute, a transfer that somebody made by hand) and where it is nothing or
+less: a negative share is carried and netted. `Settlement.proposals` are those that nothing stands in the way of.
 
-A seller is paid for an invoice as a whole or not at all: one line without a rule holds the others back, because a
-second payout for the same invoice would look like a duplicate. Findings say why nothing is paid.
+A seller earns of an invoice as a whole or not at all: one line without a rule holds the others back, because a second
+earning of the same invoice would look like a duplicate. Findings say why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date
 from decimal import Decimal
+from typing import Any
 
-from billingops.money import (
-    THREE_DECIMAL,
-    WHOLE_UNITS_CHARGED_AS_TWO_DECIMAL,
-    format_money,
-    percent_of,
-    round_half_even,
-)
 from billingops.stripe.facts import ChargeFacts, InvoiceFacts, LineFacts, TransferFacts
+from settlements import obstacles
+from settlements.fees import fee_of, smallest_step, split, tiered_fees
+from settlements.obstacles import Problem
+from settlements.ruleset import (
+    FLAT,
+    FLAT_PER_UNIT,
+    MARGINAL,
+    MONTH,
+    NONE,
+    PERCENT,
+    PRICE,
+    PRODUCT,
+    QUARTER,
+    SELLER_KEY,
+    TIER_KEY,
+    TIERED,
+    WHOLE,
+    YEAR,
+    Rule,
+    Tier,
+    assign,
+    in_force,
+    paid_day,
+    period_of,
+    rule_for,
+    seller_of,
+    sellers_of,
+)
 
-VERSION = "rules settlement v1"
-PERCENT, FLAT_PER_UNIT, FLAT = "percent", "flat_per_unit", "flat"
-PRICE, PRODUCT, NONE = "price", "product", "none"
-SELLER_KEY = "seller_account"
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One version of one rule. `seller` "" = of any seller. `percent` is the seller's; `fee` minor units of
-    `currency`."""
-
-    name: str
-    version: int
-    seller: str
-    match_type: str
-    match_value: str
-    share_type: str
-    valid_from: date
-    valid_until: date | None = None
-    percent: Decimal = Decimal(0)
-    fee: int = 0
-    currency: str = ""
-
-    def matches(self, line: LineFacts) -> bool:
-        if self.match_type == PRICE:
-            return self.match_value == line.price_id
-        if self.match_type == PRODUCT:
-            return self.match_value == line.product_id
-        return True
-
-    @property
-    def rank(self) -> tuple[int, date, int, str, int]:
-        """The most specific first, then the later valid_from; the rest only makes the order total."""
-        specific = {PRICE: 3, PRODUCT: 2}.get(self.match_type, 1 if self.seller else 0)
-        return specific, self.valid_from, int(bool(self.seller)), self.name, self.version
+VERSION = "rules settlement v2"
+VolumeKey = tuple[str, str, int, str]  # seller, rule, its version, period
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the configuration says of a seller. `obstacle`: why Stripe would not let money go there, "" if nothing."""
+    """What the configuration says of a seller. `obstacle`: why Stripe would not let money go there, "" if nothing.
+
+    `minimum`, `negative_limit`: minor units per currency; percentages of the share; `hold_days`, `reserve_days`: days
+    from the payment. schedule: per_invoice, daily, weekly, monthly; stripe_fees: platform, seller; recovery: reversal,
+    offset.
+    """
 
     account: str
     name: str
     active: bool = True
     minimum: Mapping[str, int] = field(default_factory=dict)
     obstacle: str = ""
+    schedule: str = "per_invoice"
+    hold_days: int = 0
+    reserve_percent: Decimal = Decimal(0)
+    reserve_days: int = 0
+    tax_withholding_percent: Decimal = Decimal(0)
+    stripe_fees: str = "platform"
+    recovery: str = "reversal"
+    negative_limit: Mapping[str, int] = field(default_factory=dict)
+
+    def snapshot(self) -> dict[str, Any]:
+        """What was agreed, as JSON: kept with each earning. Percentages are text, without trailing zeros."""
+        return {
+            "schedule": self.schedule,
+            "hold_days": self.hold_days,
+            "minimum_payout": dict(sorted(self.minimum.items())),
+            "reserve_percent": f"{self.reserve_percent.normalize():f}",
+            "reserve_days": self.reserve_days,
+            "tax_withholding_percent": f"{self.tax_withholding_percent.normalize():f}",
+            "stripe_fees": self.stripe_fees,
+            "recovery": self.recovery,
+            "negative_limit": dict(sorted(self.negative_limit.items())),
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class ShareLine:
+    """One line's computation for one seller: base = fee + share. Of a line that sellers share, this seller's part."""
+
     line: LineFacts
     rule: Rule
     base: int
@@ -88,100 +104,74 @@ class ShareLine:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Pay `amount` (> 0) of the invoice's currency to `seller`, out of the invoice's charge."""
+    """What `seller` earns of the invoice, in its currency. `amount` = Σ shares + adjustment; it may be negative.
+
+    adjustment       of whole-volume tiers: what the reached tier changes on the period's earlier invoices (+ = more)
+    volume           (rule, version, period, base): what this invoice adds to the volumes of tiered rules
+    moved_by_stripe  a destination charge: Stripe transfers by itself, nothing is paid out here
+    """
 
     seller: str
     lines: tuple[ShareLine, ...]
     amount: int
     fee: int
+    adjustment: int = 0
+    volume: tuple[tuple[str, int, str, int], ...] = ()
+    moved_by_stripe: bool = False
 
+    @property
+    def base(self) -> int:
+        return sum(share.base for share in self.lines)
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Becomes a Finding: `text` says what is wrong, what was not done and what to do."""
-
-    code: str
-    seller: str
-    text: str
-    lines: tuple[str, ...] = ()
-    amount: int | None = None
+    @property
+    def share(self) -> int:
+        return sum(share.share for share in self.lines)
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """`sellers`: all that the invoice's lines name, so that their older findings can be closed. `own`: the
-    platform's."""
+    """`earned`: every seller's share that can be computed. `proposals`: of these, what may be paid out now (> 0).
+
+    `sellers`: all that the invoice's lines name, so that their older findings can be closed. `own`: the platform's.
+    """
 
     proposals: tuple[Proposal, ...]
     problems: tuple[Problem, ...]
     sellers: frozenset[str]
     own: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    earned: tuple[Proposal, ...] = ()
 
     def proposal(self, seller: str) -> Proposal | None:
         return next((found for found in self.proposals if found.seller == seller), None)
 
-
-def paid_day(invoice: InvoiceFacts, charge: ChargeFacts | None) -> date:
-    """The day (UTC) by which rules are chosen: when the invoice was paid."""
-    moment = invoice.paid_at or (charge.created if charge else None) or invoice.created
-    return moment.astimezone(UTC).date()
+    def earning(self, seller: str) -> Proposal | None:
+        return next((found for found in self.earned if found.seller == seller), None)
 
 
-def in_force(rules: Iterable[Rule], day: date) -> list[Rule]:
-    """Of each name the highest version that is valid on `day`."""
-    best: dict[str, Rule] = {}
-    for rule in rules:
-        if rule.valid_from <= day and (rule.valid_until is None or day < rule.valid_until):
-            held = best.get(rule.name)
-            if held is None or held.version < rule.version:
-                best[rule.name] = rule
-    return sorted(best.values(), key=lambda rule: rule.rank, reverse=True)
+@dataclass(slots=True)
+class _Piece:
+    """A seller's part of a line; `shared` is (base, share) where it does not depend on a volume."""
+
+    line: LineFacts
+    rule: Rule | None
+    base: int
+    shared: tuple[int, int] | None = None
 
 
-def seller_of(line: LineFacts, invoice: InvoiceFacts, rules: Sequence[Rule]) -> str:
-    """The seller of a line, "" for the platform's own revenue. `rules`: those in force, best first (`in_force`).
-
-    In this order: a rule by price or product that names a seller; `metadata.seller_account` of the price, the product,
-    the subscription, the invoice; the invoice's transfer destination, or whom it was issued on behalf of.
-    """
-    for rule in rules:
-        if rule.seller and rule.match_type in (PRICE, PRODUCT) and rule.matches(line):
-            return rule.seller
-    sources = (line.price_metadata, line.product_metadata, invoice.subscription_metadata, invoice.metadata)
-    for metadata in sources:
-        if named := str(metadata.get(SELLER_KEY, "")).strip():
-            return named[:64]  # other people write metadata; a column holds no more
-    return invoice.transfer_destination or invoice.on_behalf_of
-
-
-def rule_for(line: LineFacts, seller: str, rules: Sequence[Rule]) -> Rule | None:
-    """The most specific rule in force for a line of `seller`: price > product > seller > default."""
-    return next((rule for rule in rules if rule.seller in ("", seller) and rule.matches(line)), None)
-
-
-def sellers_of(invoice: InvoiceFacts, charge: ChargeFacts | None, rules: Iterable[Rule]) -> frozenset[str]:
-    """Every seller that a line of the invoice names."""
-    valid = in_force(rules, paid_day(invoice, charge))
-    return frozenset(seller_of(line, invoice, valid) for line in invoice.lines) - {""}
-
-
-def smallest_step(currency: str) -> int:
-    """Minor units that a transfer must be a multiple of. Source: https://docs.stripe.com/currencies (special cases)."""
-    return 100 if currency in WHOLE_UNITS_CHARGED_AS_TWO_DECIMAL else 10 if currency in THREE_DECIMAL else 1
-
-
-def fee_of(base: int, quantity: int, rule: Rule, currency: str) -> int:
-    """The platform's part of `base` (minor units of `currency`) under `rule`."""
-    if rule.share_type == PERCENT:
-        fee = round_half_even(percent_of(base, 100 - rule.percent))
-    else:
-        whole = rule.fee * max(quantity, 0) if rule.share_type == FLAT_PER_UNIT else rule.fee
-        fee = min(whole, abs(base)) * (-1 if base < 0 else 1)
-    share = base - fee
-    step = smallest_step(currency)
-    immovable = abs(share) % step * (-1 if share < 0 else 1)
-    return fee + immovable
+def tier_keys(
+    invoice: InvoiceFacts, charge: ChargeFacts | None, rules: Iterable[Rule], tier: str = ""
+) -> frozenset[VolumeKey]:
+    """The volumes (of the invoice's currency) that `settle` needs to know, so that they can be read and locked."""
+    day = paid_day(invoice, charge)
+    valid = in_force(rules, day)
+    found = set()
+    for line in invoice.lines:
+        given = assign(line, invoice, valid, tier)
+        if given.rule is not None and given.rule.share_type == TIERED:
+            period = period_of(day, given.rule.period)
+            found |= {(seller, given.rule.name, given.rule.version, period) for seller, _ in given.parts}
+    return frozenset(found)
 
 
 def settle(
@@ -192,178 +182,170 @@ def settle(
     sellers: Mapping[str, Terms],
     committed: Mapping[str, int] | None = None,
     foreign: Sequence[TransferFacts] = (),
+    tier: str = "",
+    volumes: Mapping[VolumeKey, int] | None = None,
 ) -> Settlement:
     """Share a paid invoice out. `committed`: what sellers already got or will get of this invoice, by account.
 
     `foreign`: transfers of this invoice or its charge that no payout of ours made, as far as they are not reversed.
+    `tier`: the customer's (metadata.tier). `volumes`: what `tier_keys` asks for, before this invoice (minor units of
+    its currency); a volume that is not named is 0.
     """
     taken = dict(committed or {})
     for transfer in foreign:
         taken[transfer.destination] = taken.get(transfer.destination, 0) + transfer.amount - transfer.amount_reversed
-    valid = in_force(rules, paid_day(invoice, charge))
-    by_seller: dict[str, list[LineFacts]] = {}
-    own: list[str] = []
-    for line in invoice.lines:
-        if seller := seller_of(line, invoice, valid):
-            by_seller.setdefault(seller, []).append(line)
-        else:
-            own.append(line.id)
-    proposals: list[Proposal] = []
+    by_seller, own = _pieces(invoice, in_force(rules, paid_day(invoice, charge)), tier)
+    moved_to = invoice.transfer_destination or (charge.transfer_destination if charge else "")
+    earned: list[Proposal] = []
+    payable: list[Proposal] = []
     problems: list[Problem] = []
     notes: list[str] = []
     for seller in sorted(by_seller):
-        moved_to = invoice.transfer_destination or (charge.transfer_destination if charge else "")
+        terms = sellers.get(seller)
+        found = _computed(invoice, charge, seller, by_seller[seller], terms, volumes or {}, moved_to)
         if moved_to == seller:
             notes.append(f"Stripe has moved {seller}'s part itself (destination charge); nothing is paid out here.")
+            if isinstance(found, Proposal):
+                earned.append(found)
+            else:
+                notes += [f"What {seller} earned of it cannot be said: {problem.text}" for problem in found]
             continue
-        found = _proposal(invoice, charge, seller, by_seller[seller], valid, sellers.get(seller), moved_to)
-        sent = [transfer for transfer in foreign if transfer.destination == seller]
-        if isinstance(found, Proposal) and sent:
-            problems.append(_already_transferred(invoice, found, sent, sellers[seller]))
-        elif isinstance(found, Proposal):
-            proposals.append(found)
-        else:
+        if not isinstance(found, Proposal):
             problems += found
-    over = _over_charge(invoice, charge, proposals, taken)
+            continue
+        assert terms is not None  # else it could not have been computed
+        assert charge is not None
+        earned.append(found)
+        sent = [transfer for transfer in foreign if transfer.destination == seller]
+        why = _why_not_now(invoice, charge, found, terms, sent)
+        problems += why
+        if not why and found.amount > 0:
+            payable.append(found)
+    over = _over_charge(invoice, charge, [one for one in earned if not one.moved_by_stripe], taken)
     return Settlement(
-        proposals=() if over else tuple(proposals),
+        proposals=() if over else tuple(payable),
         problems=tuple(problems + over),
         sellers=frozenset(by_seller),
-        own=tuple(own),
+        own=own,
         notes=tuple(notes),
+        earned=tuple(one for one in earned if one.moved_by_stripe or not over),
     )
 
 
-def _proposal(
+def _pieces(invoice: InvoiceFacts, rules: Sequence[Rule], tier: str) -> tuple[dict[str, list[_Piece]], tuple[str, ...]]:
+    """Each seller's parts of the lines, in the invoice's order, and the lines that are the platform's own."""
+    by_seller: dict[str, list[_Piece]] = {}
+    own: list[str] = []
+    for line in invoice.lines:
+        given = assign(line, invoice, rules, tier)
+        if not given.parts:
+            own.append(line.id)
+            continue
+        rule, weights = given.rule, [weight for _, weight in given.parts]
+        known = rule is not None and rule.share_type != TIERED
+        share = line.base - fee_of(line.base, line.quantity, rule, invoice.currency) if rule and known else 0
+        parts = split(line.base, share, weights, invoice.currency)
+        for (seller, _), part in zip(given.parts, parts, strict=True):
+            piece = _Piece(line, rule, part[0], part if known else None)
+            by_seller.setdefault(seller, []).append(piece)
+    return by_seller, tuple(own)
+
+
+def _computed(
     invoice: InvoiceFacts,
     charge: ChargeFacts | None,
     seller: str,
-    lines: Sequence[LineFacts],
-    rules: Sequence[Rule],
+    pieces: Sequence[_Piece],
     terms: Terms | None,
+    volumes: Mapping[VolumeKey, int],
     moved_to: str,
 ) -> Proposal | list[Problem]:
-    label = invoice.number or invoice.id
-    ids = tuple(line.id for line in lines)
-    nothing = "Nothing was paid out."
-
-    def problem(code: str, text: str, concerned: tuple[str, ...] = ids) -> Problem:
-        return Problem(code, seller, text, concerned)
-
+    """What the seller earns, or why that cannot be said."""
+    ids = tuple(piece.line.id for piece in pieces)
     if terms is None or not terms.active:
-        state = "is switched off in" if terms else "is not listed in"
-        text = (
-            f"Invoice {label} names {seller} as the seller, which {state} the config file. {nothing} "
-            "List it under `sellers` and import the file."
-        )
-        return [problem("unknown_seller", text)]
-    who = f"{terms.name} ({seller})"
-    problems: list[Problem] = []
-    shares: list[ShareLine] = []
-    without_rule: list[LineFacts] = []
-    for line in lines:
-        rule = rule_for(line, seller, rules)
-        if rule is None:
-            without_rule.append(line)
-        elif line.currency != invoice.currency or (rule.share_type != PERCENT and rule.currency != invoice.currency):
-            theirs = rule.currency if line.currency == invoice.currency else line.currency
-            text = (
-                f"Rule {rule.name} v{rule.version} on line {line.id} counts in {theirs.upper()}, invoice {label} is in "
-                f"{invoice.currency.upper()}; nothing is converted. {nothing} Add a rule of {who} in "
-                f"{invoice.currency.upper()}."
-            )
-            problems.append(problem("wrong_currency", text, (line.id,)))
-        else:
-            fee = fee_of(line.base, line.quantity, rule, invoice.currency)
-            shares.append(ShareLine(line, rule, line.base, fee, line.base - fee))
-    if without_rule:
-        what = ", ".join(sorted({line.product_id or line.price_id or line.id for line in without_rule}))
-        text = (
-            f"No rule of {who} covers {len(without_rule)} line(s) of invoice {label} ({what}) on "
-            f"{paid_day(invoice, charge):%Y-%m-%d}. {nothing} Add a rule to the config file and import it."
-        )
-        problems.append(problem("missing_rule", text, tuple(line.id for line in without_rule)))
-    amount = sum(share.share for share in shares)
-    if not problems and amount <= 0:
-        text = (
-            f"The shares of {who} in invoice {label} come to {format_money(amount, invoice.currency)}. {nothing} "
-            "Nothing is carried over to another invoice; settle a negative amount with the seller by hand."
-        )
-        return [Problem("non_positive", seller, text, ids, amount)]
-    if terms.obstacle:
-        text = (
-            f"{who} cannot receive money: {terms.obstacle}. {nothing} "
-            "Once Stripe lifts this, the payout is suggested by itself."
-        )
-        problems.append(problem("account_restricted", text))
-    if why := _charge_problem(invoice, charge, moved_to):
-        problems.append(problem(why[0], f"Invoice {label}: {why[1]} {nothing}{why[2]}"))
+        return [obstacles.unknown_seller(invoice, seller, ids, listed=terms is not None)]
+    who = _who(terms)
+    problems = [
+        obstacles.wrong_currency(invoice, seller, who, piece.line, piece.rule)
+        for piece in pieces
+        if piece.rule and not _countable(invoice, piece.line, piece.rule)
+    ]
+    if without := [piece.line for piece in pieces if piece.rule is None]:
+        problems.append(obstacles.missing_rule(invoice, charge, seller, who, without))
+    elsewhere = "" if moved_to == seller else moved_to
+    if nothing := obstacles.without_charge(invoice, charge, seller, ids, moved_to=elsewhere):
+        problems.append(nothing)
     if problems:
+        if terms.obstacle:
+            problems.insert(-1 if nothing else len(problems), _restricted(terms, ids))
         return problems
-    return Proposal(seller, tuple(shares), amount, sum(share.fee for share in shares))
-
-
-def _already_transferred(
-    invoice: InvoiceFacts, proposal: Proposal, sent: Sequence[TransferFacts], terms: Terms
-) -> Problem:
-    """Whether that money was meant for this invoice only a person can tell: nothing is sent on top of it."""
-    each = ", ".join(
-        f"{transfer.id} ({format_money(transfer.amount - transfer.amount_reversed, transfer.currency)})"
-        for transfer in sorted(sent, key=lambda transfer: transfer.id)
+    lines, adjustment, volume = _shared(invoice, charge, seller, pieces, volumes)
+    share = sum(one.share for one in lines)
+    return Proposal(
+        seller,
+        lines,
+        share + adjustment,
+        sum(one.fee for one in lines),
+        adjustment,
+        volume,
+        moved_by_stripe=moved_to == seller,
     )
-    text = (
-        f"{terms.name} ({proposal.seller}) has money of invoice {invoice.number or invoice.id} at Stripe already, "
-        f"which no payout made here: transfer {each}. The share is {format_money(proposal.amount, invoice.currency)}. "
-        "Nothing was paid out. If it was meant for this invoice, dismiss this and settle any rest by hand; if it was "
-        "not, reverse it in Stripe, and the payout is suggested by itself."
+
+
+def _who(terms: Terms) -> str:
+    return f"{terms.name} ({terms.account})"
+
+
+def _restricted(terms: Terms, lines: tuple[str, ...]) -> Problem:
+    return obstacles.account_restricted(terms.account, _who(terms), terms.obstacle, lines)
+
+
+def _countable(invoice: InvoiceFacts, line: LineFacts, rule: Rule) -> bool:
+    return line.currency == invoice.currency and (not rule.needs_currency or rule.currency == invoice.currency)
+
+
+def _shared(
+    invoice: InvoiceFacts,
+    charge: ChargeFacts | None,
+    seller: str,
+    pieces: Sequence[_Piece],
+    volumes: Mapping[VolumeKey, int],
+) -> tuple[tuple[ShareLine, ...], int, tuple[tuple[str, int, str, int], ...]]:
+    """The seller's lines, the adjustment, and what the invoice adds to each tiered rule's volume."""
+    fees = {index: piece.shared[0] - piece.shared[1] for index, piece in enumerate(pieces) if piece.shared}
+    tiered: dict[Rule, list[int]] = {}
+    for index, piece in enumerate(pieces):
+        if piece.shared is None and piece.rule is not None:
+            tiered.setdefault(piece.rule, []).append(index)
+    adjustment, added = 0, []
+    day = paid_day(invoice, charge)
+    for rule, indexes in tiered.items():
+        period = period_of(day, rule.period)
+        bases = [pieces[index].base for index in indexes]
+        before = volumes.get((seller, rule.name, rule.version, period), 0)
+        computed, adjusted = tiered_fees(before, bases, rule, invoice.currency)
+        fees |= dict(zip(indexes, computed, strict=True))
+        adjustment += adjusted
+        added.append((rule.name, rule.version, period, sum(bases)))
+    lines = tuple(
+        ShareLine(piece.line, piece.rule, piece.base, fees[index], piece.base - fees[index])
+        for index, piece in enumerate(pieces)
+        if piece.rule is not None
     )
-    lines = tuple(share.line.id for share in proposal.lines)
-    return Problem("already_transferred", proposal.seller, text, lines, proposal.amount)
+    return lines, adjustment, tuple(sorted(added))
 
 
-def _charge_problem(invoice: InvoiceFacts, charge: ChargeFacts | None, moved_to: str) -> tuple[str, str, str] | None:
-    """(code, what is wrong, what to do) when there is nothing to pay from."""
-    if not invoice.is_paid:
-        return "no_charge", f"it is {invoice.status}, not paid.", " It is looked at again when it is paid."
-    if moved_to:
-        return (
-            "no_charge",
-            f"Stripe has already moved its payment to {moved_to}.",
-            " Settle other sellers' lines by hand.",
-        )
-    if charge is None or charge.amount == 0:
-        how = "out of band" if invoice.paid_out_of_band else "without a charge (by credit, or nothing was due)"
-        return (
-            "no_charge",
-            f"it was paid {how}, so there is no payment to pay from.",
-            " Pay the seller by hand if it is due.",
-        )
-    if charge.status != "succeeded":
-        return (
-            "no_charge",
-            f"its charge {charge.id} is {charge.status}.",
-            " It is looked at again when the charge succeeds.",
-        )
-    if charge.currency != invoice.currency:
-        return (
-            "wrong_currency",
-            f"its charge {charge.id} is in {charge.currency.upper()}.",
-            " Nothing is converted; settle it by hand.",
-        )
-    if charge.amount_refunded:
-        refunded = format_money(charge.amount_refunded, charge.currency)
-        return (
-            "charge_refunded",
-            f"{refunded} of its charge {charge.id} was refunded.",
-            " Decide with the seller what is still due.",
-        )
+def _why_not_now(
+    invoice: InvoiceFacts, charge: ChargeFacts, found: Proposal, terms: Terms, sent: Sequence[TransferFacts]
+) -> list[Problem]:
+    """What stands in the way of paying out what is earned."""
+    ids = tuple(share.line.id for share in found.lines)
+    problems = [_restricted(terms, ids)] if terms.obstacle else []
     if charge.disputed:
-        return (
-            "charge_disputed",
-            f"its charge {charge.id} is disputed.",
-            " Wait for the dispute's outcome, then settle by hand.",
-        )
-    return None
+        problems.append(obstacles.charge_disputed(invoice, charge, found.seller, ids))
+    if sent:
+        problems.append(obstacles.already_transferred(invoice, found.seller, _who(terms), found.amount, ids, sent))
+    return problems
 
 
 def shareable(invoice: InvoiceFacts, charge: ChargeFacts) -> int:
@@ -372,24 +354,61 @@ def shareable(invoice: InvoiceFacts, charge: ChargeFacts) -> int:
 
 
 def _over_charge(
-    invoice: InvoiceFacts, charge: ChargeFacts | None, proposals: Sequence[Proposal], committed: Mapping[str, int]
+    invoice: InvoiceFacts, charge: ChargeFacts | None, earned: Sequence[Proposal], committed: Mapping[str, int]
 ) -> list[Problem]:
-    """All of them when together they exceed what the charge brought: which seller gives way is not ours to choose."""
-    if charge is None or not proposals:
+    """A problem for all of them when together they exceed what the charge brought.
+
+    A negative share does not make room for others: it is netted against that seller's own earnings. Nor does what a
+    whole-volume tier adjusts on earlier invoices count: the platform pays it out of what it kept of those.
+    """
+    if charge is None or not earned:
         return []
-    shares = {proposal.seller: proposal.amount for proposal in proposals} | dict(committed)
+    shares = {one.seller: one.share for one in earned if one.share > 0} | dict(committed)
     total, limit = sum(shares.values()), shareable(invoice, charge)
     if total <= limit:
         return []
-    text = (
-        f"The shares in invoice {invoice.number or invoice.id} come to {format_money(total, invoice.currency)}, its "
-        "charge "
-        f"{charge.id} brought {format_money(limit, invoice.currency)} without tax. Nothing was paid out. Look at "
-        "credits, "
-        "partial payments and negative lines of the platform, then settle by hand."
-    )
-    return [
-        Problem("over_charge", proposal.seller, text, tuple(share.line.id for share in proposal.lines), proposal.amount)
-        for proposal in proposals
-        if proposal.seller not in committed
+    concerned = [
+        (one.seller, tuple(share.line.id for share in one.lines), one.amount)
+        for one in earned
+        if one.seller not in committed
     ]
+    return obstacles.over_charge(invoice, charge, total, limit, concerned)
+
+
+__all__ = [
+    "FLAT",
+    "FLAT_PER_UNIT",
+    "MARGINAL",
+    "MONTH",
+    "NONE",
+    "PERCENT",
+    "PRICE",
+    "PRODUCT",
+    "QUARTER",
+    "SELLER_KEY",
+    "TIERED",
+    "TIER_KEY",
+    "VERSION",
+    "WHOLE",
+    "YEAR",
+    "Problem",
+    "Proposal",
+    "Rule",
+    "Settlement",
+    "ShareLine",
+    "Terms",
+    "Tier",
+    "VolumeKey",
+    "assign",
+    "fee_of",
+    "in_force",
+    "paid_day",
+    "period_of",
+    "rule_for",
+    "seller_of",
+    "sellers_of",
+    "settle",
+    "shareable",
+    "smallest_step",
+    "tier_keys",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django.db import models
@@ -9,9 +10,10 @@ from django.db.models import F, Q
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
-from billingops.money import format_money
+from settlements import wording
 from settlements.models.sellers import Seller
 from settlements.querysets import ShareRuleQuerySet
+from settlements.ruleset import Rule, Tier
 
 
 class ShareRule(models.Model):
@@ -123,14 +125,39 @@ class ShareRule(models.Model):
     @property
     def share_text(self) -> str:
         """`70 % to the seller`, `USD 5.00 per unit to the platform`."""
-        if self.share_type == self.Share.PERCENT and self.seller_percent is not None:
-            return f"{self.seller_percent.normalize():f} % to the seller"
-        per = "unit" if self.share_type == self.Share.FLAT_PER_UNIT else "line"
-        return f"{format_money(self.fee or 0, self.currency)} per {per} to the platform"
+        return wording.share_text(self._as_rule(seller=""))
 
     @property
     def match_text(self) -> str:
-        return f"{self.match_type} {self.match_value}" if self.match_value else "anything"
+        return wording.match_text(self._as_rule(seller=""))
+
+    def as_rule(self) -> Rule:
+        """What the settlement reads. Costs a statement where `seller` was not selected with the row."""
+        return self._as_rule(seller=self.seller.account if self.seller else "")
+
+    def _as_rule(self, *, seller: str) -> Rule:
+        return Rule(
+            name=self.name,
+            version=self.version,
+            seller=seller,
+            match_type=self.match_type,
+            match_value=self.match_value,
+            share_type=self.share_type,
+            valid_from=self.valid_from,
+            valid_until=self.valid_until,
+            percent=self.seller_percent or Decimal(0),
+            fee=self.fee or 0,
+            currency=self.currency,
+            match_currency=self.match_currency,
+            match_tier=self.match_tier,
+            promotion=self.promotion,
+            minimum_fee=self.minimum_fee,
+            maximum_fee=self.maximum_fee,
+            period=self.period,
+            mode=self.tier_mode,
+            tiers=tuple(Tier(tier["up_to"], Decimal(tier["seller"])) for tier in self.tiers),
+            split=tuple((part["account"], part["weight"]) for part in self.split),
+        )
 
 
 class TierVolume(models.Model):

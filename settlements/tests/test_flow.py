@@ -15,7 +15,7 @@ from approvals.states import State
 from billingops.actors import Actor
 from billingops.ids import seal
 from sandbox.faults import Fault
-from settlements import services
+from settlements import rules, services
 from settlements.models import Finding, PayoutRecord
 from settlements.states import PayoutState
 from settlements.tests.conftest import CONFIG
@@ -54,9 +54,9 @@ def test_a_paid_invoice_becomes_one_payout_per_seller_with_lines_that_add_up(mar
     assert suggestion.customer == invoice.customer
     assert suggestion.event_id.startswith("evt_")
     assert suggestion.facts_hash == seal(suggestion.facts)
-    assert suggestion.suggested_by == "rules settlement v1"
+    assert suggestion.suggested_by == rules.VERSION
     assert "Your payout is USD 133.03." in bakery.memo
-    assert bakery.memo_by == "rules settlement v1"
+    assert bakery.memo_by == rules.VERSION
     assert "Jenny" not in bakery.memo + suggestion.rationale + str(suggestion.facts)
     assert bakery.history.get().history_change_reason.startswith("suggested")
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billingops.money import THREE_DECIMAL, ZERO_DECIMAL
+from billingops.stripe.facts import TransferFacts
 from settlements import rules
-from settlements.tests.build import BAKERY, STUDIO, charge, flat, invoice, line, rule, terms
+from settlements.tests.build import BAKERY, PAID, STUDIO, charge, flat, invoice, line, rule, terms
 
 METADATA = {"seller_account": STUDIO}
 
@@ -95,10 +96,10 @@ def test_among_equals_the_later_valid_from_wins():
         (date(2026, 5, 31), 1),  # the second version does not reach back behind its first day
         (date(2026, 6, 1), 2),
         (date(2026, 8, 31), 2),
-        (date(2026, 9, 1), 1),  # ended: `--prune` ends all versions, here only one of them was
+        (date(2026, 9, 1), None),  # the version that replaced the first one has ended; the first does not come back
     ],
 )
-def test_of_a_rules_versions_the_highest_that_is_valid_on_the_day_counts(day, expected):
+def test_of_a_rules_versions_the_highest_that_has_begun_counts_until_it_ends(day, expected):
     versions = [rule(), rule(version=2, percent="80", valid_from=date(2026, 6, 1), valid_until=date(2026, 9, 1))]
     found = rules.in_force(versions, day)
     assert [row.version for row in found] == ([expected] if expected else [])
@@ -187,7 +188,7 @@ def test_fees_and_shares_add_up_to_the_bases_in_every_currency(case, shuffle):
     step = rules.smallest_step(made.currency)
     for proposal in found.proposals:
         theirs = [item.base for item in made.lines if item.price_metadata.get("seller_account") == proposal.seller]
-        assert proposal.amount + proposal.fee == sum(theirs)
+        assert proposal.amount + proposal.fee == sum(theirs) == proposal.base
         assert proposal.amount > 0
         assert proposal.amount % step == 0
         for share in proposal.lines:
@@ -196,6 +197,10 @@ def test_fees_and_shares_add_up_to_the_bases_in_every_currency(case, shuffle):
     paid = sum(proposal.amount for proposal in found.proposals)
     assert paid <= max(0, rules.shareable(made, charge(made)))
     assert {problem.seller for problem in found.problems}.isdisjoint(item.seller for item in found.proposals)
+    if "over_charge" not in {problem.code for problem in found.problems}:
+        assert list(found.proposals) == [one for one in found.earned if one.amount > 0]
+    for earned in found.earned:
+        assert earned.base == earned.fee + earned.share
     lines, shuffled = list(made.lines), list(known)
     shuffle.shuffle(lines)
     shuffle.shuffle(shuffled)
@@ -240,37 +245,49 @@ def test_one_sellers_missing_rule_does_not_hold_another_up():
         ({}, {"amount": 0}, "no_charge"),
         ({"paid_out_of_band": True}, {"amount": 0}, "no_charge"),
         ({}, {"currency": "eur"}, "wrong_currency"),
-        ({}, {"amount_refunded": 1}, "charge_refunded"),
-        ({}, {"disputed": True}, "charge_disputed"),
         ({}, {"amount": 6_999}, "over_charge"),
     ],
 )
-def test_nothing_is_paid_from_a_charge_that_cannot_be_shared(invoice_more, charge_more, expected):
+def test_nothing_is_earned_from_a_charge_that_cannot_be_shared(invoice_more, charge_more, expected):
     made = invoice(line(), **invoice_more)
     found = settle(made, [rule()], charge(made, **charge_more))
-    assert (found.proposals, codes(found)) == ((), [expected])
+    assert (found.earned, found.proposals, codes(found)) == ((), (), [expected])
     assert "Nothing was paid out." in found.problems[0].text
 
 
 def test_an_invoice_without_any_charge_is_a_finding():
     made = invoice(line(), charge_id="")
     found = rules.settle(made, None, rules=[rule()], sellers=terms())
-    assert (found.proposals, codes(found)) == ((), ["no_charge"])
+    assert (found.earned, found.proposals, codes(found)) == ((), (), ["no_charge"])
+
+
+def test_a_refund_changes_nothing_of_what_was_earned():
+    made = invoice(line())
+    found = settle(made, [rule()], charge(made, amount_refunded=5_000))
+    assert (found.proposal(BAKERY).amount, found.problems) == (7_000, ())
+
+
+def test_a_disputed_share_is_earned_and_not_paid_out():
+    made = invoice(line())
+    found = settle(made, [rule()], charge(made, disputed=True))
+    assert (found.proposals, codes(found)) == ((), ["charge_disputed"])
+    assert found.earning(BAKERY).amount == 7_000
+    assert "Nothing was paid out." in found.problems[0].text
 
 
 @pytest.mark.parametrize(
-    ("lines", "known"),
+    ("lines", "known", "amount"),
     [
-        ([line(amount=-100)], [rule()]),
-        ([line(amount=0)], [rule()]),
-        ([line("il_1", 100), line("il_2", -100)], [rule()]),
-        ([line(amount=100)], [rule(percent="0")]),
+        ([line(amount=-100)], [rule()], -70),
+        ([line(amount=0)], [rule()], 0),
+        ([line("il_1", 100), line("il_2", -100)], [rule()], 0),
+        ([line(amount=100)], [rule(percent="0")], 0),
     ],
 )
-def test_a_share_of_nothing_or_less_is_not_paid(lines, known):
+def test_a_share_of_nothing_or_less_is_earned_and_not_paid(lines, known, amount):
     theirs = [line(item.id, item.amount, price_metadata={"seller_account": BAKERY}) for item in lines]
     found = settle(invoice(*theirs, line("own", 50_000), metadata={}), known)
-    assert (found.proposals, codes(found)) == ((), ["non_positive"])
+    assert (found.proposals, found.problems, found.earning(BAKERY).amount) == ((), (), amount)
 
 
 def test_a_negative_line_lowers_what_the_seller_gets():
@@ -298,12 +315,22 @@ def test_a_flat_fee_in_another_currency_is_never_converted():
 def test_money_goes_only_where_the_configuration_and_stripe_allow_it(sellers, expected):
     found = settle(invoice(line()), [rule()], sellers=sellers)
     assert (found.proposals, codes(found)) == ((), [expected])
+    # A restricted account still earns; who is not in the config does not.
+    assert [one.amount for one in found.earned] == ([7_000] if expected == "account_restricted" else [])
+
+
+def test_money_that_somebody_sent_by_hand_holds_the_payout_but_not_the_earning():
+    made = invoice(line())
+    sent = TransferFacts("tr_1", "", 500, "usd", BAKERY, PAID, source_transaction="ch_1")
+    found = settle(made, [rule()], foreign=[sent])
+    assert (found.proposals, codes(found), found.earning(BAKERY).amount) == ((), ["already_transferred"], 7_000)
 
 
 def test_a_destination_charge_is_not_paid_twice():
     made = invoice(line("il_1"), line("il_2", 100, price_metadata=METADATA), transfer_destination=BAKERY)
     found = settle(made, [rule(), rule("s", seller=STUDIO)])
     assert found.proposals == ()
+    assert [(one.seller, one.amount, one.moved_by_stripe) for one in found.earned] == [(BAKERY, 7_000, True)]
     assert BAKERY in found.notes[0]
     assert (codes(found), codes(found, STUDIO)) == ([], ["no_charge"])
 
@@ -312,7 +339,7 @@ def test_tax_is_not_shared_out_even_when_the_payment_would_cover_it():
     theirs = line("il_1", 10_000, tax_exclusive=1_900, price_metadata={"seller_account": BAKERY})
     made = invoice(theirs, line("own", -3_500), metadata={})
     found = settle(made, [rule()])  # paid 8,400, of which 1,900 is tax; the share would be 7,000
-    assert codes(found) == ["over_charge"]
+    assert (codes(found), found.earned) == (["over_charge"], ())
 
 
 def test_what_others_already_got_counts_against_the_charge():

@@ -18,7 +18,7 @@ from billingops.exceptions import InvalidInput, InvalidTransition
 from billingops.llm import client as llm_client
 from billingops.llm.models import AgentRun
 from billingops.stripe import sync
-from settlements import actions, findings, services, states, tasks
+from settlements import actions, findings, rules, services, states, tasks
 from settlements.models import Finding, PayoutRecord, Seller
 from settlements.states import FINDING_TRANSITIONS, PAYOUT_TRANSITIONS, FindingState, PayoutState
 from settlements.tests.conftest import CONFIG
@@ -100,7 +100,7 @@ def test_a_model_may_phrase_the_memo_and_is_named_as_its_author(market, model):
     _, record = market.settled(("acct_bakery", 10_000))
     assert record.memo == "Your share of the paid invoice is 70 % of USD 100.00, so the payout is USD 70.00."
     assert record.memo_by == f"model {MODEL}, prompt settlement-memo-v1"
-    assert record.suggestion.suggested_by == "rules settlement v1"
+    assert record.suggestion.suggested_by == rules.VERSION
     asked = model.requests[0].text
     assert "USD 70.00" in asked
     assert "jenny" not in asked.lower()
@@ -118,7 +118,7 @@ def test_a_model_may_phrase_the_memo_and_is_named_as_its_author(market, model):
 def test_a_memo_that_does_not_hold_is_replaced_by_the_rules_own(market, model, memo):
     model.answer({"memo": memo})
     _, record = market.settled(("acct_bakery", 10_000))
-    assert record.memo_by == "rules settlement v1"
+    assert record.memo_by == rules.VERSION
     assert "Your payout is USD 70.00." in record.memo
     assert (record.amount, record.suggestion.amount) == (7_000, 7_000)
     assert AgentRun.objects.get().outcome == "invalid"
@@ -127,7 +127,7 @@ def test_a_memo_that_does_not_hold_is_replaced_by_the_rules_own(market, model, m
 def test_a_model_that_is_down_does_not_hold_the_payout_up(market, model):
     model.drop()
     _, record = market.settled(("acct_bakery", 10_000))
-    assert record.memo_by == "rules settlement v1"
+    assert record.memo_by == rules.VERSION
 
 
 # -- flags -------------------------------------------------------------------------------------------------------------
