@@ -37,20 +37,23 @@ def _guarded_connect(self: socket.socket, address: Any) -> Any:
 
 socket.socket.connect = _guarded_connect  # type: ignore[method-assign]
 
-# -- the audit log refuses DELETE and TRUNCATE, which is how a transactional test cleans up ------------------------
+# -- the audit log and the ledger refuse DELETE and TRUNCATE, which is how a transactional test cleans up ----------
 _teardown = TransactionTestCase._fixture_teardown
 
 
 def _teardown_past_the_triggers(self: TransactionTestCase) -> None:
     from django.db import connection
 
-    from approvals import triggers
+    from approvals import triggers as audit
+    from settlements.ledger import triggers as ledger
 
-    triggers.remove(connection)
+    for triggers in (audit, ledger):
+        triggers.remove(connection)
     try:
         _teardown(self)
     finally:
-        triggers.install(connection)
+        for triggers in (audit, ledger):
+            triggers.install(connection)
 
 
 TransactionTestCase._fixture_teardown = _teardown_past_the_triggers  # type: ignore[method-assign]

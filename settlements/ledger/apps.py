@@ -10,4 +10,16 @@ class LedgerConfig(AppConfig):
     label = "ledger"
     verbose_name = "Ledger"
     has_api = True
-    role_permissions: ClassVar[dict[str, list[str]]] = {}
+    _view: ClassVar[list[str]] = [
+        "ledger.view_journalentry",
+        "ledger.view_posting",
+        "ledger.view_balancesnapshot",
+    ]
+    role_permissions: ClassVar[dict[str, list[str]]] = dict.fromkeys(("Finance", "Finance lead", "Auditor"), _view)
+
+    def ready(self) -> None:
+        from django.db.models.signals import post_migrate
+
+        from settlements.ledger import triggers
+
+        post_migrate.connect(triggers.ensure, dispatch_uid="ledger.triggers")

@@ -44,6 +44,8 @@ class JournalEntry(models.Model):
         ordering = ["-occurred_at", "-id"]
         verbose_name_plural = "journal entries"
         indexes = [
+            models.Index(fields=["-occurred_at", "-id"], name="journal_time"),
+            models.Index(fields=["kind", "-occurred_at", "-id"], name="journal_kind"),
             models.Index(fields=["book", "-occurred_at", "-id"], name="journal_book"),
             models.Index(fields=["seller", "-occurred_at", "-id"], name="journal_seller"),
             models.Index(fields=["invoice"], condition=~Q(invoice=""), name="journal_invoice"),
@@ -76,6 +78,7 @@ class Posting(models.Model):
         constraints = [models.CheckConstraint(condition=~Q(amount=0), name="posting_moves_something")]
         indexes = [
             models.Index(fields=["account", "seller", "currency", "id"], include=["amount"], name="posting_balance"),
+            models.Index(fields=["invoice"], condition=~Q(invoice=""), name="posting_invoice"),
         ]
 
     def __str__(self) -> str:
@@ -99,6 +102,7 @@ class BalanceSnapshot(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["account", "seller", "currency"], name="one_snapshot_per_account")
         ]
+        indexes = [models.Index(fields=["through"], name="snapshot_through")]
 
     def __str__(self) -> str:
         return f"{self.account} {self.seller} {format_money(self.amount, self.currency)}"
