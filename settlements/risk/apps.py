@@ -16,3 +16,18 @@ class RiskConfig(AppConfig):
         "Finance lead": [*_view, "risk.release_hold"],
         "Auditor": [*_view],
     }
+
+    def ready(self) -> None:
+        from approvals import registry
+        from billingops.config import register_section
+        from settlements.risk import (  # noqa: F401  (they register themselves)
+            actions,
+            config,
+            event_handlers,
+            receivers,
+            tasks,
+        )
+
+        for kind in actions.KINDS:
+            registry.register(kind)
+        register_section(config.SECTION)
