@@ -315,6 +315,7 @@ EXECUTION_LOOKUP_SECONDS = env_int("EXECUTION_LOOKUP_SECONDS", 60)
 PAYOUT_FLAG_OVER = env_amounts("PAYOUT_FLAG_OVER", "usd:500000,eur:500000,gbp:500000,jpy:500000")
 # How long an open finding is looked at again by itself; after that a person, an import or an event has to.
 FINDING_RECHECK_DAYS = env_int("FINDING_RECHECK_DAYS", 30)
+FORECAST_KEEP_DAYS = env_int("FORECAST_KEEP_DAYS", 120)  # old forecasts, for comparing with what happened
 
 # -- the audit log -----------------------------------------------------------------------------------------------------
 AUDIT_SIGNING_KEY = os.environ.get("AUDIT_SIGNING_KEY", "")  # a file or base64; signs checkpoints of the log

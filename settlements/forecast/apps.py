@@ -10,4 +10,11 @@ class ForecastConfig(AppConfig):
     label = "forecast"
     verbose_name = "Forecast"
     has_api = True
-    role_permissions: ClassVar[dict[str, list[str]]] = {}
+    role_permissions: ClassVar[dict[str, list[str]]] = {
+        "Finance": ["forecast.view_forecast"],
+        "Finance lead": ["forecast.view_forecast"],
+        "Auditor": ["forecast.view_forecast"],
+    }
+
+    def ready(self) -> None:
+        from settlements.forecast import tasks  # noqa: F401  (registers itself)
