@@ -52,13 +52,14 @@ def reversal_of(suggestion: Suggestion) -> str:
 
 def reversals_in(transfer: dict[str, Any]) -> Iterator[Reversal]:
     """The reversals in a transfer's payload."""
-    for item in (transfer.get("reversals") or {}).get("data") or ():
+    facts = reader.read_transfer(transfer)
+    for item in facts.reversals:
         yield Reversal(
-            id=str(item.get("id", "")),
-            transfer=str(transfer.get("id", "")),
-            amount=int(item.get("amount") or 0),
-            currency=str(item.get("currency", "")),
-            suggestion=str((item.get("metadata") or {}).get(SUGGESTION_KEY, "")),
+            id=item.id,
+            transfer=facts.id,
+            amount=item.amount,
+            currency=item.currency,
+            suggestion=item.metadata.get(SUGGESTION_KEY, ""),
         )
 
 

@@ -191,6 +191,8 @@ class Batch:
         data = event.data_object
         if event.object_type == "capability" and ident(data.get("account")):
             return sync.key_of("account", ident(data["account"]))
+        if event.object_type == "fee_refund" and ident(data.get("fee")):
+            return sync.key_of("application_fee", ident(data["fee"]), event.account)
         if event.object_type == "discount":  # it has no API of its own: it stands on what it reduces
             for kind in ("subscription", "customer"):
                 if ident(data.get(kind)):

@@ -13,7 +13,7 @@ from typing import Any
 
 from billingops.inbox.models import InboundEvent
 from billingops.stripe import store
-from billingops.stripe.models import InvoicePayment
+from billingops.stripe.models import InvoicePayment, MirroredObject
 
 Key = tuple[str, str, str]
 # Made long before the events of a case, and seldom changed: with `fill_gaps` today's stands in for these.
@@ -60,6 +60,12 @@ class Past:
         payload = events.order_by("-created_at", "-id").values_list("payload", flat=True).first()
         data = ((payload or {}).get("data") or {}).get("object")
         return data if isinstance(data, dict) and data else None
+
+    def children(self, object_type: str, parent_id: str, account: str) -> list[dict[str, Any]]:
+        """What belonged to an object then, by the events that had come in; what there is today says where to look."""
+        rows = MirroredObject.objects.filter(object_type=object_type, parent_id=parent_id)
+        ids = rows.order_by("created", "object_id").values_list("object_id", flat=True)
+        return [data for one in ids if (data := self.known(object_type, one, account))]
 
     def _miss_payment(self, invoice_id: str, account: str) -> None:
         if InvoicePayment.objects.filter(invoice_id=invoice_id).exists():

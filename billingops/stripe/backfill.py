@@ -36,12 +36,14 @@ MODELS = {
     "Dispute": "dispute",
     "Transfer": "transfer",
     "Payout": "payout",
+    "TopUp": "topup",
+    "ApplicationFee": "application_fee",
     "BalanceTransaction": "balance_transaction",
     "CreditNote": "credit_note",
     "InvoicePayment": "invoice_payment",
 }
 ON_REQUEST = {"InvoicePayment"}  # Invoice has brought them already
-PLATFORM_ONLY = {"Account", "Transfer"}
+PLATFORM_ONLY = {"Account", "Transfer", "TopUp", "ApplicationFee"}
 CUSTOMERS_AT_ONCE = 100
 
 

@@ -2,6 +2,8 @@
 
 Amounts: int, minor units of the object's `currency` (lower-case). Times: aware UTC datetimes. Ids: Stripe's, "" where
 absent. `account`: the connected account whose object it is, "" for the platform's own.
+
+The money that moves stands in facts_money.py, connected accounts in facts_accounts.py; import them all from here.
 """
 
 from __future__ import annotations
@@ -10,6 +12,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+
+from billingops.stripe.facts_accounts import AccountFacts
+from billingops.stripe.facts_money import (
+    BalanceTransactionFacts,
+    CreditNoteFacts,
+    DisputeFacts,
+    FeeFacts,
+    PayoutFacts,
+    RefundFacts,
+    ReversalFacts,
+    TransferFacts,
+)
+
+__all__ = [
+    "AccountFacts",
+    "BalanceTransactionFacts",
+    "ChargeFacts",
+    "CreditNoteFacts",
+    "CustomerFacts",
+    "DisputeFacts",
+    "FeeFacts",
+    "InvoiceFacts",
+    "InvoicePaymentFacts",
+    "LineFacts",
+    "PaymentFailure",
+    "PaymentMethodFacts",
+    "PayoutFacts",
+    "RefundFacts",
+    "ReversalFacts",
+    "SubscriptionFacts",
+    "TransferFacts",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +98,12 @@ class PaymentFailure:
 
 @dataclass(frozen=True, slots=True)
 class ChargeFacts:
+    """`fee` and `net` (what is left of it) are in `balance_currency`, which is the account's own when Stripe converted:
+    then `exchange_rate` is not None. All are None or "" while the charge's balance transaction is not known.
+
+    `transfer_destination`, `transfer_amount` (None: all of it), `transfer_id`: a destination charge's share.
+    """
+
     id: str
     account: str
     amount: int
@@ -82,6 +122,15 @@ class ChargeFacts:
     card_fingerprint: str = ""
     transfer_group: str = ""
     transfer_destination: str = ""
+    transfer_amount: int | None = None
+    transfer_id: str = ""
+    on_behalf_of: str = ""
+    application_fee_amount: int | None = None
+    application_fee_id: str = ""
+    fee: int | None = None
+    net: int | None = None
+    balance_currency: str = ""
+    exchange_rate: Decimal | None = None
     failure: PaymentFailure | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
@@ -177,96 +226,6 @@ class PaymentMethodFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountFacts:
-    """A connected account. It may receive transfers when `transfers_active`; `obstacle` says why not, for a person."""
-
-    id: str
-    name: str = ""
-    country: str = ""
-    default_currency: str = ""
-    charges_enabled: bool = False
-    payouts_enabled: bool = False
-    transfers_active: bool = False
-    details_submitted: bool = False
-    disabled_reason: str = ""
-    deauthorised: bool = False
-    created: datetime | None = None
-
-    @property
-    def obstacle(self) -> str:
-        """ "" when money may be sent there, else the reason in words."""
-        if self.deauthorised:
-            return "the account has disconnected from the platform"
-        if self.disabled_reason:
-            return f"Stripe restricts the account ({self.disabled_reason})"
-        if not self.transfers_active:
-            return "the account's transfers capability is not active"
-        return ""
-
-
-@dataclass(frozen=True, slots=True)
-class TransferFacts:
-    id: str
-    account: str
-    amount: int
-    currency: str
-    destination: str
-    created: datetime
-    amount_reversed: int = 0
-    reversed: bool = False
-    source_transaction: str = ""
-    transfer_group: str = ""
-    destination_payment: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class RefundFacts:
-    id: str
-    account: str
-    amount: int
-    currency: str
-    status: str
-    created: datetime
-    charge_id: str = ""
-    payment_intent_id: str = ""
-    reason: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class DisputeFacts:
-    """`due_by` None or in the past: no answer is possible any more. `is_inquiry`: a question, no money moved yet."""
-
-    id: str
-    account: str
-    amount: int
-    currency: str
-    status: str
-    reason: str
-    created: datetime
-    charge_id: str = ""
-    payment_intent_id: str = ""
-    due_by: datetime | None = None
-    is_inquiry: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class CreditNoteFacts:
-    id: str
-    account: str
-    invoice_id: str
-    customer_id: str
-    amount: int
-    currency: str
-    status: str
-    created: datetime
-    number: str = ""
-    reason: str = ""
-    refund_ids: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class InvoicePaymentFacts:
     """Which payment paid how much of which invoice (the object that replaced `invoice.charge`)."""
 
@@ -282,50 +241,3 @@ class InvoicePaymentFacts:
     charge_id: str = ""
     payment_intent_id: str = ""
     paid_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FeeFacts:
-    """One part of a movement's fee. `type`: stripe_fee, application_fee, tax…; `application`: whose fee it is."""
-
-    type: str
-    amount: int
-    currency: str
-    application: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class BalanceTransactionFacts:
-    """One movement on a Stripe balance, signed: net = amount − fee. `currency` is the balance's, which may differ from
-    the charge's: `exchange_rate` converts from that. `payout_id`: the automatic payout it is in, where that was asked.
-    """
-
-    id: str
-    account: str
-    amount: int
-    fee: int
-    net: int
-    currency: str
-    type: str
-    reporting_category: str
-    created: datetime
-    available_on: datetime | None = None
-    source_id: str = ""
-    status: str = ""  # pending, available
-    fee_details: tuple[FeeFacts, ...] = ()
-    exchange_rate: Decimal | None = None
-    description: str = ""
-    payout_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PayoutFacts:
-    id: str
-    account: str
-    amount: int
-    currency: str
-    status: str
-    created: datetime
-    arrival_date: datetime | None = None
-    automatic: bool = True
-    failure_code: str = ""

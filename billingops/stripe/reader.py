@@ -6,6 +6,8 @@ items; before, these were `charge`, `payment_intent`, `subscription`, `price` an
 Any reference may be an id or an expanded object. Source: https://docs.stripe.com/changelog/basil and the SDK's types.
 
 `account` is the connected account whose object it is, "" for the platform's own; a payload does not say it itself.
+
+Its other rooms are reader_money.py (what moves money) and reader_accounts.py; read them all through here.
 """
 
 from __future__ import annotations
@@ -14,22 +16,25 @@ from datetime import datetime
 from typing import Any
 
 from billingops.stripe.facts import (
-    AccountFacts,
-    BalanceTransactionFacts,
     ChargeFacts,
-    CreditNoteFacts,
     CustomerFacts,
-    DisputeFacts,
-    FeeFacts,
     InvoiceFacts,
     InvoicePaymentFacts,
     LineFacts,
     PaymentFailure,
     PaymentMethodFacts,
-    PayoutFacts,
-    RefundFacts,
     SubscriptionFacts,
-    TransferFacts,
+)
+from billingops.stripe.reader_accounts import read_account
+from billingops.stripe.reader_money import (
+    read_balance_transaction,
+    read_credit_note,
+    read_dispute,
+    read_fee,
+    read_payout,
+    read_refund,
+    read_reversal,
+    read_transfer,
 )
 from billingops.stripe.shapes import (
     Json,
@@ -52,6 +57,28 @@ from billingops.stripe.shapes import (
     when,
     whole,
 )
+
+__all__ = [
+    "ident",
+    "plain",
+    "read_account",
+    "read_balance_transaction",
+    "read_charge",
+    "read_credit_note",
+    "read_customer",
+    "read_dispute",
+    "read_fee",
+    "read_invoice",
+    "read_invoice_payment",
+    "read_line",
+    "read_payment_failure",
+    "read_payment_method",
+    "read_payout",
+    "read_refund",
+    "read_reversal",
+    "read_subscription",
+    "read_transfer",
+]
 
 
 # -- invoices ----------------------------------------------------------------------------------------------------------
@@ -161,24 +188,6 @@ def read_invoice_payment(data: Any, account: str = "") -> InvoicePaymentFacts:
     )
 
 
-def read_credit_note(data: Any, account: str = "") -> CreditNoteFacts:
-    note = plain(data)
-    refunds = [ident(item.get("refund")) for item in items_of(note.get("refunds"))] or [ident(note.get("refund"))]
-    return CreditNoteFacts(
-        id=text(note.get("id")),
-        account=account,
-        invoice_id=ident(note.get("invoice")),
-        customer_id=ident(note.get("customer")),
-        amount=whole(note.get("amount")),
-        currency=currency_of(note),
-        status=text(note.get("status")),
-        created=created_of(note),
-        number=text(note.get("number")),
-        reason=text(note.get("reason")),
-        refund_ids=tuple(refund for refund in refunds if refund),
-    )
-
-
 # -- payments ----------------------------------------------------------------------------------------------------------
 def read_charge(data: Any, account: str = "") -> ChargeFacts:
     """`invoice_id` is known to the payload only before 2025-03-31; sync.py adds it from the invoice payments."""
@@ -204,9 +213,29 @@ def read_charge(data: Any, account: str = "") -> ChargeFacts:
         card_fingerprint=text(card.get("fingerprint")),
         transfer_group=text(charge.get("transfer_group")),
         transfer_destination=ident(transfer_data.get("destination")),
+        transfer_amount=None if transfer_data.get("amount") is None else whole(transfer_data["amount"]),
+        transfer_id=ident(charge.get("transfer")),
+        on_behalf_of=ident(charge.get("on_behalf_of")),
+        application_fee_amount=None
+        if charge.get("application_fee_amount") is None
+        else whole(charge["application_fee_amount"]),
+        application_fee_id=ident(charge.get("application_fee")),
+        **_balance_of(expanded(charge.get("balance_transaction"))),
         failure=read_payment_failure(charge),
         metadata=metadata_of(charge.get("metadata")),
     )
+
+
+def _balance_of(entry: Json) -> dict[str, Any]:
+    """What a charge's expanded balance transaction adds to it."""
+    if not entry:
+        return {}
+    return {
+        "fee": whole(entry.get("fee")),
+        "net": whole(entry.get("net")),
+        "balance_currency": currency_of(entry),
+        "exchange_rate": decimal_of(entry.get("exchange_rate")),
+    }
 
 
 def read_payment_failure(data: Any) -> PaymentFailure | None:
@@ -274,43 +303,7 @@ def read_payment_method(data: Any) -> PaymentMethodFacts:
     )
 
 
-def read_refund(data: Any, account: str = "") -> RefundFacts:
-    refund = plain(data)
-    return RefundFacts(
-        id=text(refund.get("id")),
-        account=account,
-        amount=whole(refund.get("amount")),
-        currency=currency_of(refund),
-        status=text(refund.get("status")),
-        created=created_of(refund),
-        charge_id=ident(refund.get("charge")),
-        payment_intent_id=ident(refund.get("payment_intent")),
-        reason=text(refund.get("reason")),
-        metadata=metadata_of(refund.get("metadata")),
-    )
-
-
-def read_dispute(data: Any, account: str = "") -> DisputeFacts:
-    dispute = plain(data)
-    status = text(dispute.get("status"))
-    case = dig(dispute, "payment_method_details", "card", "case_type")
-    return DisputeFacts(
-        id=text(dispute.get("id")),
-        account=account,
-        amount=whole(dispute.get("amount")),
-        currency=currency_of(dispute),
-        status=status,
-        reason=text(dispute.get("reason")),
-        created=created_of(dispute),
-        charge_id=ident(dispute.get("charge")),
-        payment_intent_id=ident(dispute.get("payment_intent")),
-        due_by=when(dig(dispute, "evidence_details", "due_by")),
-        # The status decides: an inquiry that turned into a chargeback keeps its case type in some networks.
-        is_inquiry=status.startswith("warning_") or (not status and case == "inquiry"),
-    )
-
-
-# -- customers, subscriptions, accounts --------------------------------------------------------------------------------
+# -- customers, subscriptions -----------------------------------------------------------------------------------------
 def read_customer(data: Any, account: str = "") -> CustomerFacts:
     customer = plain(data)
     locales = customer.get("preferred_locales") or []
@@ -358,91 +351,4 @@ def read_subscription(data: Any, account: str = "") -> SubscriptionFacts:
         latest_invoice_id=ident(subscription.get("latest_invoice")),
         items=tuple(parts(item) for item in items),
         metadata=metadata_of(subscription.get("metadata")),
-    )
-
-
-def read_account(data: Any) -> AccountFacts:
-    """`deauthorised` is a mark of ours (sync.py sets it when Stripe no longer lets us see the account)."""
-    account = plain(data)
-    capabilities = account.get("capabilities") or {}
-    return AccountFacts(
-        id=text(account.get("id")),
-        name=text(dig(account, "settings", "dashboard", "display_name"))
-        or text(dig(account, "business_profile", "name"))
-        or text(dig(account, "company", "name")),
-        country=text(account.get("country")),
-        default_currency=text(account.get("default_currency")).lower(),
-        charges_enabled=bool(account.get("charges_enabled")),
-        payouts_enabled=bool(account.get("payouts_enabled")),
-        transfers_active="active" in (capabilities.get("transfers"), capabilities.get("legacy_payments")),
-        details_submitted=bool(account.get("details_submitted")),
-        disabled_reason=text(dig(account, "requirements", "disabled_reason")),
-        deauthorised=bool(account.get("deauthorised")),
-        created=when(account.get("created")),
-    )
-
-
-# -- money that moves --------------------------------------------------------------------------------------------------
-def read_transfer(data: Any, account: str = "") -> TransferFacts:
-    transfer = plain(data)
-    return TransferFacts(
-        id=text(transfer.get("id")),
-        account=account,
-        amount=whole(transfer.get("amount")),
-        currency=currency_of(transfer),
-        destination=ident(transfer.get("destination")),
-        created=created_of(transfer),
-        amount_reversed=whole(transfer.get("amount_reversed")),
-        reversed=bool(transfer.get("reversed")),
-        source_transaction=ident(transfer.get("source_transaction")),
-        transfer_group=text(transfer.get("transfer_group")),
-        destination_payment=ident(transfer.get("destination_payment")),
-        metadata=metadata_of(transfer.get("metadata")),
-    )
-
-
-def read_balance_transaction(data: Any, account: str = "") -> BalanceTransactionFacts:
-    entry = plain(data)
-    return BalanceTransactionFacts(
-        id=text(entry.get("id")),
-        account=account,
-        amount=whole(entry.get("amount")),
-        fee=whole(entry.get("fee")),
-        net=whole(entry.get("net")),
-        currency=currency_of(entry),
-        type=text(entry.get("type")),
-        reporting_category=text(entry.get("reporting_category")),
-        created=created_of(entry),
-        available_on=when(entry.get("available_on")),
-        source_id=ident(entry.get("source")),
-        status=text(entry.get("status")),
-        fee_details=tuple(read_fee(item) for item in items_of(entry.get("fee_details"))),
-        exchange_rate=decimal_of(entry.get("exchange_rate")),
-        description=text(entry.get("description")),
-        payout_id=ident(entry.get("payout")),
-    )
-
-
-def read_fee(data: Any) -> FeeFacts:
-    fee = plain(data)
-    return FeeFacts(
-        type=text(fee.get("type")),
-        amount=whole(fee.get("amount")),
-        currency=currency_of(fee),
-        application=text(fee.get("application")),
-    )
-
-
-def read_payout(data: Any, account: str = "") -> PayoutFacts:
-    payout = plain(data)
-    return PayoutFacts(
-        id=text(payout.get("id")),
-        account=account,
-        amount=whole(payout.get("amount")),
-        currency=currency_of(payout),
-        status=text(payout.get("status")),
-        created=created_of(payout),
-        arrival_date=when(payout.get("arrival_date")),
-        automatic=bool(payout.get("automatic", True)),
-        failure_code=text(payout.get("failure_code")),
     )

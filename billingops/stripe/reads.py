@@ -41,10 +41,11 @@ class Resource:
 
 RESOURCES: dict[str, Resource] = {
     "account": Resource("accounts"),
+    "application_fee": Resource("application_fees", ("balance_transaction",)),
     "balance_transaction": Resource("balance_transactions"),
     "charge": Resource("charges", ("balance_transaction",)),
     "coupon": Resource("coupons"),
-    "credit_note": Resource("credit_notes"),
+    "credit_note": Resource("credit_notes", ("customer_balance_transaction",)),
     "customer": Resource("customers"),
     "dispute": Resource("disputes"),
     "invoice": Resource(
@@ -59,6 +60,7 @@ RESOURCES: dict[str, Resource] = {
     "refund": Resource("refunds", ("balance_transaction",)),
     "subscription": Resource("subscriptions", filters=(("status", "all"),)),
     "transfer": Resource("transfers", ("balance_transaction", "reversals.data.balance_transaction")),
+    "topup": Resource("topups", ("balance_transaction",)),
 }
 
 Key = tuple[str, str, str]  # (object type, id, account)
@@ -166,6 +168,12 @@ def _pages(
             return
 
 
+_EXPAND_NESTED: dict[Any, list[str]] = {
+    "invoice_payment": ["data.payment.payment_intent"],
+    "transfer_reversal": ["data.balance_transaction"],
+}
+
+
 def _complete(data: dict[str, Any], account: str) -> dict[str, Any]:
     """Read the rest of nested lists (an invoice's lines come ten at a time)."""
     for value in data.values():
@@ -174,7 +182,7 @@ def _complete(data: dict[str, Any], account: str) -> dict[str, Any]:
         items = list(value.get("data") or [])
         if not value.get("url") or not items or not items[-1].get("id"):
             continue
-        expand = ["data.payment.payment_intent"] if items[-1].get("object") == "invoice_payment" else []
+        expand = _EXPAND_NESTED.get(items[-1].get("object"), [])
         for page in _pages(value["url"], account, after=items[-1]["id"], expand=expand):
             items.extend(page)
         value["data"], value["has_more"] = items, False

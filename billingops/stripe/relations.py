@@ -5,16 +5,16 @@ Pure: JSON in, JSON and keys out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from billingops.stripe.reads import RESOURCES, Key
-from billingops.stripe.shapes import dig, expanded, ident, invoice_subscription, items_of
+from billingops.stripe.shapes import dig, expanded, ident, invoice_subscription, items_of, latest_intent
 
 # Stored in this order, so that what is referred to is there first. The few circles (a customer's default payment
 # method, a charge's invoice before 2025-03-31) stay open at one end; store.py closes the first, nobody reads the other.
 _IN_ORDER = """account coupon product price customer payment_method balance_transaction subscription payment_intent
-    invoice charge refund dispute credit_note invoice_payment transfer payout"""
+    invoice charge refund dispute credit_note invoice_payment transfer payout application_fee topup"""
 ORDER = {name: rank for rank, name in enumerate(_IN_ORDER.split())}
 
 
@@ -85,6 +85,35 @@ def required(data: dict[str, Any], account: str = "") -> Iterator[Key]:
 def price_of(line: Any) -> Any:
     """The reference to an invoice line's price in either era."""
     return dig(line, "pricing", "price_details", "price") or line.get("price")
+
+
+Load = Callable[[str, Iterable[str]], dict[str, dict[str, Any]]]
+
+
+def whole(invoices: Mapping[str, dict[str, Any]], load: Load) -> dict[str, dict[str, Any]]:
+    """The invoices with what read_invoice looks behind. `load(type, ids)` is asked once a type, for all of them."""
+
+    def loaded(object_type: str, references: Iterable[Any]) -> dict[str, dict[str, Any]]:
+        ids = dict.fromkeys(ident(one) for one in references if one and not expanded(one))
+        return load(object_type, [one for one in ids if one]) if any(ids) else {}
+
+    lines = [line for invoice in invoices.values() for line in items_of(invoice.get("lines"))]
+    prices = [price_of(line) for line in lines]
+    known = loaded("price", prices)
+    products = [price.get("product") for price in [*known.values(), *map(expanded, prices)]]
+    products += [dig(line, "pricing", "price_details", "product") for line in lines if not price_of(line)]
+    known |= loaded("product", products)
+    intents: list[Any] = []
+    subscriptions: list[Any] = []
+    for invoice in invoices.values():
+        intent = latest_intent(invoice)
+        if not expanded(intent):
+            intents += [intent, *(dig(item, "payment", "payment_intent") for item in items_of(invoice.get("payments")))]
+        details = dig(invoice, "parent", "subscription_details") or invoice.get("subscription_details") or {}
+        if not details.get("metadata"):
+            subscriptions.append(invoice_subscription(invoice))
+    known |= loaded("payment_intent", intents) | loaded("subscription", subscriptions)
+    return {invoice_id: embed(invoice, known) for invoice_id, invoice in invoices.items()}
 
 
 def embed(invoice: dict[str, Any], known: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from billingops.stripe.shapes import (
+    Json,
     created_of,
     currency_of,
     dig,
@@ -78,7 +79,7 @@ def read_renewal(data: Any) -> RenewalFacts:
     )
 
 
-def _item(item: dict[str, Any], own_end: datetime | None) -> RenewalItem:
+def _item(item: Json, own_end: datetime | None) -> RenewalItem:
     reference = item.get("price") or item.get("plan")
     price = expanded(reference)
     recurring = price.get("recurring") or price  # a plan names its interval itself

@@ -50,6 +50,8 @@ MODELS = {
     "transfer": "Transfer",
 }
 OURS: dict[str, type[Model]] = {"credit_note": CreditNote, "invoice_payment": InvoicePayment}
+# Of these a row in the index and their balance transaction is all that is kept: nobody reads more of them.
+INDEXED: frozenset[str] = frozenset({"application_fee", "topup"})
 
 
 def model_of(object_type: str) -> Any:
@@ -112,13 +114,15 @@ def known(object_type: str, ids: Sequence[str]) -> set[str]:
     """Which of these the mirror has."""
     if not ids:
         return set()
+    if object_type in INDEXED:
+        return set(MirroredObject.objects.filter(object_id__in=ids).values_list("object_id", flat=True))
     return set(model_of(object_type).objects.filter(id__in=ids).values_list("id", flat=True))
 
 
 def load(object_type: str, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """The stored JSON of these, by id."""
     wanted = [object_id for object_id in dict.fromkeys(ids) if object_id]
-    if not wanted:
+    if not wanted or object_type in INDEXED:
         return {}
     return dict(model_of(object_type).objects.filter(id__in=wanted).values_list("id", "stripe_data"))
 
@@ -162,10 +166,12 @@ def _overtaken(chunk: list[Incoming]) -> set[Key]:
     found: set[Key] = set()
     for object_type in {item.key[0] for item in chunk}:
         items = {item.key[1]: item for item in chunk if item.key[0] == object_type}
-        column = "synced_at" if object_type in OURS else "djstripe_updated"
+        model: Any = MirroredObject if object_type in INDEXED else model_of(object_type)
+        name = "object_id" if object_type in INDEXED else "id"
+        column = "synced_at" if object_type in INDEXED or object_type in OURS else "djstripe_updated"
         oldest = min(item.read_at for item in items.values())
-        rows = model_of(object_type).objects.filter(id__in=list(items), **{f"{column}__gt": oldest})
-        found |= {items[pk].key for pk, at in rows.values_list("id", column) if at > items[pk].read_at}
+        rows = model.objects.filter(**{f"{name}__in": list(items), f"{column}__gt": oldest})
+        found |= {items[pk].key for pk, at in rows.values_list(name, column) if at > items[pk].read_at}
     return found
 
 
@@ -228,7 +234,7 @@ def masks_for(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sync(item: Incoming, key: str) -> None:
-    if item.key[0] in OURS:
+    if item.key[0] in OURS or item.key[0] in INDEXED:
         return
     model = model_of(item.key[0])
     if item.data.get("deleted") and (row := model.objects.filter(id=item.key[1]).first()):
@@ -394,6 +400,8 @@ _LISTED: dict[str, tuple[str, str, Callable[[dict[str, Any]], Any]]] = {
     "subscription": ("", "status", lambda data: None),
     "transfer": ("amount", "", lambda data: data.get("source_transaction")),
     "payout": ("amount", "status", lambda data: None),
+    "application_fee": ("amount", "", lambda data: data.get("originating_transaction") or data.get("charge")),
+    "topup": ("amount", "status", lambda data: None),
 }
 
 
@@ -413,7 +421,7 @@ def _write_index(chunk: list[Incoming]) -> None:
                 customer_id=ident(data.get("customer")),
                 parent_id=ident(parent(data)),
                 number=text(data.get("number"))[:64],
-                status=text(data.get(status)) if status else _transfer_status(data),
+                status=text(data.get(status)) if status else _status_made_up(data),
                 amount=whole(data.get(amount)) if amount else None,
                 currency=currency_of(data),
                 created=created_of(data),
@@ -431,7 +439,11 @@ def _write_index(chunk: list[Incoming]) -> None:
     _upsert(rows, unique="object_id")
 
 
-def _transfer_status(data: dict[str, Any]) -> str:
+def _status_made_up(data: dict[str, Any]) -> str:
+    """Transfers and application fees have none of their own."""
+    if data.get("object") == "application_fee":
+        back = "refunded" if data.get("refunded") else "partially_refunded"
+        return back if whole(data.get("amount_refunded")) else "collected"
     if data.get("reversed"):
         return "reversed"
     return "partially_reversed" if whole(data.get("amount_reversed")) else "created"

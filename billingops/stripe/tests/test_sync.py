@@ -345,7 +345,7 @@ def test_every_type_that_is_read_has_a_place_and_an_order():
     from billingops.stripe.reads import RESOURCES
     from billingops.stripe.relations import ORDER
 
-    assert set(RESOURCES) == set(ORDER) == set(store.MODELS) | set(store.OURS)
+    assert set(RESOURCES) == set(ORDER) == set(store.MODELS) | set(store.OURS) | store.INDEXED
 
 
 def test_what_a_handler_has_read_is_stored_when_an_event_names_it(sandbox, stripe_api):
