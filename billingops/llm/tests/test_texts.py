@@ -97,7 +97,9 @@ def test_a_message_that_leaves_its_frame_is_refused_with_the_reason(text: str, p
     assert frame_problem(text, allowed={"amount", "link"}, required={"link"}) == problem
 
 
-@pytest.mark.parametrize("label", ["dunning-choose-v2", "dunning-message-v1", "settlement-memo-v1"])
+@pytest.mark.parametrize(
+    "label", ["dunning-choose-v2", "dunning-message-v1", "settlement-memo-v2", "settlement-period-v1"]
+)
 def test_a_prompt_is_complete_and_sealed(label: str) -> None:
     prompt = prompts.load(label)
     path = Path(prompts.__file__).with_name(f"{label}.md")
@@ -112,7 +114,8 @@ def test_a_prompt_is_complete_and_sealed(label: str) -> None:
 
 
 def test_every_prompt_file_loads() -> None:
-    assert prompts.labels() == ["dunning-choose-v1", "dunning-choose-v2", "dunning-message-v1", "settlement-memo-v1"]
+    dunning = ["dunning-choose-v1", "dunning-choose-v2", "dunning-message-v1"]
+    assert prompts.labels() == [*dunning, "settlement-memo-v1", "settlement-memo-v2", "settlement-period-v1"]
 
 
 def test_a_prompt_that_contradicts_its_file_name_is_refused(tmp_path: Path, monkeypatch: Any) -> None:
