@@ -99,7 +99,7 @@ def test_a_model_may_phrase_the_memo_and_is_named_as_its_author(market, model):
     model.answer({"memo": "Your share of the paid invoice is 70 % of USD 100.00, so the payout is USD 70.00."})
     _, record = market.settled(("acct_bakery", 10_000))
     assert record.memo == "Your share of the paid invoice is 70 % of USD 100.00, so the payout is USD 70.00."
-    assert record.memo_by == f"model {MODEL}, prompt settlement-memo-v1"
+    assert record.memo_by == f"model {MODEL}, prompt settlement-memo-v2"
     assert record.suggestion.suggested_by == rules.VERSION
     asked = model.requests[0].text
     assert "USD 70.00" in asked
