@@ -75,6 +75,8 @@ MODELS = [
     Model("settlements.finding", (FINANCE, LEAD, AUDITOR), acts=(("dismiss", DECIDERS),)),
     Model("settlements.seller", (FINANCE, LEAD, AUDITOR)),
     Model("settlements.sharerule", (FINANCE, LEAD, AUDITOR)),
+    Model("risk.riskassessment", (FINANCE, LEAD, AUDITOR)),
+    Model("risk.riskhold", (FINANCE, LEAD, AUDITOR), acts=(("release", (LEAD,)),)),
     Model("dunning.dunningcase", ALL),
     Model("dunning.message", ALL),
     Model("dunning.supporttask", ALL, acts=(("take", (LEAD, SUPPORT)), ("done", (LEAD, SUPPORT)))),
@@ -174,6 +176,8 @@ ENDPOINTS = [
     Page("kill-switch-off", (LEAD,), about="approvals.killswitch", post=(LEAD,), get=405),
     Page("payout-record-list", ALL),
     Page("payout-record-detail", ALL, about="settlements.payoutrecord"),
+    Page("risk-list", (FINANCE, LEAD, AUDITOR)),
+    Page("risk-detail", (FINANCE, LEAD, AUDITOR), about="risk.riskassessment", arg="account"),
     Page("customer-timeline", ALL, about="support.timelineentry", arg="customer"),
 ]
 

@@ -88,6 +88,11 @@ SENTENCES = {
     "setting.effective": "Settings in effect, after a change",
     "setting.agent": "An agent’s settings changed by a config file",
     "setting.imported": "Config file imported",
+    "setting.risk": "Terms of the seller risk changed by a config file",
+    "risk.hold_placed": "A seller’s payouts held",
+    "risk.hold_released": "A seller’s payouts no longer held",
+    "risk.verification_asked": "Enhanced verification asked for",
+    "risk.verification_done": "Enhanced verification done",
     "checkpoint.signed": "Checkpoint of this log signed",
 }
 # For the page's filter: whatever stands before the dot.
@@ -105,6 +110,7 @@ FAMILIES = {
     "permission": "Rights",
     "export": "Exports",
     "setting": "Settings",
+    "risk": "Seller risk",
     "checkpoint": "Checkpoints",
 }
 

@@ -44,7 +44,7 @@ TONES: Mapping[str, frozenset[str]] = {
     ),
     "attention": frozenset(
         {"unknown", "stale", "parked", "past_due", "needs_response", "warning_needs_response", "requires_action"}
-        | {"requires_payment_method", "paused", "action_required", "escalated"}
+        | {"requires_payment_method", "paused", "action_required", "escalated", "held"}
     ),
     "bad": frozenset(
         {"failed", "rejected", "uncollectible", "lost", "unpaid", "incomplete_expired", "error", "refused"}

@@ -17,7 +17,7 @@ from approvals.models import Suggestion
 from billingops.actors import Actor
 from billingops.admin import chart, home
 from billingops.admin.actions import ConfirmedAction, Given
-from billingops.admin.base import ReadOnlyAdmin, age_column, state_column, stripe_id_column
+from billingops.admin.base import ReadOnlyAdmin, age_column, stripe_id_column
 from billingops.admin.filters import AccountFilter
 from billingops.admin.paging import capped_counts
 from billingops.admin.site import site
@@ -192,9 +192,13 @@ class RiskHoldAdmin(ReadOnlyAdmin):
         "released_by", "released_reason", "score_at_release",
     )  # fmt: skip
 
-    state_ = state_column()
-    age = age_column("since", "Held for")
+    age = age_column("since", "Held since")
     account_ = stripe_id_column("account", "Account")
+
+    @admin.display(description="State")
+    def state_(self, hold: RiskHold) -> SafeString:
+        """An active hold asks for attention; "active" is a good word elsewhere."""
+        return tags.state_badge("held" if hold.state == RiskHold.State.ACTIVE else hold.state)
 
     @admin.display(description="Hold")
     def name(self, hold: RiskHold) -> str:

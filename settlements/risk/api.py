@@ -37,7 +37,7 @@ class RiskPartSerializer(serializers.Serializer[Any]):
     """`points` of `weight`; `figures`: what the evidence rests on."""
 
     code = serializers.CharField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     points = serializers.IntegerField()
     weight = serializers.IntegerField()
     evidence = serializers.CharField()
