@@ -46,7 +46,8 @@ class BalanceTransactionFacts:
 
 @dataclass(frozen=True, slots=True)
 class ReversalFacts:
-    """A part of a transfer that was taken back (trr_…). `refund_id`: the refund that asked for it, "" when none did."""
+    """A part of a transfer that was taken back (trr_…). `refund_id`: the refund that asked for it, "" when none did.
+    `destination_refund_id`: the refund (pyr_…) that took it from the connected account."""
 
     id: str
     transfer_id: str
@@ -55,6 +56,7 @@ class ReversalFacts:
     created: datetime
     balance_transaction_id: str = ""
     refund_id: str = ""
+    destination_refund_id: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -95,6 +95,7 @@ def read_reversal(data: Any) -> ReversalFacts:
         created=created_of(reversal),
         balance_transaction_id=ident(reversal.get("balance_transaction")),
         refund_id=ident(reversal.get("source_refund")),
+        destination_refund_id=ident(reversal.get("destination_payment_refund")),
         metadata=metadata_of(reversal.get("metadata")),
     )
 
