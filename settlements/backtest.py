@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime, timedelta
 
 from approvals.backtest import Replayed, Window
 from approvals.models import Suggestion
@@ -16,7 +15,6 @@ from billingops.stripe import reader, sync
 from billingops.stripe.facts import AccountFacts, ChargeFacts, InvoiceFacts, TransferFacts
 from billingops.stripe.models import MirroredObject
 from settlements import cases, rules
-from settlements.config import RulePlan
 from settlements.models import Seller, ShareRule
 from settlements.rules import Proposal, Rule, Terms
 
@@ -27,7 +25,7 @@ NOT_KEPT = "no event of these had come in by then: "
 
 def replay(window: Window) -> Iterator[Replayed]:
     """Each paid invoice of the platform in the window, once, seller by seller."""
-    of_the_time, terms_then = _rules(window.rules), window.rules == "then"
+    of_the_time, terms_then = _rules(window), window.rules == "then"
     events = InboundEvent.objects.filter(
         type="invoice.paid", account="", received_at__gte=window.since, received_at__lt=window.until
     )
@@ -50,10 +48,11 @@ def _replay(event: InboundEvent, of_the_time: Rules, *, terms_then: bool, fill_g
             return
         charge = sync.charge_facts(invoice.charge_id, live=True) if invoice.charge_id else None
         known = of_the_time(at)
-        concerned = rules.sellers_of(invoice, charge, known)
+        tier = _tier(invoice, known)
+        concerned = rules.sellers_of(invoice, charge, known, tier)
         terms = _terms(concerned, at if terms_then else None)
         settlement = rules.settle(
-            invoice, charge, rules=known, sellers=terms, foreign=_foreign(view, invoice, charge, concerned)
+            invoice, charge, rules=known, sellers=terms, foreign=_foreign(view, invoice, charge, concerned), tier=tier
         )
     problem = NOT_KEPT + ", ".join(sorted({key[0] for key in view.missing})) if view.missing else ""
 
@@ -88,13 +87,22 @@ def _replay(event: InboundEvent, of_the_time: Rules, *, terms_then: bool, fill_g
         yield case(seller, None, " ".join(words))
 
 
+def _tier(invoice: InvoiceFacts, known: list[Rule]) -> str:
+    """The customer's tier of that time, where a rule asks for it."""
+    if not invoice.customer_id or not any(rule.match_tier for rule in known):
+        return ""
+    customer = sync.customer_facts(invoice.customer_id, live=True)
+    return str(customer.metadata.get(rules.TIER_KEY, "")).strip() if customer else ""
+
+
 def _why(proposal: Proposal) -> str:
     rules_used = {share.rule for share in proposal.lines}
     return ", ".join(sorted(f"{rule.name} {f'v{rule.version}' if rule.version else '(file)'}" for rule in rules_used))
 
 
-def _rules(which: str) -> Rules:
+def _rules(window: Window) -> Rules:
     """The rules in force for a moment: those that stood in the database then, those of today, or a file's."""
+    which = window.rules
     if which == "then":
         return lambda at: [cases.as_rule(row) for row in ShareRule.history.as_of(at)]
     if which == "now":
@@ -103,24 +111,10 @@ def _rules(which: str) -> Rules:
     plans = config.read(which, file="the file").get("rules")
     if not plans:
         raise InvalidInput("The file has no `rules` section.", field="rules")
-    given = [_of_plan(plan) for plan in plans]
+    # A rule of a file holds for all of that time: the question is what it would have done.
+    since, until = window.since.date(), window.until.date() + timedelta(days=1)
+    given: list[Rule] = [plan.over(since, until) for plan in plans]
     return lambda at: given
-
-
-def _of_plan(plan: RulePlan) -> Rule:
-    """A rule of a file holds for all of the past: the question is what it would have done."""
-    return Rule(
-        name=plan.name,
-        version=0,
-        seller=plan.seller,
-        match_type=plan.match_type,
-        match_value=plan.match_value,
-        share_type=plan.share_type,
-        valid_from=date.min,
-        percent=plan.percent or Decimal(0),
-        fee=plan.fee or 0,
-        currency=plan.currency,
-    )
 
 
 def _terms(accounts: frozenset[str], at: datetime | None) -> dict[str, Terms]:

@@ -111,16 +111,18 @@ MISTAKES = {
     "no account": ("sellers:\n  - account: bakery\n    name: One", 2, "sellers[0].account", "acct_…"),
     "seller twice": (SELLER + "  - {account: acct_1, name: Two}", 3, "sellers[1]", "listed twice"),
     "schedule": (seller("schedule: hourly"), 4, "sellers[0].schedule", "one of per_invoice, daily"),
-    "schedule not yet": (
-        seller("schedule: daily"),
+    "hold too long": (seller("hold_days: 366"), 4, "sellers[0].hold_days", "between 0 and 365"),
+    "reserve for no time": (seller('reserve_percent: "5"'), 4, "sellers[0].reserve_percent", "with `reserve_days`"),
+    "reserve of nothing": (seller("reserve_days: 5"), 4, "sellers[0].reserve_days", "with `reserve_percent`"),
+    "more kept than earned": (
+        seller('reserve_percent: "60"\n    reserve_days: 5\n    tax_withholding_percent: "41"'),
         4,
-        "sellers[0].schedule",
-        "not supported yet; allowed for now: per",
+        "sellers[0].reserve_percent",
+        "come to 101 of the share",
     ),
-    "hold not yet": (seller("hold_days: 3"), 4, "sellers[0].hold_days", "is not supported yet"),
-    "reserve not yet": (seller('reserve_percent: "5"'), 4, "sellers[0].reserve_percent", "is not supported yet"),
-    "reserve days not yet": (seller("reserve_days: 5"), 4, "sellers[0].reserve_days", "is not supported yet"),
-    "tax not yet": (seller('tax_withholding_percent: "5"'), 4, "sellers[0].tax_withholding_percent", "not supported"),
+    "fees of nobody": (seller("stripe_fees: customer"), 4, "sellers[0].stripe_fees", "one of platform, seller"),
+    "recovery": (seller("recovery: court"), 4, "sellers[0].recovery", "one of reversal, offset"),
+    "negative limit": (seller("negative_limit: 500"), 4, "sellers[0].negative_limit", "a mapping of currency"),
     "negative days": (seller("hold_days: -1"), 4, "sellers[0].hold_days", "must be between 0 and"),
     "octal": (seller("hold_days: 010"), 4, "sellers[0].hold_days", "plain digits"),
     "float amount": (seller("minimum_payout: {usd: 1.5}"), 4, "sellers[0].minimum_payout.usd", "a whole number"),
@@ -141,7 +143,115 @@ MISTAKES = {
     ),
     "flat without currency": (rule("{type: flat, fee: 5}"), 5, "rules[0].share", "'currency' is missing"),
     "negative fee": (rule("{type: flat, fee: -5, currency: usd}"), 5, "rules[0].share.fee", "must be between 0"),
-    "tiered not yet": (rule(TIERS.format("")), 5, "rules[0].share.type", "tiered is not supported yet"),
+    "last tier ends": (rule(TIERS.format("up_to: 20, ")), 5, "rules[0].share.tiers[1].up_to", "leave it out"),
+    "no tiers": (
+        rule("{type: tiered, period: month, currency: usd, tiers: []}"),
+        5,
+        "rules[0].share.tiers",
+        "has 0 tiers",
+    ),
+    "open tier in the middle": (
+        rule('{type: tiered, period: month, currency: usd, tiers: [{seller: "70"}, {up_to: 5, seller: "80"}]}'),
+        5,
+        "rules[0].share.tiers[0]",
+        "only the last tier",
+    ),
+    "unknown period": (
+        rule('{type: tiered, period: week, currency: usd, tiers: [{seller: "70"}]}'),
+        5,
+        "rules[0].share.period",
+        "month, quarter, year",
+    ),
+    "unknown mode of tiers": (
+        rule('{type: tiered, period: year, mode: half, currency: usd, tiers: [{seller: "70"}]}'),
+        5,
+        "rules[0].share.mode",
+        "one of marginal, whole",
+    ),
+    "a limit on tiers": (
+        rule('{type: tiered, period: year, minimum_fee: 5, currency: usd, tiers: [{seller: "70"}]}'),
+        5,
+        "rules[0].share.minimum_fee",
+        "depend on the order",
+    ),
+    "a limit on a flat fee": (
+        rule("{type: flat, fee: 5, currency: usd, minimum_fee: 5}"),
+        5,
+        "rules[0].share.minimum_fee",
+        "a share of type flat has type, fee, currency",
+    ),
+    "limits the wrong way round": (
+        rule('{type: percent, seller: "70", minimum_fee: 50, maximum_fee: 40, currency: usd}'),
+        5,
+        "rules[0].share.maximum_fee",
+        "must not be less than minimum_fee (50)",
+    ),
+    "limits of no currency": (
+        rule('{type: percent, seller: "70", minimum_fee: 50}'),
+        5,
+        "rules[0].share",
+        "'currency' is missing",
+    ),
+    "currency of nothing": (
+        rule('{type: percent, seller: "70", currency: eur}'),
+        5,
+        "rules[0].share.currency",
+        "use `match: {currency: …}`",
+    ),
+    "two currencies": (
+        rule("{type: flat, fee: 5, currency: usd}", "match: {currency: eur}"),
+        5,
+        "rules[0].share",
+        "Name one currency",
+    ),
+    "a promotion without end": (rule(more="promotion: true"), 6, "rules[0].promotion", "say when with `valid_until`"),
+    "a promotion of maybe": (rule(more="promotion: maybe"), 6, "rules[0].promotion", "one of true, false"),
+    "an end before the beginning": (
+        rule(more="valid_until: 2026-01-01"),
+        6,
+        "rules[0].valid_until",
+        "must be later than valid_from",
+    ),
+    "a split among unknowns": (
+        rule(more="split: [{account: acct_1, weight: 1}, {account: acct_2, weight: 1}]"),
+        6,
+        "rules[0].split[1].account",
+        "known: acct_1",
+    ),
+    "a split of one": (
+        rule(more="split: [{account: acct_1, weight: 1}]"),
+        6,
+        "rules[0].split",
+        "a line is shared by 2 to 20",
+    ),
+    "a split among the same": (
+        rule(more="split: [{account: acct_1, weight: 1}, {account: acct_1, weight: 2}]"),
+        6,
+        "rules[0].split[1]",
+        "named twice",
+    ),
+    "a split by nothing": (
+        rule(more="split: [{account: acct_1, weight: 0}, {account: acct_1, weight: 2}]"),
+        6,
+        "rules[0].split[0].weight",
+        "between 1 and",
+    ),
+    "a split of nobody's lines": (
+        rule(more="split: [{account: acct_1, weight: 1}, {account: acct_1, weight: 2}]"),
+        6,
+        "rules[0].split",
+        "does not say whose lines",
+    ),
+    "a split with a seller": (
+        rule(
+            more="seller: acct_1\n    match: {price: price_1}\n"
+            "    split: [{account: acct_1, weight: 1}, {account: acct_1, weight: 2}]"
+        ),
+        6,
+        "rules[0].seller",
+        "leave `seller` out",
+    ),
+    "a tier's name too long": (rule(more="match: {tier: " + "g" * 41 + "}"), 6, "rules[0].match.tier", "40 characters"),
     "tiers out of order": (rule(TIERS.format("up_to: 10, ")), 5, "rules[0].share.tiers[1].up_to", "more than the tier"),
     "match on both": (rule(more="match: {price: price_1, product: prod_1}"), 6, "rules[0].match", "name one of them"),
     "match on another": (
@@ -330,3 +440,103 @@ def test_the_command_prints_the_difference_and_fails_on_a_mistake(tmp_path):
         call_command("import_config", str(path))
     with pytest.raises(CommandError, match="cannot be read"):
         call_command("import_config", str(tmp_path / "absent.yaml"))
+
+
+ALL_KEYS = """\
+sellers:
+  - account: acct_1
+    name: One
+    schedule: monthly
+    hold_days: 7
+    minimum_payout: {usd: 100}
+    reserve_percent: "10"
+    reserve_days: 90
+    tax_withholding_percent: "5.5"
+    stripe_fees: seller
+    recovery: offset
+    negative_limit: {usd: 50000}
+  - {account: acct_2, name: Two}
+rules:
+  - name: standard
+    share: {type: percent, seller: "70", minimum_fee: 50, maximum_fee: 5000, currency: usd}
+    valid_from: 2026-01-01
+  - name: one-by-volume
+    seller: acct_1
+    share:
+      type: tiered
+      period: quarter
+      mode: whole
+      currency: usd
+      tiers: [{up_to: 1000000, seller: "70"}, {up_to: 2000000, seller: "75"}, {seller: "80"}]
+    valid_from: 2026-01-01
+  - name: duo
+    match: {price: price_1, currency: eur, tier: gold}
+    share: {type: percent, seller: "80"}
+    split: [{account: acct_1, weight: 2}, {account: acct_2, weight: 1}]
+    valid_from: 2026-01-01
+  - name: black-friday
+    match: {price: price_1}
+    share: {type: percent, seller: "95"}
+    promotion: true
+    valid_from: 2026-11-27
+    valid_until: 2026-12-01
+  - name: black-friday-base
+    match: {price: price_1}
+    share: {type: flat_per_unit, fee: 5, currency: usd}
+    valid_from: 2026-11-27
+"""
+
+
+@pytest.mark.django_db
+def test_every_key_is_kept_and_a_second_import_says_nothing():
+    run(ALL_KEYS)
+    assert run(ALL_KEYS) == []
+    seller = Seller.objects.get(account="acct_1")
+    assert (seller.schedule, seller.hold_days, seller.reserve_days) == ("monthly", 7, 90)
+    assert (str(seller.reserve_percent), str(seller.tax_withholding_percent)) == ("10.000000", "5.500000")
+    assert (seller.stripe_fees, seller.recovery, seller.negative_limit) == ("seller", "offset", {"usd": 50000})
+    texts = {row.name: (row.share_text, row.match_text) for row in ShareRule.objects.all()}
+    assert texts == {
+        "standard": (
+            "70 % to the seller, the platform keeps at least USD 0.50 and at most USD 50.00 per line",
+            "anything",
+        ),
+        "one-by-volume": (
+            "70 % to the seller up to USD 10,000.00 a quarter, 75 % up to USD 20,000.00, then 80 %, "
+            "on the whole volume",
+            "anything",
+        ),
+        "duo": ("80 % to the seller, shared by acct_1 2 : acct_2 1", "price price_1 in EUR for tier gold"),
+        "black-friday": ("95 % to the seller", "price price_1 (promotion)"),
+        "black-friday-base": ("USD 0.05 per unit to the platform", "price price_1"),
+    }
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["standard", "one-by-volume", "duo", "black-friday"])
+def test_what_is_stored_is_what_the_settlement_reads(name):
+    run(ALL_KEYS)
+    plan = next(plan for plan in config.read(ALL_KEYS, file="c.yaml")["rules"] if plan.name == name)
+    assert ShareRule.objects.get(name=name).as_rule() == plan.as_rule(version=1)
+
+
+@pytest.mark.django_db
+def test_a_seller_s_new_terms_are_printed_field_by_field():
+    run(ALL_KEYS)
+    changes = run(ALL_KEYS.replace("hold_days: 7", "hold_days: 0").replace('"5.5"', '"6"'))
+    assert [str(change) for change in changes] == [
+        "~ seller One (acct_1)\n    hold_days: 7 → 0\n    tax_withholding_percent: 5.5 → 6"
+    ]
+
+
+@pytest.mark.django_db
+def test_a_rule_that_runs_out_by_itself_is_left_alone_and_one_that_runs_can_be_pruned():
+    early = ALL_KEYS.replace("2026-11-27", "2020-11-27").replace("2026-12-01", "2020-12-01")
+    run(early)
+    without = early[: early.index("  - name: black-friday\n")]
+    assert [change.what for change in run(without, prune=True)] == ["rule black-friday-base v1"]
+    assert str(ShareRule.objects.get(name="black-friday").valid_until) == "2020-12-01"
+    late = ALL_KEYS.replace("2026-12-01", "2999-12-01")
+    run(late)
+    assert [change.what for change in run(without, prune=True)] == ["rule black-friday v2", "rule black-friday-base v2"]
+    assert ShareRule.objects.get(name="black-friday", version=2).valid_until.year < 2999
