@@ -20,6 +20,6 @@ class LedgerConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models.signals import post_migrate
 
-        from settlements.ledger import triggers
+        from settlements.ledger import checks, tasks, triggers  # noqa: F401  (they register themselves)
 
         post_migrate.connect(triggers.ensure, dispatch_uid="ledger.triggers")
