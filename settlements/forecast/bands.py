@@ -2,8 +2,8 @@
 is booked, and the expected amounts are computed exactly elsewhere (flows.py).
 
 A draw takes one collection rate per group of invoices from its posterior, Beta(paid + ½, unpaid + ½), for all days at
-once (a bad rate is bad on every day), then lets each renewal be paid or not. The band of a day runs between the 10th and
-the 90th of 100 draws; the band of the running balance is taken from the draws' own running sums, not added up.
+once (a bad rate is bad on every day), then lets each renewal be paid or not. The band of a day runs between the
+10th and the 90th of 100 draws; the band of the running balance is taken from the draws' own running sums, not added up.
 What is known (payouts due, reserves) has no width: its risk is a person's decision, not chance.
 """
 
@@ -42,8 +42,8 @@ def bands(
     """`known_in` and `known_out`: minor units per day from `start` on. The same input gives the same band."""
     days = len(known_in)
     if not groups:
-        running = _running([a - b for a, b in zip(known_in, known_out, strict=True)])
-        return Bands(*([(value, value) for value in values] for values in (known_in, known_out, running)))
+        sums = _running([a - b for a, b in zip(known_in, known_out, strict=True)])
+        return Bands(*([(value, value) for value in values] for values in (known_in, known_out, sums)))
     import numpy as np  # here, so that a web process that only shows forecasts never loads it
 
     random = np.random.Generator(np.random.PCG64(seed))

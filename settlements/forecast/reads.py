@@ -104,8 +104,8 @@ def _position(fixed: Any, moving: Any) -> Position:
 
 # -- renewals ----------------------------------------------------------------------------------------------------------
 def expected_renewals(on: date, days: int) -> dict[SellerKey, list[Renewal]]:
-    """What the platform's subscriptions will bill in [on, on + days): price × quantity, before discounts and tax, shared
-    among sellers as the subscription's last invoice was. Four statements per 500 subscriptions."""
+    """What the platform's subscriptions will bill in [on, on + days): price × quantity, before discounts and tax,
+    shared among sellers as the subscription's last invoice was. Four statements per 500 subscriptions."""
     counts: dict[tuple[str, str, date], Counter[int]] = defaultdict(Counter)
     rows = MirroredObject.objects.filter(object_type="subscription", account="", created__lt=start_of(on))
     live = rows.filter(status__in=RENEWING) if on >= _newest_day() else rows
@@ -264,7 +264,7 @@ def splits(on: date) -> dict[SellerKey, Split]:
         .values_list("account", "currency")
         .annotate(
             bases=Sum("base"),
-            earned=Sum(F("share") + F("adjustment") - F("stripe_fee") - F("withheld")),
+            got=Sum(F("share") + F("adjustment") - F("stripe_fee") - F("withheld")),
             reserves=Sum("reserve"),
         )
     )
@@ -313,7 +313,9 @@ def approval_days(on: date) -> int:
     rows = PayoutRecord.objects.filter(
         state=PayoutState.TRANSFERRED, transferred_at__gte=start_of(on - LATELY), transferred_at__lt=start_of(on)
     ).order_by("-id")
-    waits = [(to.date() - since.date()).days for since, to in rows.values_list("created_at", "transferred_at")[:500]]
+    waits = [
+        (to.date() - since.date()).days for since, to in rows.values_list("created_at", "transferred_at")[:500] if to
+    ]
     return max(median_low(waits), 0) if waits else 0
 
 
