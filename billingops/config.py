@@ -311,6 +311,16 @@ def read(text: str, *, file: str) -> dict[str, Any]:
     return plans
 
 
+def parse(text: str, *, file: str) -> Value:
+    """A piece of such a file, for an app that reads one of its sections out of it; mistakes collect in its `problems`.
+    Raises ConfigError where it is no YAML."""
+    problems: list[Problem] = []
+    try:
+        return _compose(text, file, problems)
+    except _Stop:
+        raise ConfigError(problems)
+
+
 def _compose(text: str, file: str, problems: list[Problem]) -> Value:
     def stop(line: int, message: str) -> _Stop:
         problems.append(Problem(file, line, "", message))
