@@ -10,4 +10,20 @@ class ReconciliationConfig(AppConfig):
     label = "reconciliation"
     verbose_name = "Reconciliation"
     has_api = True
-    role_permissions: ClassVar[dict[str, list[str]]] = {}
+    _view: ClassVar[list[str]] = [
+        "reconciliation.view_reconciliationitem",
+        "reconciliation.view_reconciliationlink",
+        "reconciliation.view_run",
+        "reconciliation.view_payoutcheck",
+    ]
+    _work: ClassVar[list[str]] = [
+        "reconciliation.match_by_hand",
+        "reconciliation.suggest_correction",
+        "reconciliation.write_off",
+        "reconciliation.run_reconciliation",
+    ]
+    role_permissions: ClassVar[dict[str, list[str]]] = {
+        "Finance": [*_view, *_work],
+        "Finance lead": [*_view, *_work, "reconciliation.write_off_any"],
+        "Auditor": [*_view],
+    }

@@ -1,0 +1,309 @@
+# ruff: noqa: S608  (every name in these statements is our own; values are parameters)
+"""The statements of the first pass, and of gathering what belongs to what it leaves over. PostgreSQL and SQLite.
+
+Two temporary tables hold what a run has to look at: recon_t (transactions) and recon_e (entries). `Scope` says of which
+book, and since when. Everything here is set-based: what agrees never reaches Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from settlements.reconciliation.states import OPEN, SETTLED
+
+TXN, ENTRY = "mirror_mirroredbalancetransaction", "ledger_journalentry"
+ITEM, LINK = "reconciliation_reconciliationitem", "reconciliation_reconciliationlink"
+MOVES = "(e.cash <> 0 OR e.fee <> 0)"
+SAME = "e.book = t.account AND e.currency = t.currency AND e.cash = t.net AND e.fee = t.fee"
+MAX_ROUNDS = 6
+FETCH = 2000
+
+
+@dataclass(frozen=True)
+class Scope:
+    """`account` None: every book. `since` None: everything, else what was synced or posted after it."""
+
+    account: str | None = None
+    since: datetime | None = None
+
+    def params(self) -> dict[str, Any]:
+        since = self.since
+        if since is not None:
+            since = connection.ops.adapt_datetimefield_value(since)
+        return {"account": self.account, "since": since}
+
+    def of(self, alias: str, column: str) -> str:
+        return "" if self.account is None else f" AND {alias}.{column} = %(account)s"
+
+
+def _in(values: tuple[Any, ...]) -> str:
+    return ", ".join(f"'{value!s}'" for value in values)  # our own constants
+
+
+OPEN_STATES, SETTLED_STATES = _in(OPEN), _in(SETTLED)
+STICKY = f"(i.how = 'hand' OR i.state IN ({_in(('explained', 'written_off'))}))"
+
+
+@dataclass
+class Looked:
+    """How much was looked at. `books`: (account, currency) that something was seen of."""
+
+    transactions: int = 0
+    entries: int = 0
+    books: frozenset[tuple[str, str]] = frozenset()
+
+
+def prepare() -> None:
+    """Empty work tables, and on PostgreSQL room for hashing a million rows. In the run's transaction."""
+    postgres = connection.vendor == "postgresql"
+    with connection.cursor() as cursor:
+        if postgres:
+            # Only for this transaction. JIT compiles longer than these statements run.
+            cursor.execute("SET LOCAL work_mem = '256MB'")
+            cursor.execute("SET LOCAL hash_mem_multiplier = 2")
+            cursor.execute("SET LOCAL jit = off")
+        for table, column in (("recon_t", "bigint"), ("recon_e", "uuid" if postgres else "char(32)")):
+            cursor.execute(f"DROP TABLE IF EXISTS {table}")
+            cursor.execute(f"CREATE TEMPORARY TABLE {table} (id {column} PRIMARY KEY)")
+
+
+def first_pass(scope: Scope) -> Looked:
+    """Fill the work tables with what does not agree with exactly one partner by id."""
+    if scope.since is None and connection.vendor == "postgresql":
+        return _hash_join(scope)
+    return _lookups(scope)
+
+
+def _hash_join(scope: Scope) -> Looked:
+    """Everything, as one hash join that both counts and keeps aside what differs."""
+    differs = "t.id IS NULL OR e.id IS NULL OR e.cash <> t.net OR e.fee <> t.fee OR e.currency <> t.currency"
+    differs += " OR e.book <> t.account"
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS recon_pass1")
+        cursor.execute(
+            f"""
+            CREATE TEMPORARY TABLE recon_pass1 AS
+            SELECT COALESCE(t.account, e.book) AS account, COALESCE(t.currency, e.currency) AS currency,
+                   COUNT(t.id) AS ts, COUNT(e.id) AS es,
+                   ARRAY_AGG(t.id) FILTER (WHERE t.id IS NOT NULL AND ({differs})) AS t_ids,
+                   ARRAY_AGG(e.id) FILTER (WHERE e.id IS NOT NULL AND ({differs})) AS e_ids
+            FROM (SELECT t.id, t.object_id, t.account, t.currency, t.net, t.fee FROM {TXN} t
+                  WHERE TRUE{scope.of("t", "account")}) t
+            FULL JOIN (SELECT e.id, e.balance_transaction, e.book, e.currency, e.cash, e.fee FROM {ENTRY} e
+                       WHERE e.balance_transaction <> '' AND {MOVES}{scope.of("e", "book")}) e
+            ON e.balance_transaction = t.object_id
+            GROUP BY 1, 2
+            """,
+            scope.params(),
+        )
+        for table, column in (("recon_t", "t_ids"), ("recon_e", "e_ids")):
+            cursor.execute(f"INSERT INTO {table} SELECT DISTINCT UNNEST({column}) FROM recon_pass1")
+        cursor.execute("SELECT account, currency, ts, es FROM recon_pass1")
+        rows = cursor.fetchall()
+        # Each entry meets one transaction at most; a transaction that meets several entries was counted several times.
+        cursor.execute(f"SELECT COUNT(*) FROM {TXN} t WHERE TRUE{scope.of('t', 'account')}", scope.params())
+        transactions = cursor.fetchone()[0]
+        if sum(row[2] for row in rows) > transactions:
+            _doubled(cursor, scope)
+        unnamed = _unnamed(cursor, scope)
+    return Looked(transactions, sum(row[3] for row in rows) + unnamed, frozenset((row[0], row[1]) for row in rows))
+
+
+def _unnamed(cursor: Any, scope: Scope) -> int:
+    """Entries that name no transaction."""
+    cursor.execute(
+        f"""
+        INSERT INTO recon_e SELECT e.id FROM {ENTRY} e
+        WHERE e.balance_transaction = '' AND {MOVES}{scope.of("e", "book")} ON CONFLICT DO NOTHING
+        """,
+        scope.params(),
+    )
+    return int(max(cursor.rowcount, 0))
+
+
+def _doubled(cursor: Any, scope: Scope) -> None:
+    """Entries that share their transaction with another one, which may each agree with it."""
+    since = "" if scope.since is None else " AND x.posted_at > %(since)s"
+    cursor.execute(
+        f"""
+        INSERT INTO recon_e SELECT e.id FROM {ENTRY} e WHERE e.balance_transaction IN (
+            SELECT e.balance_transaction FROM {ENTRY} e WHERE e.balance_transaction <> '' AND {MOVES}
+            {scope.of("e", "book")}
+            {
+            ""
+            if scope.since is None
+            else f"AND e.balance_transaction IN (SELECT x.balance_transaction FROM {ENTRY} x"
+            f" WHERE x.balance_transaction <> ''{since})"
+        }
+            GROUP BY e.balance_transaction HAVING COUNT(*) > 1
+        ) AND e.balance_transaction <> '' AND {MOVES}{scope.of("e", "book")} ON CONFLICT DO NOTHING
+        """,
+        scope.params(),
+    )
+
+
+def _lookups(scope: Scope) -> Looked:
+    """What is new, each looked up by index; on SQLite everything."""
+    t_new = " AND t.synced_at > %(since)s" if scope.since else ""
+    e_new = " AND e.posted_at > %(since)s" if scope.since else ""
+    t_mine, e_mine = scope.of("t", "account") + t_new, scope.of("e", "book") + e_new
+    params = scope.params()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            INSERT INTO recon_t SELECT t.id FROM {TXN} t WHERE TRUE{t_mine} AND NOT EXISTS (
+                SELECT 1 FROM {ENTRY} e WHERE e.balance_transaction = t.object_id AND e.balance_transaction <> ''
+                AND {MOVES} AND {SAME}
+            )
+            """,
+            params,
+        )
+        cursor.execute(
+            f"""
+            INSERT INTO recon_e SELECT e.id FROM {ENTRY} e WHERE {MOVES}{e_mine} AND NOT EXISTS (
+                SELECT 1 FROM {TXN} t WHERE t.object_id = e.balance_transaction AND {SAME}
+            )
+            """,
+            params,
+        )
+        _doubled(cursor, scope)
+        cursor.execute(
+            f"""
+            SELECT 't', t.account, t.currency, COUNT(*) FROM {TXN} t WHERE TRUE{t_mine} GROUP BY t.account, t.currency
+            UNION ALL
+            SELECT 'e', e.book, e.currency, COUNT(*) FROM {ENTRY} e WHERE {MOVES}{e_mine} GROUP BY e.book, e.currency
+            """,
+            params,
+        )
+        rows = cursor.fetchall()
+    counts = {side: sum(row[3] for row in rows if row[0] == side) for side in ("t", "e")}
+    return Looked(counts["t"], counts["e"], frozenset((row[1], row[2]) for row in rows))
+
+
+def gather(scope: Scope) -> None:
+    """Leave out what was settled and has not moved; add open items, and whatever belongs to what is there: the other
+    members of its items, its partners by id, and all that is about the same object of Stripe's."""
+    params = scope.params()
+    with connection.cursor() as cursor:
+        for table, row, column, net, currency in (
+            ("recon_t", TXN, "transaction_id", "r.net", "r.currency"),
+            ("recon_e", ENTRY, "entry_id", "r.cash", "r.currency"),
+        ):
+            cursor.execute(
+                f"""
+                DELETE FROM {table} WHERE id IN (
+                    SELECT l.{column} FROM {LINK} l JOIN {ITEM} i ON i.id = l.item_id JOIN {row} r ON r.id = l.{column}
+                    WHERE i.state IN ({SETTLED_STATES})
+                      AND l.net = {net} AND l.fee = r.fee AND l.currency = {currency}
+                )
+                """
+            )
+        _freed(cursor, scope)
+        for table, column in (("recon_t", "transaction_id"), ("recon_e", "entry_id")):
+            cursor.execute(
+                f"""
+                INSERT INTO {table} SELECT l.{column} FROM {LINK} l JOIN {ITEM} i ON i.id = l.item_id
+                WHERE i.state IN ({OPEN_STATES}) AND l.{column} IS NOT NULL{scope.of("i", "account")}
+                ON CONFLICT DO NOTHING
+                """,
+                params,
+            )
+        for _ in range(MAX_ROUNDS):
+            if not _widen(cursor):
+                break
+
+
+def _freed(cursor: Any, scope: Scope) -> None:
+    """What was matched by reference or amount, and now has another partner that names it."""
+    new = " AND e.posted_at > %(since)s" if scope.since else ""
+    cursor.execute(
+        f"""
+        INSERT INTO recon_t SELECT DISTINCT l.transaction_id FROM {LINK} l JOIN {ITEM} i ON i.id = l.item_id
+        JOIN {TXN} t ON t.id = l.transaction_id
+        JOIN {ENTRY} e ON e.balance_transaction = t.object_id AND e.balance_transaction <> '' AND {SAME}
+        LEFT JOIN {LINK} own ON own.entry_id = e.id AND own.item_id = l.item_id
+        WHERE i.state = 'matched' AND i.how IN ('reference', 'amount') AND own.id IS NULL{new}{scope.of("i", "account")}
+        ON CONFLICT DO NOTHING
+        """,
+        scope.params(),
+    )
+
+
+_WIDER = (
+    # the other members of the same items
+    ("recon_t", f"SELECT o.transaction_id FROM recon_t w JOIN {LINK} l ON l.transaction_id = w.id"
+                f" JOIN {LINK} o ON o.item_id = l.item_id WHERE o.transaction_id IS NOT NULL"),
+    ("recon_t", f"SELECT o.transaction_id FROM recon_e w JOIN {LINK} l ON l.entry_id = w.id"
+                f" JOIN {LINK} o ON o.item_id = l.item_id WHERE o.transaction_id IS NOT NULL"),
+    ("recon_e", f"SELECT o.entry_id FROM recon_t w JOIN {LINK} l ON l.transaction_id = w.id"
+                f" JOIN {LINK} o ON o.item_id = l.item_id WHERE o.entry_id IS NOT NULL"),
+    ("recon_e", f"SELECT o.entry_id FROM recon_e w JOIN {LINK} l ON l.entry_id = w.id"
+                f" JOIN {LINK} o ON o.item_id = l.item_id WHERE o.entry_id IS NOT NULL"),
+    # partners by id
+    ("recon_e", f"SELECT e.id FROM recon_t w JOIN {TXN} t ON t.id = w.id JOIN {ENTRY} e"
+                f" ON e.balance_transaction = t.object_id AND e.balance_transaction <> ''"
+                f" AND e.book = t.account AND {MOVES} WHERE TRUE"),
+    ("recon_t", f"SELECT t.id FROM recon_e w JOIN {ENTRY} e ON e.id = w.id JOIN {TXN} t"
+                f" ON t.object_id = e.balance_transaction AND t.account = e.book WHERE TRUE"),
+    # the same object of Stripe's
+    ("recon_t", f"SELECT t.id FROM recon_t w JOIN {TXN} o ON o.id = w.id JOIN {TXN} t"
+                f" ON t.source_id = o.source_id AND t.account = o.account WHERE o.source_id <> ''"),
+    ("recon_t", f"SELECT t.id FROM recon_e w JOIN {ENTRY} e ON e.id = w.id JOIN {TXN} t"
+                f" ON t.source_id = e.source AND t.account = e.book WHERE e.source <> ''"),
+    ("recon_e", f"SELECT e.id FROM recon_t w JOIN {TXN} t ON t.id = w.id JOIN {ENTRY} e"
+                f" ON e.source = t.source_id AND e.source <> '' AND e.book = t.account"
+                f" AND {MOVES} WHERE t.source_id <> ''"),
+    ("recon_e", f"SELECT e.id FROM recon_e w JOIN {ENTRY} o ON o.id = w.id JOIN {ENTRY} e"
+                f" ON e.source = o.source AND e.source <> '' AND e.book = o.book AND {MOVES} WHERE o.source <> ''"),
+)  # fmt: skip
+
+
+def _widen(cursor: Any) -> int:
+    """One round; how many came in."""
+    added = 0
+    if connection.vendor == "postgresql":
+        cursor.execute("ANALYZE recon_t")
+        cursor.execute("ANALYZE recon_e")
+    for table, select in _WIDER:
+        cursor.execute(f"INSERT INTO {table} {select} ON CONFLICT DO NOTHING")
+        added += max(cursor.rowcount, 0)
+    return added
+
+
+# One row a member, those of one component together. A match by hand, and what was corrected, stays together.
+_MEMBERS = f"""
+SELECT 't', t.id, t.account, t.currency, t.net, t.fee, t.created, t.reporting_category, t.source_id, t.object_id,
+       t.synced_at, COALESCE(i.id, 0), COALESCE(l.id, 0),
+       CASE WHEN {STICKY} THEN 'item:' || i.id ELSE COALESCE(NULLIF(t.source_id, ''), t.object_id) END AS grp
+FROM recon_t w JOIN {TXN} t ON t.id = w.id LEFT JOIN {LINK} l ON l.transaction_id = t.id
+LEFT JOIN {ITEM} i ON i.id = l.item_id
+UNION ALL
+SELECT 'e', NULL, e.book, e.currency, e.cash, e.fee, e.occurred_at, e.kind, e.source, e.balance_transaction,
+       e.posted_at, COALESCE(i.id, 0), COALESCE(l.id, 0),
+       CASE WHEN {STICKY} THEN 'item:' || i.id ELSE
+       COALESCE(NULLIF(p.source_id, ''), p.object_id, NULLIF(e.source, ''), NULLIF(e.balance_transaction, ''), e.key)
+       END AS grp
+FROM recon_e w JOIN {ENTRY} e ON e.id = w.id LEFT JOIN {TXN} p ON p.object_id = e.balance_transaction
+AND p.account = e.book
+LEFT JOIN {LINK} l ON l.entry_id = e.id LEFT JOIN {ITEM} i ON i.id = l.item_id
+"""
+
+
+def members() -> Iterator[tuple[Any, ...]]:
+    """(side, id, account, currency, net, fee, at, category or kind, source, txn, seen_at, item, link, group), ordered
+    by account and group, then transactions first."""
+    # An entry's id is a UUID, a transaction's a number: each has a column of its own.
+    sql = _MEMBERS.replace("SELECT 't', t.id,", "SELECT 't', t.id, NULL,").replace(
+        "SELECT 'e', NULL,", "SELECT 'e', NULL, e.id,"
+    )
+    if connection.vendor == "postgresql":
+        sql = sql.replace("t.id, NULL,", "t.id, NULL::uuid,").replace("'e', NULL, e.id,", "'e', NULL::bigint, e.id,")
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT * FROM ({sql}) m ORDER BY 4, 15, 1 DESC, 8, 2, 3")
+        while rows := cursor.fetchmany(FETCH):
+            yield from rows
