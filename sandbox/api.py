@@ -24,7 +24,7 @@ from .http import forms
 from .idempotency import Stored
 from .params import check
 from .render import render
-from .resources.accounts import unknown_account
+from .resources.accounts import is_reachable, unknown_account
 from .world import API_VERSION, Call, Origin, World
 
 KEPT_RECORDS = 20_000
@@ -83,7 +83,7 @@ class Api:
         replayed = False
         try:
             _authenticate(request.headers)
-            if self.world.store.scope(account) is None:
+            if not is_reachable(self.world.store, account):
                 raise unknown_account(account or "")
             replayed, response = self._answer(request, params, key, request_id)
         except StripeError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -120,6 +121,60 @@ class WebhooksControl(_Part):
         return bool(self._post("webhooks/wait_idle", timeout=timeout)["idle"])
 
 
+class BalanceControl(_Part):
+    """The books, to falsify them: the methods of `Balance`."""
+
+    def _ask(self, act: str, /, **body: Any) -> Any:
+        return self._post(f"balance/{act}", **body)["result"]
+
+    def find(self, account: str | None = None, **fields: Any) -> list[Json]:
+        """An account's balance transactions whose fields say so, hidden ones too."""
+        found: list[Json] = self._ask("find", account=account, **fields)
+        return found
+
+    def hide(self, transaction: str) -> Json:
+        """Neither listed, read nor expanded any more."""
+        return dict(self._ask("hide", transaction=transaction))
+
+    def show(self, transaction: str) -> Json:
+        """Undo `hide`."""
+        return dict(self._ask("show", transaction=transaction))
+
+    def duplicate(self, transaction: str) -> Json:
+        """A second one with an id of its own."""
+        return dict(self._ask("duplicate", transaction=transaction))
+
+    def change(self, transaction: str, **fields: Any) -> Json:
+        """Set fields; `fee_currency` is one, and `net` follows."""
+        return dict(self._ask("change", transaction=transaction, **fields))
+
+    def add(self, type: str, amount: int, currency: str = "usd", account: str | None = None, **options: Any) -> Json:
+        """A movement that nothing else tells of."""
+        return dict(self._ask("add", type=type, amount=amount, currency=currency, account=account, **options))
+
+
+class BulkControl(_Part):
+    """Much at once: the methods of `Bulk`."""
+
+    def paid_invoices(self, entries: Sequence[Json], *, at_once: int = 500) -> list[Json]:
+        """Invoices, made, finalized and paid; in requests of `at_once`, in the order of `created`."""
+        order = sorted(range(len(entries)), key=lambda index: entries[index].get("created") or 0)
+        answers: dict[int, Json] = {}
+        for start in range(0, len(order), at_once):
+            part = order[start : start + at_once]
+            made = self._post("bulk/paid_invoices", entries=[entries[index] for index in part])["result"]
+            answers.update(zip(part, made, strict=True))
+        return [answers[index] for index in range(len(entries))]
+
+    def payouts(
+        self, accounts: Sequence[str] | None = None, *, currency: str = "usd", complete: bool = True
+    ) -> list[Json]:
+        """The automatic payouts of these accounts (None: all connected ones)."""
+        chosen = None if accounts is None else list(accounts)
+        made: list[Json] = self._post("bulk/payouts", accounts=chosen, currency=currency, complete=complete)["result"]
+        return made
+
+
 class SandboxControl:
     """`SandboxControl("http://127.0.0.1:12111").clock.advance(days=3)`"""
 
@@ -131,6 +186,8 @@ class SandboxControl:
         self.faults = FaultsControl(self)
         self.cards = CardsControl(self)
         self.webhooks = WebhooksControl(self)
+        self.balance = BalanceControl(self)
+        self.bulk = BulkControl(self)
 
     def send(self, method: str, path: str, body: Json | None = None) -> Any:
         """One control request."""
@@ -194,6 +251,41 @@ class SandboxControl:
         """Stripe stops an account."""
         account: Json = self.send("POST", f"accounts/{account_id}/restrict", {})
         return account
+
+    def set_account_state(self, account_id: str, **state: Any) -> Json:
+        """What Stripe requires of an account."""
+        account: Json = self.send("POST", f"accounts/{account_id}/state", state)
+        return account
+
+    def deauthorize_account(self, account_id: str) -> Json:
+        """The account disconnects."""
+        account: Json = self.send("POST", f"accounts/{account_id}/deauthorize", {})
+        return account
+
+    def reauthorize_account(self, account_id: str) -> Json:
+        """It connects again."""
+        account: Json = self.send("POST", f"accounts/{account_id}/reauthorize", {})
+        return account
+
+    def refund(self, charge: str, amount: int | None = None, **options: Any) -> Json:
+        """A refund made in the dashboard."""
+        made: Json = self.send("POST", "refunds", {"charge": charge, "amount": amount, **options})
+        return made
+
+    def fail_refund(self, refund_id: str, **options: Any) -> Json:
+        """The bank sends a refund back."""
+        made: Json = self.send("POST", f"refunds/{refund_id}/fail", options)
+        return made
+
+    def top_up(self, amount: int, currency: str = "usd", **options: Any) -> Json:
+        """Money that the platform brings."""
+        made: Json = self.send("POST", "topups", {"amount": amount, "currency": currency, **options})
+        return made
+
+    def pay_out(self, amount: int, currency: str = "usd", **options: Any) -> Json:
+        """A manual payout, made in the dashboard."""
+        made: Json = self.send("POST", "payouts/manual", {"amount": amount, "currency": currency, **options})
+        return made
 
     def set_customer_discount(self, customer_id: str, coupon: str, **options: Any) -> Json:
         """Put a coupon on a customer."""

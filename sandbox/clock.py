@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class Clock:
@@ -11,11 +12,21 @@ class Clock:
 
     def __init__(self, on_jump: Callable[[], None] = lambda: None) -> None:
         self._offset = 0.0
+        self._held: int | None = None
         self._on_jump = on_jump
 
     def now(self) -> int:
         """Unix seconds."""
-        return int(time.time() + self._offset)
+        return int(time.time() + self._offset) if self._held is None else self._held
+
+    @contextmanager
+    def held_at(self, unix: int) -> Iterator[None]:
+        """It is `unix` meanwhile, whatever time passes, and nothing settles by the jump. Hold the world's lock."""
+        before, self._held = self._held, unix
+        try:
+            yield
+        finally:
+            self._held = before
 
     def set(self, unix: int) -> int:
         """Jump to `unix`; the clock runs on from there."""

@@ -24,7 +24,7 @@ def destination_scope(world: World, destination: str, *, param: str = "destinati
     """The scope of an account that can receive transfers; Stripe's refusals otherwise."""
     account = world.store.platform.find("account", destination)
     scope = world.store.scope(destination)
-    if account is None or scope is None or scope.is_platform:
+    if account is None or scope is None or scope.is_platform or account.get("_disconnected"):
         raise no_such("destination", destination, param=param)
     if account["capabilities"].get("transfers") != "active":
         raise invalid(

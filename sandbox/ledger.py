@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .errors import Json, invalid
@@ -33,14 +34,18 @@ class Ledger:
         self.available.setdefault(currency, 0)
         heapq.heappush(self._waiting, (transaction["available_on"], self._count, transaction))
 
-    def settle(self, now: int, all_transactions: list[Json] | None = None) -> bool:
+    def rebuild(self, transactions: list[Json]) -> None:
+        """Make the sums anew."""
+        self.__init__()  # type: ignore[misc]
+        for transaction in transactions:
+            transaction["status"] = "pending"
+            self.add(transaction)
+
+    def settle(self, now: int, all_transactions: Callable[[], list[Json]] | None = None) -> bool:
         """Make available what is due; True if something had to wait for that. A clock that went back makes the sums
         anew from `all_transactions`."""
         if now < self._moment and all_transactions is not None:
-            self.__init__()  # type: ignore[misc]
-            for transaction in all_transactions:
-                transaction["status"] = "pending"
-                self.add(transaction)
+            self.rebuild(all_transactions())
         self._moment = now
         waited = False
         while self._waiting and self._waiting[0][0] <= now:
@@ -55,7 +60,8 @@ class Ledger:
 
 def settle(world: World, scope: Scope) -> Ledger:
     """The account's ledger as of now; funds that became available are told by `balance.available`."""
-    if scope.ledger.settle(world.clock.now(), scope.all("balance_transaction")):
+    became_available = scope.ledger.settle(world.clock.now(), lambda: scope.all("balance_transaction"))
+    if became_available and world.announces_funds:
         world.emit(scope, "balance.available", balance(world, scope))
     return scope.ledger
 

@@ -55,6 +55,7 @@ def render(world: World, scope: Scope, obj: Json, expand: Iterable[str] = ()) ->
 
 def _object(world: World, scope: Scope, obj: Json, tree: Tree) -> Json:
     kind = obj.get("object", "")
+    kind = kind if isinstance(kind, str) else ""  # an event's `data`, whose `object` is one
     shown = {key: value for key, value in obj.items() if key[:1] != "_"}
     made: set[str] = set()
     if kind == "list":
@@ -92,7 +93,7 @@ def resolve(world: World, scope: Scope, field: str, id: str) -> tuple[Scope, Jso
         kind = _FIELD_KINDS.get(field) or candidate.kind_of(id)
         found = candidate.find(kind, id) if kind else None
         if found is not None:
-            return candidate, found
+            return None if found.get("_hidden") else (candidate, found)
     return None
 
 
@@ -146,7 +147,7 @@ def listing(call: Call, kind: str, *fields: str, where: Callable[[Json], bool] |
             and (where is None or where(obj))
         )
 
-    return page(call, (obj for obj in call.scope.newest(kind) if keep(obj)))
+    return page(call, (obj for obj in call.scope.newest(kind, wanted) if keep(obj)))
 
 
 def in_range(bounds: Any) -> Callable[[int], bool]:

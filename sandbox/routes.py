@@ -25,6 +25,7 @@ from .resources import (
     payment_methods,
     refunds,
     subscriptions,
+    topups,
     transfers,
 )
 from .resources.base import list_as, nothing, retrieve_as
@@ -38,7 +39,7 @@ EMPTY_LISTS = (
     "/v1/identity/verification_reports", "/v1/identity/verification_sessions", "/v1/issuing/authorizations",
     "/v1/issuing/cardholders", "/v1/issuing/cards", "/v1/issuing/disputes", "/v1/issuing/transactions",
     "/v1/radar/early_fraud_warnings", "/v1/reviews", "/v1/shipping_rates", "/v1/sigma/scheduled_query_runs",
-    "/v1/tax_codes", "/v1/topups",
+    "/v1/tax_codes",
 )  # fmt: skip
 
 
@@ -227,6 +228,11 @@ TABLE: list[Route] = [
     _route("GET", "/v1/balance", None, balances.balance),
     _route("GET", "/v1/balance_transactions", "BalanceTransactionListParams", balances.transactions),
     _route("GET", "/v1/balance_transactions/{id}", None, balances.transaction),
+    _route("POST", "/v1/topups", "TopupCreateParams", topups.create),
+    _route("GET", "/v1/topups", "TopupListParams", topups.index),
+    _route("GET", "/v1/topups/{id}", None, retrieve_as("topup")),
+    _route("POST", "/v1/topups/{id}", "TopupUpdateParams", topups.update),
+    _route("POST", "/v1/topups/{id}/cancel", None, topups.cancel),
     _route("POST", "/v1/payouts", "PayoutCreateParams", balances.create),
     _route("GET", "/v1/payouts", "PayoutListParams", balances.index),
     _route("GET", "/v1/payouts/{id}", None, retrieve_as("payout")),

@@ -12,13 +12,15 @@ from typing import Any, Self
 
 from .api import KEPT_RECORDS, Api, RequestRecord
 from .billing import collection, subscriptions
+from .bookkeeping import Balance
+from .bulk import Bulk
 from .cards import Cards
 from .clock import Clock
 from .errors import Json
 from .faults import Faults
 from .http.handler import HttpServer
 from .render import render
-from .resources import accounts, balances, customers, disputes
+from .resources import accounts, balances, customers, disputes, refunds, topups
 from .store import Scope, Store
 from .webhooks import Webhooks
 from .world import World
@@ -124,6 +126,16 @@ class SandboxServer:
         return self.world.webhooks
 
     @property
+    def balance(self) -> Balance:
+        """The books, to falsify them: `hide`, `duplicate`, `change`, `add`."""
+        return Balance(self.world)
+
+    @property
+    def bulk(self) -> Bulk:
+        """Much at once: `paid_invoices`, `payouts`."""
+        return Bulk(self.world)
+
+    @property
     def state(self) -> Store:
         """The store: `state.platform`, `state.scope(account_id)`. Hold `world.lock` while you change it."""
         return self.world.store
@@ -190,6 +202,50 @@ class SandboxServer:
         with self.world.lock:
             return self._show(self.state.platform, accounts.restrict(self.world, account_id))
 
+    def set_account_state(self, account_id: str, **state: Any) -> Json:
+        """What Stripe requires of an account: `disabled_reason=` (`rejected.fraud`, `listed`, `under_review`,
+        `requirements.past_due`…, None: none), `currently_due= past_due= pending_verification= errors= future=`."""
+        with self.world.lock:
+            return self._show(self.state.platform, accounts.set_state(self.world, account_id, **state))
+
+    def deauthorize_account(self, account_id: str) -> Json:
+        """The account disconnects from the platform."""
+        with self.world.lock:
+            return self._show(self.state.platform, accounts.deauthorize(self.world, account_id))
+
+    def reauthorize_account(self, account_id: str) -> Json:
+        """It connects again."""
+        with self.world.lock:
+            return self._show(self.state.platform, accounts.reauthorize(self.world, account_id))
+
+    def refund(self, charge: str, amount: int | None = None, account: str | None = None, **options: Any) -> Json:
+        """A refund made in the dashboard: nothing on it tells of us."""
+        with self.world.lock:
+            scope = self._scope(account)
+            made = refunds.refund(self.world, scope, scope.get("charge", charge), amount=amount, **options)
+            return self._show(scope, made)
+
+    def fail_refund(self, refund_id: str, account: str | None = None, **options: Any) -> Json:
+        """The bank sends a refund back (`reason=`)."""
+        with self.world.lock:
+            scope = self._scope(account)
+            return self._show(scope, refunds.fail(self.world, scope, scope.get("refund", refund_id), **options))
+
+    def top_up(self, amount: int, currency: str = "usd", **options: Any) -> Json:
+        """Money that the platform brings to its own balance, in the dashboard."""
+        with self.world.lock:
+            platform = self.state.platform
+            return self._show(
+                platform, topups.top_up(self.world, platform, amount=amount, currency=currency, **options)
+            )
+
+    def pay_out(self, amount: int, currency: str = "usd", account: str | None = None, **options: Any) -> Json:
+        """A manual payout, made in the dashboard."""
+        with self.world.lock:
+            scope = self._scope(account)
+            made = balances.pay_out(self.world, scope, amount=amount, currency=currency, **options)
+            return self._show(scope, made)
+
     def set_customer_discount(self, customer_id: str, coupon: str, account: str | None = None) -> Json:
         """Put a coupon on a customer, as the dashboard can."""
         with self.world.lock:
@@ -217,7 +273,7 @@ class SandboxServer:
             kind = scope.kind_of(object_id)
             if kind is None:
                 raise LookupError(f"no such object: {object_id}")
-            return self.world.emit(scope, type, scope.get(kind, object_id))
+            return self.world.show_event(self.world.emit(scope, type, scope.get(kind, object_id)))
 
     def show(self, object_id: str, account: str | None = None, expand: Sequence[str] = ()) -> Json:
         """An object as the API would show it."""

@@ -6,15 +6,16 @@ never shown. The store has no lock: whoever touches it holds the world's.
 
 from __future__ import annotations
 
-import random
+import os
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .errors import Json, no_such
 from .ledger import Ledger
 
 ALPHABET = string.ascii_letters + string.digits
+_LETTERS = "".join(ALPHABET[byte % len(ALPHABET)] for byte in range(256)).encode()
 # What Stripe calls a kind in "No such …" where it is not the kind's own name.
 NAMES = {"payment_method": "PaymentMethod", "line_item": "invoice line item", "portal": "portal"}
 
@@ -35,7 +36,10 @@ PARENT_FIELDS = {
     "credit_note": "invoice",
     "credit_note_line_item": "_credit_note",
     "bank_account": "account",
+    "dispute": "charge",
 }
+# Fields that lists are filtered by where a walk over all would cost too much; their values never change.
+LISTED_BY = {"transfer": "transfer_group"}
 
 
 class Scope:
@@ -47,6 +51,7 @@ class Scope:
         self.ledger = Ledger()
         self._kinds: dict[str, dict[str, Json]] = {}
         self._children: dict[tuple[str, str], dict[str, Json]] = {}
+        self._listed: dict[tuple[str, str], dict[str, Json]] = {}
 
     def add(self, obj: Json) -> Json:
         """Keep an object under its `object` and `id`, and as a child of its parent (which must not change later)."""
@@ -55,7 +60,17 @@ class Scope:
         parent = obj.get(PARENT_FIELDS.get(kind, ""))
         if parent:
             self._children.setdefault((kind, parent), {})[obj["id"]] = obj
+        if label := obj.get(LISTED_BY.get(kind, "")):
+            self._listed.setdefault((kind, label), {})[obj["id"]] = obj
         return obj
+
+    def reparent(self, obj: Json, parent_id: str | None) -> None:
+        """Make it another parent's child."""
+        kind, field = obj["object"], PARENT_FIELDS[obj["object"]]
+        self._children.get((kind, obj.get(field) or ""), {}).pop(obj["id"], None)
+        obj[field] = parent_id
+        if parent_id:
+            self._children.setdefault((kind, parent_id), {})[obj["id"]] = obj
 
     def children(self, kind: str, parent_id: str) -> list[Json]:
         """The objects of a kind that belong to a parent, oldest first."""
@@ -77,13 +92,18 @@ class Scope:
         kind = obj["object"]
         self._kinds.get(kind, {}).pop(obj["id"], None)
         self._children.get((kind, obj.get(PARENT_FIELDS.get(kind, ""), "")), {}).pop(obj["id"], None)
+        self._listed.get((kind, obj.get(LISTED_BY.get(kind, ""), "")), {}).pop(obj["id"], None)
 
     def all(self, kind: str) -> list[Json]:
         """All of a kind, oldest first."""
         return list(self._kinds.get(kind, {}).values())
 
-    def newest(self, kind: str) -> Iterator[Json]:
-        """All of a kind, newest first."""
+    def newest(self, kind: str, wanted: Mapping[str, Any] | None = None) -> Iterator[Json]:
+        """All of a kind, newest first; with `wanted` (field → value) at least all that match."""
+        for fields, index in ((PARENT_FIELDS, self._children), (LISTED_BY, self._listed)):
+            value = (wanted or {}).get(fields.get(kind, ""))
+            if isinstance(value, str):
+                return reversed(index.get((kind, value), {}).values())
         return reversed(self._kinds.get(kind, {}).values())
 
     def kind_of(self, id: str) -> str | None:
@@ -99,13 +119,12 @@ class Store:
     """All scopes. Accounts themselves live in the platform's scope."""
 
     def __init__(self, platform_id: str) -> None:
-        self._random = random.SystemRandom()
         self.platform = Scope(platform_id, is_platform=True)
         self._connected: dict[str, Scope] = {}
 
     def new_id(self, prefix: str, length: int = 24) -> str:
         """An id in Stripe's style; never used twice, not even after a reset."""
-        return f"{prefix}_" + "".join(self._random.choices(ALPHABET, k=length))
+        return f"{prefix}_{os.urandom(length).translate(_LETTERS).decode()}"
 
     def open_scope(self, account_id: str) -> Scope:
         """A scope for a new connected account."""

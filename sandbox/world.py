@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from .clock import Clock
 from .errors import Json
 from .faults import Faults
 from .idempotency import IdempotencyKeys
-from .render import render
+from .render import render, virtual
 from .shapes import shape
 from .store import Scope, Store
 from .webhooks import Webhooks
@@ -73,6 +74,7 @@ class World:
         self.keys = IdempotencyKeys()
         self.store = Store(PLATFORM_ID)
         self.origin = Origin()
+        self.announces_funds = True  # balance.available as soon as something became it; see ledger.settle
         self.log: list[Json] = []  # every event of every account, oldest first
         options: dict[str, Any] = {} if retry_delays is None else {"retry_delays": retry_delays}
         self.webhooks = Webhooks(
@@ -104,14 +106,13 @@ class World:
 
     def emit(self, scope: Scope, type: str, obj: Json, previous: Json | None = None) -> Json:
         """Store an event with a snapshot of the object, and queue its webhooks."""
-        data: Json = {"object": self.snapshot(scope, obj)}
+        data: Json = {"object": render(self, scope, obj)}
         if previous is not None:
             data["previous_attributes"] = previous
         values: Json = {
             "id": self.store.new_id("evt"),
             "api_version": API_VERSION,
             "created": self.clock.now(),
-            "data": data,
             "livemode": False,
             "request": {"id": self.origin.request_id, "idempotency_key": self.origin.idempotency_key},
             "type": type,
@@ -119,7 +120,8 @@ class World:
         if not scope.is_platform:
             values["account"] = scope.account_id
         event = shape("event", **values)
-        event["data"] = data
+        event["data"] = None
+        event["_data"] = zlib.compress(json.dumps(data).encode(), 1)  # a month has hundreds of thousands of them
         scope.add(event)
         self.log.append(event)
         event["pending_webhooks"] = sum(endpoint.wants(event) for endpoint in self.webhooks.endpoints)
@@ -151,11 +153,23 @@ class World:
     def show_event(self, event: Json) -> Json:
         """An event as it is delivered."""
         with self.lock:
-            return {key: value for key, value in event.items() if not key.startswith("_")}
+            shown = {key: value for key, value in event.items() if not key.startswith("_")}
+            return {**shown, "data": event_data(event)}
 
     def _acknowledged(self, event: Json) -> None:
         with self.lock:
             event["pending_webhooks"] = max(0, event["pending_webhooks"] - 1)
+
+
+def event_data(event: Json) -> Json:
+    """The snapshot an event carries."""
+    data: Json = json.loads(zlib.decompress(event["_data"]))
+    return data
+
+
+@virtual("event", "data")
+def _data(world: World, scope: Scope, event: Json) -> Json:
+    return event_data(event)
 
 
 def difference(before: Any, after: Any) -> Json:

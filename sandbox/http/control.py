@@ -180,6 +180,62 @@ def _restrict(sandbox: SandboxServer, body: Body, id: str) -> Any:
     return sandbox.restrict_account(id)
 
 
+@control("POST", "accounts/{id}/state")
+def _account_state(sandbox: SandboxServer, body: Body, id: str) -> Any:
+    """{"disabled_reason"?, "currently_due"?, "past_due"?, "pending_verification"?, "errors"?, "future"?…}"""
+    return sandbox.set_account_state(id, **body)
+
+
+@control("POST", "accounts/{id}/deauthorize")
+def _deauthorize(sandbox: SandboxServer, body: Body, id: str) -> Any:
+    return sandbox.deauthorize_account(id)
+
+
+@control("POST", "accounts/{id}/reauthorize")
+def _reauthorize(sandbox: SandboxServer, body: Body, id: str) -> Any:
+    return sandbox.reauthorize_account(id)
+
+
+@control("POST", "refunds")
+def _refund(sandbox: SandboxServer, body: Body) -> Any:
+    """{"charge", "amount"?, "account"?, "reason"?…}"""
+    return sandbox.refund(**body)
+
+
+@control("POST", "refunds/{id}/fail")
+def _fail_refund(sandbox: SandboxServer, body: Body, id: str) -> Any:
+    """{"reason"?, "account"?}"""
+    return sandbox.fail_refund(id, **body)
+
+
+@control("POST", "topups")
+def _top_up(sandbox: SandboxServer, body: Body) -> Any:
+    """{"amount", "currency"?}"""
+    return sandbox.top_up(**body)
+
+
+@control("POST", "payouts/manual")
+def _pay_out(sandbox: SandboxServer, body: Body) -> Any:
+    """{"amount", "currency"?, "account"?}"""
+    return sandbox.pay_out(**body)
+
+
+@control("POST", "balance/{act}")
+def _balance(sandbox: SandboxServer, body: Body, act: str) -> Any:
+    """find, hide, show, duplicate, change, add: with the arguments of `Balance`."""
+    if act not in ("find", "hide", "show", "duplicate", "change", "add"):
+        raise LookupError(f"no such act: {act}")
+    return {"result": getattr(sandbox.balance, act)(**body)}
+
+
+@control("POST", "bulk/{act}")
+def _bulk(sandbox: SandboxServer, body: Body, act: str) -> Any:
+    """paid_invoices {"entries"}, payouts {"accounts"?, "currency"?, "complete"?}"""
+    if act not in ("paid_invoices", "payouts"):
+        raise LookupError(f"no such act: {act}")
+    return {"result": getattr(sandbox.bulk, act)(**body)}
+
+
 @control("POST", "subscriptions/{id}/renew")
 def _renew(sandbox: SandboxServer, body: Body, id: str) -> Any:
     return sandbox.bill_subscription(id, **body)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..errors import Json, invalid
 from ..render import embedded_list, page, virtual
 from ..shapes import shape
-from ..store import Scope
+from ..store import Scope, Store
 from ..world import Call
 from . import base
 
@@ -95,6 +95,9 @@ def _change(account: Json, params: Json) -> None:
     base.assign(account, params, ("business_type", "default_currency", "email"))
     for name in ("business_profile", "company", "settings"):
         account[name] = base.merge(account[name] or {}, params.get(name))
+    if params.get("individual"):
+        person = account.get("individual") or {"id": f"person_{account['id']}", "object": "person"}
+        account["individual"] = base.merge(person, params["individual"])
     for name, wanted in (params.get("capabilities") or {}).items():
         if wanted.get("requested") is False:
             account["capabilities"].pop(name, None)
@@ -122,7 +125,7 @@ def create(call: Call) -> Json:
 def retrieve(call: Call, id: str) -> Json:
     """GET /v1/accounts/{id}"""
     found = call.store.platform.find("account", id)
-    if found is None:
+    if found is None or found.get("_disconnected"):
         raise unknown_account(id)
     return found
 
@@ -163,23 +166,85 @@ def delete(call: Call, id: str) -> Json:
 def index(call: Call) -> Json:
     """GET /v1/accounts: the connected ones."""
     own = call.store.platform.account_id
-    found = (account for account in call.store.platform.newest("account") if account["id"] != own)
-    return page(call, found)
+    others = (account for account in call.store.platform.newest("account") if account["id"] != own)
+    return page(call, (account for account in others if not account.get("_disconnected")))
+
+
+REASONS = (
+    "action_required.requested_capabilities", "listed", "other", "platform_paused", "rejected.fraud",
+    "rejected.incomplete_verification", "rejected.listed", "rejected.other", "rejected.platform_fraud",
+    "rejected.platform_other", "rejected.platform_terms_of_service", "rejected.terms_of_service",
+    "requirements.past_due", "requirements.pending_verification", "under_review",
+)  # fmt: skip
 
 
 def restrict(world: World, account_id: str) -> Json:
     """A control: Stripe finds something missing, and payouts and transfers stop."""
+    missing = ["company.tax_id"]
+    return set_state(
+        world, account_id, disabled_reason="requirements.past_due", currently_due=missing, past_due=missing
+    )
+
+
+def set_state(
+    world: World, account_id: str, *, disabled_reason: str | None = None, currently_due: list[str] | None = None,
+    past_due: list[str] | None = None, eventually_due: list[str] | None = None,
+    pending_verification: list[str] | None = None, errors: list[Json] | None = None,
+    current_deadline: int | None = None, future: Json | None = None,
+) -> Json:  # fmt: skip
+    """A control: what Stripe requires of an account from now on, and whether it stops it. Without a `disabled_reason`
+    it may do everything it asked for, again. `errors`: [{code, reason, requirement}]; `future`: the same lists, of
+    `future_requirements`."""
+    if disabled_reason is not None and disabled_reason not in REASONS:
+        raise ValueError(f"unknown disabled_reason {disabled_reason!r}: one of {', '.join(REASONS)}")
     account = world.store.platform.get("account", account_id)
     target = world.store.scope(account_id)
     assert target is not None, "an account has a scope"
+    stopped = disabled_reason is not None
+    requirements = {
+        **EMPTY_REQUIREMENTS, "disabled_reason": disabled_reason, "currently_due": currently_due or [],
+        "past_due": past_due or [], "eventually_due": eventually_due or currently_due or [],
+        "pending_verification": pending_verification or [], "errors": errors or [],
+        "current_deadline": current_deadline,
+    }  # fmt: skip
     with world.changes(target, account, "account.updated"):
-        account.update(charges_enabled=False, payouts_enabled=False)
-        account["capabilities"] = dict.fromkeys(account["capabilities"], "inactive")
-        account["requirements"] = {
-            **EMPTY_REQUIREMENTS, "disabled_reason": "requirements.past_due",
-            "currently_due": ["company.tax_id"], "past_due": ["company.tax_id"],
-        }  # fmt: skip
+        account.update(charges_enabled=not stopped, payouts_enabled=not stopped)
+        account["capabilities"] = dict.fromkeys(account["capabilities"], "inactive" if stopped else "active")
+        account["requirements"] = requirements
+        account["future_requirements"] = {**EMPTY_REQUIREMENTS, **(future or {})}
     return account
+
+
+def deauthorize(world: World, account_id: str) -> Json:
+    """A control: the account disconnects from the platform, which is told once and sees nothing of it any more."""
+    from ..connect import APPLICATION
+
+    account = world.store.platform.get("account", account_id)
+    target = world.store.scope(account_id)
+    assert target is not None, "an account has a scope"
+    account["_disconnected"] = True
+    application = {"id": APPLICATION, "object": "application", "name": "Sandbox platform"}
+    world.emit(target, "account.application.deauthorized", application)
+    return account
+
+
+def reauthorize(world: World, account_id: str) -> Json:
+    """A control: it connects again."""
+    account = world.store.platform.get("account", account_id)
+    target = world.store.scope(account_id)
+    assert target is not None, "an account has a scope"
+    account["_disconnected"] = False
+    world.emit(target, "account.application.authorized", {"id": "ca_sandbox", "object": "application"})
+    world.emit(target, "account.updated", account)
+    return account
+
+
+def is_reachable(store: Store, account_id: str | None) -> bool:
+    """Whether a request may name this account."""
+    if store.scope(account_id) is None:
+        return False
+    account = store.platform.find("account", account_id) if account_id else None
+    return not (account and account.get("_disconnected"))
 
 
 def external_accounts(call: Call, id: str) -> Json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import ledger
-from ..errors import Json, invalid
+from ..errors import Json, invalid, no_such
 from ..render import listing, page
 from ..shapes import shape
 from ..store import Scope
@@ -37,19 +37,25 @@ def transactions(call: Call) -> Json:
     if params.get("source"):
         wanted = {key: params[key] for key in ("type", "currency", "payout") if params.get(key)}
         found = call.scope.children("balance_transaction", params["source"])[::-1]
-        return page(call, [t for t in found if all(t.get(k, t.get(f"_{k}")) == v for k, v in wanted.items())])
+        shown = (t for t in found if all(t.get(k, t.get(f"_{k}")) == v for k, v in wanted.items()))
+        return page(call, [t for t in shown if not t.get("_hidden")])
     payout = params.get("payout")
     if payout:
         call.scope.get("payout", payout, param="payout")
-    return listing(
-        call, "balance_transaction", "currency", "type", where=lambda t: not payout or t["_payout"] == payout
-    )
+
+    def where(entry: Json) -> bool:
+        return not entry.get("_hidden") and (not payout or entry["_payout"] == payout)
+
+    return listing(call, "balance_transaction", "currency", "type", where=where)
 
 
 def transaction(call: Call, id: str) -> Json:
     """GET /v1/balance_transactions/{id}"""
     ledger.settle(call.world, call.scope)
-    return call.scope.get("balance_transaction", id)
+    found = call.scope.get("balance_transaction", id)
+    if found.get("_hidden"):
+        raise no_such("balance transaction", id)
+    return found
 
 
 # Payouts
@@ -108,14 +114,18 @@ def pay_out(
 
 
 def pay_out_automatically(world: World, scope: Scope, currency: str) -> Json:
-    """A control: the daily payout of all that is available; it alone tells which transactions it holds."""
+    """A control: the daily payout of all that is available; it alone tells which transactions it holds: all since the
+    automatic payout before, manual payouts and payouts that came back among them, so that it holds what it is worth."""
     ledger.settle(world, scope)
     held = [
         t
         for t in scope.all("balance_transaction")
-        if t["status"] == "available" and t["currency"] == currency and not t["_payout"] and t["type"] != "payout"
+        if t["status"] == "available" and t["currency"] == currency and not t["_payout"]
     ]
-    made = pay_out(world, scope, amount=sum(t["net"] for t in held), currency=currency, automatic=True)
+    amount = sum(t["net"] for t in held)
+    if amount <= 0:
+        raise invalid("There is nothing to pay out.", code="balance_insufficient")
+    made = pay_out(world, scope, amount=amount, currency=currency, automatic=True)
     for held_transaction in held:
         held_transaction["_payout"] = made["id"]
     return made

@@ -134,4 +134,4 @@ def index(call: Call) -> Json:
 
 @virtual("dispute", "balance_transactions")
 def _transactions(world: World, scope: Scope, made: Json) -> list[Json]:
-    return scope.children("balance_transaction", made["id"])
+    return [entry for entry in scope.children("balance_transaction", made["id"]) if not entry.get("_hidden")]

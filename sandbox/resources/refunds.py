@@ -91,6 +91,24 @@ def refund(
     return made
 
 
+def fail(world: World, scope: Scope, made: Json, *, reason: str = "lost_or_stolen_card") -> Json:
+    """A control: the bank sends a refund back, days later; the money returns to the balance."""
+    if made["status"] != "succeeded":
+        raise invalid(f"This refund's status is {made['status']}; it can't fail any more.")
+    charge = scope.get("charge", made["charge"])
+    returned = ledger.record(
+        world, scope, type="refund_failure", reporting_category="refund_failure", amount=made["amount"],
+        currency=made["currency"], source=made["id"], description="REFUND FAILURE",
+    )  # fmt: skip
+    with world.changes(scope, made, "refund.updated"):
+        made.update(status="failed", failure_reason=reason, failure_balance_transaction=returned["id"])
+    world.emit(scope, "refund.failed", made)
+    with world.changes(scope, charge, "charge.updated"):
+        charge["amount_refunded"] -= made["amount"]
+        charge["refunded"] = False
+    return made
+
+
 def create(call: Call) -> Json:
     """POST /v1/refunds"""
     params = call.params
