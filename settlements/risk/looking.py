@@ -35,12 +35,12 @@ def mark(*, account: str, event_id: str = "", at_once: bool = False) -> datetime
     return due
 
 
-def mark_many(accounts: Collection[str]) -> int:
-    """Mark accounts for the next sweep; three statements."""
-    now = timezone.now()
+def mark_many(accounts: Collection[str], *, wait: timedelta = timedelta()) -> int:
+    """Mark accounts for the sweep after `wait`; an event that comes first is not kept waiting. Two statements."""
+    due = timezone.now() + wait
     RiskLook.objects.bulk_create([RiskLook(account=account) for account in accounts], ignore_conflicts=True)
-    rows = RiskLook.objects.filter(Q(due_at=None) | Q(due_at__gt=now), account__in=accounts)
-    return rows.update(due_at=now)
+    rows = RiskLook.objects.filter(Q(due_at=None) | Q(due_at__gt=due), account__in=accounts)
+    return rows.update(due_at=due)
 
 
 def look(account: str) -> bool:

@@ -1,0 +1,1 @@
+from settlements.tests.conftest import approve, market  # noqa: F401  (fixtures)
