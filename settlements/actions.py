@@ -17,9 +17,20 @@ from billingops.money import format_money
 from billingops.stripe import gateway
 from billingops.stripe.errors import Ambiguous, Refused
 from billingops.stripe.models import MirroredObject
-from settlements import backtest, bank_changes, cases, evidence, lookups, reversals, services, spoiling
+from settlements import (
+    backtest,
+    bank_changes,
+    cases,
+    evidence,
+    lookups,
+    payouts,
+    periods,
+    reversals,
+    services,
+    spoiling,
+)
 from settlements import facts as sealed
-from settlements.models import Seller
+from settlements.models import Earning, PayoutRecord, Seller
 
 BACKFILL_BATCH = 500
 LookUp = Callable[[Suggestion, Execution], Outcome | None]
@@ -62,10 +73,19 @@ def _before_sending(look: LookUp, suggestion: Suggestion, execution: Execution) 
 
 
 def _payout_facts(suggestion: Suggestion) -> dict[str, Any]:
+    if periods.is_of_a_period(suggestion):
+        return periods.current_facts(suggestion)
+    gone = sealed.payout_facts(None, None, None, seller=suggestion.account, obstacle="")
     case = cases.load(suggestion.subject, live=True, but=suggestion.account)
-    if case is None:
-        return sealed.payout_facts(None, None, None, seller=suggestion.account, obstacle="")
-    return case.facts(suggestion.account)
+    record = PayoutRecord.objects.filter(suggestion=suggestion).first()
+    if case is None or case.happened is None or record is None:
+        return gone
+    rows = list(Earning.objects.filter(invoice=suggestion.subject))
+    own = next((row for row in rows if row.account == suggestion.account), None)
+    if own is None:
+        return gone
+    others = list(Earning.objects.filter(items__record=record).exclude(pk=own.pk))
+    return services.facts_of(case, own, rows, others)
 
 
 def _payout_preview(suggestion: Suggestion) -> Preview:
@@ -73,16 +93,19 @@ def _payout_preview(suggestion: Suggestion) -> Preview:
     seller = Seller.objects.filter(account=suggestion.account).first()
     return Preview(
         sentence=(
-            f"Transfers {suggestion.money} to {seller.name if seller else 'a seller'} ({params['destination']}) from "
-            "charge "
-            f"{params['source_transaction']}; available to the seller together with the charge's funds."
+            f"Transfers {suggestion.money} to {seller.name if seller else 'a seller'} ({params['destination']}) "
+            + (
+                f"from charge {params['source_transaction']}; available to the seller together with the charge's funds."
+                if params["source_transaction"]
+                else "out of the platform's available balance; refused by Stripe while that is less."
+            )
         ),
         call=(
             ("POST", "/v1/transfers"),
             ("amount", str(_amount(suggestion))),
             ("currency", suggestion.currency),
             ("destination", params["destination"]),
-            ("source_transaction", params["source_transaction"]),
+            *((("source_transaction", params["source_transaction"]),) if params["source_transaction"] else ()),
             ("transfer_group", params["transfer_group"]),
             ("description", params["description"]),
             *((f"metadata[{key}]", value) for key, value in _metadata(suggestion).items()),
@@ -126,16 +149,26 @@ def _backfill(since: datetime | None) -> Iterator[tuple[str, bool]]:
         rows = rows.filter(created__gte=since)
     after = Q()
     while batch := list(rows.filter(after).values_list("created", "object_id")[:BACKFILL_BATCH]):
-        for _, invoice_id in batch:
-            try:
-                settled = services.settle_invoice(invoice_id=invoice_id, actor=services.ACTOR)
-            except Exception:  # one broken invoice leaves the others their turn; the next run tries it again
-                logger.exception("invoice %s could not be shared out", invoice_id)
-                yield invoice_id, False
-            else:
-                yield invoice_id, bool(settled.proposed)
+        ids = [invoice_id for _, invoice_id in batch]
+        try:
+            for invoice_id, settled in services.settle_many(invoice_ids=ids, actor=services.ACTOR):
+                yield invoice_id, bool(settled and settled.proposed)
+        except Exception:  # one broken invoice must not keep the others of its batch from theirs
+            logger.exception("a batch of invoices could not be shared out; each is tried alone")
+            yield from _one_by_one(ids)
         created, last = batch[-1]
         after = Q(created__gt=created) | Q(created=created, object_id__gt=last)
+
+
+def _one_by_one(ids: list[str]) -> Iterator[tuple[str, bool]]:
+    for invoice_id in ids:
+        try:
+            settled = services.settle_invoice(invoice_id=invoice_id, actor=services.ACTOR)
+        except Exception:  # the next run tries it again
+            logger.exception("invoice %s could not be shared out", invoice_id)
+            yield invoice_id, False
+        else:
+            yield invoice_id, bool(settled.proposed)
 
 
 # -- transfer_reversal -------------------------------------------------------------------------------------------------
@@ -178,7 +211,7 @@ def _find_reversal(suggestion: Suggestion, execution: Execution) -> Outcome | No
 
 KINDS = (
     Kind(
-        name=services.KIND,
+        name=payouts.KIND,
         label="Payout",
         params_schema={"destination": str, "source_transaction": str, "transfer_group": str, "description": str},
         moves_money=True,

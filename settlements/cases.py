@@ -3,20 +3,23 @@ what of it was paid out already. Reads only; a live case reads Stripe, so load i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
 from django.db.models import Q, Sum
 
-from billingops.stripe import reader, sync
+from billingops.stripe import mirrored, reader, store, sync
 from billingops.stripe.facts import ChargeFacts, InvoiceFacts, TransferFacts
 from billingops.stripe.models import MirroredObject
 from settlements import facts as sealed
 from settlements import lookups, rules
+from settlements.happened import of_many
 from settlements.models import PayoutRecord, Seller, ShareRule
-from settlements.rules import Rule, Settlement, Terms
+from settlements.positions import Happened
+from settlements.rules import Problem, Rule, Settlement, Terms, VolumeKey
 from settlements.states import PayoutState
 
 COMMITTED = (PayoutState.PENDING_TRANSFER, PayoutState.TRANSFERRED)
@@ -25,15 +28,63 @@ MAX_LISTED = 500  # of one seller's transfers since the charge: five reads
 
 @dataclass(frozen=True)
 class Case:
+    """`happened`: what has become of the payment, None when there is none."""
+
     invoice: InvoiceFacts
     charge: ChargeFacts | None
     settlement: Settlement
     sellers: dict[str, Terms]
+    happened: Happened | None = None
+    known: Sequence[Rule] = ()
+    tier: str = ""
+    committed: Mapping[str, int] = field(default_factory=dict)
+    foreign: Sequence[TransferFacts] = ()
 
-    def facts(self, seller: str) -> dict[str, Any]:
+    @property
+    def brought_money(self) -> bool:
+        """Whether there is a payment to share out."""
+        charge = self.charge
+        paid = charge is not None and charge.status == "succeeded" and charge.amount > 0
+        return paid and self.invoice.is_paid and charge is not None and charge.currency == self.invoice.currency
+
+    @property
+    def paid_at(self) -> datetime:
+        return self.invoice.paid_at or (self.charge.created if self.charge else self.invoice.created)
+
+    @property
+    def tier_keys(self) -> frozenset[VolumeKey]:
+        return rules.tier_keys(self.invoice, self.charge, self.known, self.tier)
+
+    def with_volumes(self, volumes: Mapping[VolumeKey, int]) -> Settlement:
+        """The settlement once it is known what was earned before under tiered rules."""
+        if not self.tier_keys:
+            return self.settlement
+        return rules.settle(
+            self.invoice,
+            self.charge,
+            rules=self.known,
+            sellers=self.sellers,
+            committed=self.committed,
+            foreign=self.foreign,
+            tier=self.tier,
+            volumes=volumes,
+        )
+
+    def problems_of(self, seller: str) -> list[Problem]:
+        """What stands in the way of paying this seller. A dispute that is closed does not any more."""
+        found = [problem for problem in self.settlement.problems if problem.seller == seller]
+        disputed = self.happened is not None and self.happened.still_disputed > 0
+        return [problem for problem in found if disputed or problem.code != "charge_disputed"]
+
+    def facts(self, seller: str, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
         terms = self.sellers.get(seller)
         return sealed.payout_facts(
-            self.invoice, self.charge, self.settlement, seller=seller, obstacle=terms.obstacle if terms else ""
+            self.invoice,
+            self.charge,
+            self.settlement,
+            seller=seller,
+            obstacle=terms.obstacle if terms else "",
+            extra={"problems": sorted({problem.code for problem in self.problems_of(seller)}), **(extra or {})},
         )
 
 
@@ -50,16 +101,116 @@ def load(invoice_id: str, *, live: bool, but: str = "") -> Case | None:
         return None
     charge = _charge(invoice.charge_id, live=live)
     known = rules_for(invoice)
-    sellers = terms_of(rules.sellers_of(invoice, charge, known), live=live)
-    settlement = rules.settle(
-        invoice,
-        charge,
-        rules=known,
-        sellers=sellers,
-        committed=_committed(invoice.id, but=but),
-        foreign=_foreign(invoice, charge, sellers, live=live),
-    )
-    return Case(invoice, charge, settlement, sellers)
+    tier = _tier(invoice, known)
+    sellers = terms_of(rules.sellers_of(invoice, charge, known, tier), live=live)
+    inputs: dict[str, Any] = {
+        "committed": _committed(invoice.id, but=but),
+        "foreign": _foreign(invoice, charge, sellers, live=live),
+        "tier": tier,
+    }
+    settlement = rules.settle(invoice, charge, rules=known, sellers=sellers, **inputs)
+    happened = of_many({invoice.id: charge})[invoice.id] if charge else None
+    return Case(invoice, charge, settlement, sellers, happened=happened, known=known, **inputs)
+
+
+def load_many(invoice_ids: Iterable[str]) -> dict[str, Case]:
+    """The cases of these invoices as the mirror has them, by id, in a number of statements that does not grow with
+    theirs (at most mirrored.MOST). What the mirror lacks is left out."""
+    invoices = mirrored.invoices_facts(invoice_ids)
+    charges = mirrored.charges_facts(invoice.charge_id for invoice in invoices.values() if invoice.charge_id)
+    paid = {key: charges[one.charge_id] for key, one in invoices.items() if one.charge_id in charges}
+    book = RuleBook([as_rule(row) for row in ShareRule.objects.select_related("seller")])
+    known = {key: book.of(invoice) for key, invoice in invoices.items()}
+    named = {key: rules.sellers_of(one, paid.get(key), known[key]) for key, one in invoices.items()}
+    terms = _terms_of_many({account for accounts in named.values() for account in accounts})
+    committed = _committed_of_many(invoices)
+    foreign = _foreign_of_many(paid)
+    tiers: Mapping[str, Mapping[str, str]] = {}
+    if any(rule.match_tier for rule in book.rules):
+        tiers = mirrored.customers_metadata(one.customer_id for one in invoices.values() if one.customer_id)
+    happened = of_many(paid)
+    found: dict[str, Case] = {}
+    for key, invoice in invoices.items():
+        sellers = {account: terms[account] for account in sorted(named[key]) if account in terms}
+        inputs: dict[str, Any] = {
+            "committed": committed.get(key, {}),
+            "foreign": [one for one in foreign.get(key, ()) if one.destination in named[key]],
+            "tier": tiers.get(invoice.customer_id, {}).get(rules.TIER_KEY, ""),
+        }
+        settlement = rules.settle(invoice, paid.get(key), rules=known[key], sellers=sellers, **inputs)
+        found[key] = Case(
+            invoice, paid.get(key), settlement, sellers, happened=happened.get(key), known=known[key], **inputs
+        )
+    return found
+
+
+class RuleBook:
+    """All versions of all rules, and which of them may concern an invoice: what rules_for asks the database."""
+
+    def __init__(self, known: Sequence[Rule]) -> None:
+        self.rules = known
+        self._by_name: dict[str, list[Rule]] = {}
+        self._by_match: dict[str, list[Rule]] = {}
+        self._by_seller: dict[str, list[Rule]] = {}
+        for rule in known:
+            self._by_name.setdefault(rule.name, []).append(rule)
+            group, key = (self._by_match, rule.match_value) if rule.match_value else (self._by_seller, rule.seller)
+            group.setdefault(key, []).append(rule)
+
+    def of(self, invoice: InvoiceFacts) -> list[Rule]:
+        named = {rules.seller_of(line, invoice, ()) for line in invoice.lines}
+        matched = dict.fromkeys(key for line in invoice.lines for key in (line.price_id, line.product_id) if key)
+        found = [rule for key in matched for rule in self._by_match.get(key, ())]
+        named |= {rule.seller for rule in found} | {account for rule in found for account, _ in rule.split} | {""}
+        found += [rule for seller in sorted(named) for rule in self._by_seller.get(seller, ())]
+        # All versions of each: a later one may match something else.
+        names = dict.fromkeys(rule.name for rule in found)
+        return [rule for name in names for rule in self._by_name[name]]
+
+
+def _terms_of_many(accounts: Iterable[str]) -> dict[str, Terms]:
+    rows = list(Seller.objects.filter(account__in=list(accounts)).order_by("account"))
+    data = store.load("account", [row.account for row in rows])
+    obstacles = {key: reader.read_account(one).obstacle for key, one in data.items()}
+    missing = {row.account: obstacle_of(row.account, live=True) for row in rows if row.account not in obstacles}
+    return {row.account: as_terms(row, {**obstacles, **missing}[row.account]) for row in rows}
+
+
+def _committed_of_many(invoices: Iterable[str]) -> dict[str, dict[str, int]]:
+    rows = PayoutRecord.objects.filter(invoice__in=list(invoices), state__in=COMMITTED)
+    found: dict[str, dict[str, int]] = {}
+    for invoice, account, amount in rows.values_list("invoice", "account", "amount"):
+        found.setdefault(invoice, {})[account] = amount
+    return found
+
+
+def _foreign_of_many(charges: Mapping[str, ChargeFacts]) -> dict[str, list[TransferFacts]]:
+    """By invoice; see _foreign, whose mirror-only side this is."""
+    by_charge = {charge.id: invoice for invoice, charge in charges.items()}
+    mirrored_rows = MirroredObject.objects.filter(object_type="transfer", parent_id__in=list(by_charge), account="")
+    ids = list(mirrored_rows.exclude(status="reversed").values_list("object_id", flat=True))
+    if not ids:
+        return {}
+    transfers = [reader.read_transfer(data) for data in store.load("transfer", ids).values()]
+    ours = PayoutRecord.objects.filter(invoice__in=list(charges)).live().select_related("suggestion")
+    by_invoice: dict[str, list[PayoutRecord]] = {}
+    for record in ours:
+        by_invoice.setdefault(record.invoice, []).append(record)
+    found: dict[str, list[TransferFacts]] = {}
+    for transfer in transfers:
+        invoice = by_charge.get(transfer.source_transaction, "")
+        records = by_invoice.get(invoice, ())
+        if transfer.amount_reversed < transfer.amount and not any(_is_of(transfer, record) for record in records):
+            found.setdefault(invoice, []).append(transfer)
+    return found
+
+
+def _tier(invoice: InvoiceFacts, known: Iterable[Rule]) -> str:
+    """The customer's tier, looked up only where a rule asks for it."""
+    if not invoice.customer_id or not any(rule.match_tier for rule in known):
+        return ""
+    customer = sync.customer_facts(invoice.customer_id, live=False)
+    return customer.metadata.get(rules.TIER_KEY, "") if customer else ""
 
 
 def _charge(charge_id: str, *, live: bool) -> ChargeFacts | None:
@@ -143,24 +294,27 @@ def as_rule(row: ShareRule) -> Rule:
 
 def terms_of(accounts: Iterable[str], *, live: bool) -> dict[str, Terms]:
     """What is agreed with each seller that the configuration knows, and whether Stripe lets money go there."""
-    return {
-        seller.account: Terms(
-            account=seller.account,
-            name=seller.name,
-            active=seller.active,
-            minimum=seller.minimum_payout,
-            obstacle=obstacle_of(seller.account, live=live),
-            schedule=seller.schedule,
-            hold_days=seller.hold_days,
-            reserve_percent=seller.reserve_percent,
-            reserve_days=seller.reserve_days,
-            tax_withholding_percent=seller.tax_withholding_percent,
-            stripe_fees=seller.stripe_fees,
-            recovery=seller.recovery,
-            negative_limit=seller.negative_limit,
-        )
-        for seller in Seller.objects.filter(account__in=list(accounts)).order_by("account")
-    }
+    rows = Seller.objects.filter(account__in=list(accounts)).order_by("account")
+    return {row.account: as_terms(row, obstacle_of(row.account, live=live)) for row in rows}
+
+
+def as_terms(seller: Seller, obstacle: str) -> Terms:
+    """`obstacle`: why Stripe would not let money go there, "" if nothing."""
+    return Terms(
+        account=seller.account,
+        name=seller.name,
+        active=seller.active,
+        minimum=seller.minimum_payout,
+        obstacle=obstacle,
+        schedule=seller.schedule,
+        hold_days=seller.hold_days,
+        reserve_percent=seller.reserve_percent,
+        reserve_days=seller.reserve_days,
+        tax_withholding_percent=seller.tax_withholding_percent,
+        stripe_fees=seller.stripe_fees,
+        recovery=seller.recovery,
+        negative_limit=seller.negative_limit,
+    )
 
 
 def obstacle_of(account: str, *, live: bool) -> str:

@@ -12,9 +12,9 @@ from billingops.actors import Actor
 from billingops.inbox.routes import EventNote, on
 from billingops.stripe import reader
 from billingops.stripe.facts import TransferFacts
-from settlements import findings, reversals, services, tasks
+from settlements import findings, movements, payouts, reversals, services, tasks
 from settlements.lookups import SUGGESTION_KEY, Reversal, reversal_differs, reversals_in, transfer_differs
-from settlements.models import Finding, PayoutRecord
+from settlements.models import Earning, Finding, PayoutRecord
 from settlements.services import ACTOR
 
 logger = logging.getLogger(__name__)
@@ -27,18 +27,56 @@ def share_out(note: EventNote) -> None:
     services.settle_invoice(invoice_id=note.object_id, account=note.account, event_id=note.event_id, actor=ACTOR)
 
 
-@on("charge.refunded", "charge.dispute.created", "charge.dispute.closed", "charge.dispute.funds_withdrawn")
+@on("charge.succeeded", "charge.updated", "charge.captured")
+def book_payment(note: EventNote) -> None:
+    """Stripe's fee may be known only after the invoice was: the payment is booked as soon as it is."""
+    if not note.account:
+        movements.book_charge(note.object_id, actor=INBOX)
+
+
+@on("charge.refunded", "charge.dispute.*", "refund.*", "charge.refund.updated")
 def look_at_the_money_that_left(note: EventNote) -> None:
-    """A refund or dispute withdraws what waits for approval, and asks back what has gone out."""
+    """A refund or dispute changes what is due: what waits for approval is worked out anew, what has gone out is asked
+    back, and the movement itself is booked."""
     if note.account:
         return
     data = note.current or note.data
-    charge_id = note.object_id if note.object_type == "charge" else reader.read_dispute(data).charge_id
+    if note.object_type == "charge":
+        charge_id = note.object_id
+    elif note.object_type == "refund":
+        charge_id = reader.read_refund(data).charge_id
+    else:
+        charge_id = reader.read_dispute(data).charge_id
+    if charge_id:
+        movements.book_refunds_and_disputes(charge_id, actor=INBOX)
+        _look_at(charge_id, note)
+
+
+@on("credit_note.created", "credit_note.updated", "credit_note.voided")
+def look_at_the_credit(note: EventNote) -> None:
+    """A credit note takes its part of the sellers' shares as well, whether it refunds anything or not."""
+    if note.account:
+        return
+    invoice = reader.read_credit_note(note.current or note.data).invoice_id
+    charges = Earning.objects.filter(invoice=invoice).values_list("charge", flat=True).distinct()
+    for charge_id in list(charges):
+        _look_at(charge_id, note)
+
+
+def _look_at(charge_id: str, note: EventNote) -> None:
     records = PayoutRecord.objects.filter(charge=charge_id).live()
-    waiting = records.filter(state=PayoutRecord.State.PENDING_REVIEW)
-    for invoice_id in set(waiting.values_list("invoice", flat=True)):
+    waiting = set(records.filter(state=PayoutRecord.State.PENDING_REVIEW).values_list("invoice", flat=True))
+    # What was held for a dispute, or came to nothing, may be due again.
+    open_ones = Earning.objects.filter(charge=charge_id).exclude(invoice__in=records.values("invoice"))
+    for invoice_id in sorted(waiting | set(open_ones.values_list("invoice", flat=True))):
         services.settle_invoice(invoice_id=invoice_id, event_id=note.event_id, actor=ACTOR, live=True)
     reversals.look(charge_id=charge_id, event_id=note.event_id, actor=ACTOR)
+
+
+@on("payout.created", "payout.updated", "payout.paid", "payout.failed", "payout.canceled")
+def book_payout(note: EventNote) -> None:
+    """Money that leaves a Stripe balance, the platform's or a seller's, for the bank, or comes back from there."""
+    movements.book_payout(reader.read_payout(note.current or note.data, note.account), at=note.created, actor=INBOX)
 
 
 @on("account.updated", "account.application.deauthorized", "capability.updated")
@@ -55,8 +93,10 @@ def confirm_payout(note: EventNote) -> None:
     if note.account:
         return  # a connected account's own transfers are no payouts of the platform
     transfer = reader.read_transfer(note.current or note.data)
-    suggestion = _suggestion(transfer.metadata.get(SUGGESTION_KEY, ""), services.KIND)
-    if suggestion is None:
+    suggestion = _suggestion(transfer.metadata.get(SUGGESTION_KEY, ""), payouts.KIND)
+    if suggestion is None and movements.book_destination_charge(transfer, actor=INBOX):
+        _note_reversed(transfer, note)
+    elif suggestion is None:
         _look_at_what_waits(transfer, note)
     elif wrong := transfer_differs(transfer, suggestion):
         _unexpected_transfer(transfer, suggestion, wrong, note)
@@ -92,9 +132,7 @@ def note_reversal(note: EventNote) -> None:
 
 
 def _note_reversed(transfer: TransferFacts, note: EventNote) -> None:
-    services.note_reversal(
-        transfer_id=transfer.id, amount_reversed=transfer.amount_reversed, actor=INBOX, event_id=note.event_id
-    )
+    payouts.note_reversals(transfer=transfer, actor=INBOX, event_id=note.event_id)
 
 
 def _look_at_what_waits(transfer: TransferFacts, note: EventNote) -> None:

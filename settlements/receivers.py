@@ -10,10 +10,10 @@ from django.dispatch import receiver
 from approvals.models import Suggestion
 from approvals.signals import Change, suggestions_changed
 from billingops.actors import Actor
-from settlements import reversals, services
+from settlements import payouts, reversals
 
 
 @receiver(suggestions_changed, dispatch_uid="settlements.follow")
 def follow(sender: type[Suggestion], changes: Sequence[Change], actor: Actor, **kwargs: Any) -> None:
-    services.follow(changes=changes, actor=actor)
-    reversals.follow(changes=changes)
+    payouts.follow(changes=changes, actor=actor)
+    reversals.follow(changes=changes, actor=actor)

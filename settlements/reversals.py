@@ -1,20 +1,19 @@
-"""Taking back what was transferred, when the charge it came from was refunded or lost in a dispute.
+"""Taking back what was transferred, when the payment it came from was refunded, credited or lost in a dispute.
 
-With separate charges and transfers Stripe takes refunds and disputes from the platform alone, so the seller's part is
-suggested as a reversal: in proportion to the payment, largest remainder, so that the parts add up. Where Stripe moves
-only multiples of 10 or 100 minor units, each part is rounded down to one: what is less than a step stays with the
-seller until a further refund fills it; a charge that is gone in full takes every transfer back in full.
+With separate charges and transfers Stripe takes refunds and disputes from the platform alone. How much of a seller's
+share that concerns is worked out in positions.py: what was paid out beyond what is due is *claimed*, and each claim is
+suggested as a reversal of the transfer that paid it. Where a transfer cannot give it, or a person rejects the reversal,
+it is netted against later earnings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q, Sum
+from django.db.models import Sum
 
 from approvals import services as gate
 from approvals.models import Suggestion
@@ -22,30 +21,18 @@ from approvals.signals import Change
 from approvals.states import WAITING_FOR_A_PERSON, State
 from billingops import jobs
 from billingops.actors import Actor
-from billingops.money import allocate, format_money, round_half_even
+from billingops.money import format_money
 from billingops.stripe import sync
 from billingops.stripe.facts import ChargeFacts
 from billingops.stripe.models import MirroredObject
+from settlements import earnings, findings, rules
 from settlements import facts as sealed
-from settlements import findings, rules
-from settlements.models import Finding, PayoutRecord
+from settlements.happened import of_charges, of_many
+from settlements.models import Earning, Finding, PayoutItem, PayoutRecord
 from settlements.states import PayoutState
 
 KIND = "transfer_reversal"
 IN_FLIGHT = (State.APPROVED, State.EXECUTING, State.EXECUTED, State.UNKNOWN, State.FAILED)
-
-
-def due_parts(amounts: list[int], *, charge_amount: int, taken: int, step: int = 1) -> list[int]:
-    """Of each transfer what belongs to the `taken` part of the charge (minor units). Pure; never above a transfer.
-
-    Adds up to the unit where `step` (rules.smallest_step) is 1; else each part is less than a step below its exact
-    one, except when all is taken: then it is the whole transfer.
-    """
-    taken = max(0, min(taken, charge_amount))
-    if not amounts or charge_amount <= 0 or taken == 0:
-        return [0 for _ in amounts]
-    parts = allocate(round_half_even(Fraction(sum(amounts) * taken, charge_amount)), amounts)
-    return parts if taken == charge_amount else [part - part % step for part in parts]
 
 
 def lost_in_disputes(charge_id: str) -> int:
@@ -55,31 +42,48 @@ def lost_in_disputes(charge_id: str) -> int:
 
 
 def look(*, charge_id: str, event_id: str, actor: Actor, live: bool = True) -> list[Suggestion]:
-    """Suggest what is to be taken back of the transfers out of this charge. Outside any transaction.
+    """Bring the earnings of this charge up to date, and suggest what is to be taken back of the transfers that paid
+    them. Outside any transaction.
 
     Idempotent: a suggestion is held per transfer, total to be taken back and number of reversals confirmed before, so a
     refund seen twice is one suggestion, a rejected one stays rejected, and a further refund asks for the rest.
     """
-    # A transfer that was answered but not confirmed has left, too: a refund in between is not to be missed.
-    paid = Q(state=PayoutState.TRANSFERRED) | (Q(state=PayoutState.PENDING_TRANSFER) & ~Q(transfer=""))
-    out = PayoutRecord.objects.filter(charge=charge_id).select_related("seller").order_by("id")
-    records = list(out.filter(paid))
-    if not records:
+    rows = list(Earning.objects.filter(charge=charge_id))
+    if not rows:
         return []
     charge = sync.charge_facts(charge_id, live=live)
     if charge is None:
         return []
+    invoices = {row.invoice: charge for row in rows}
+    earnings.bring_up_to_date(of_many(invoices), actor=actor)
     lost = lost_in_disputes(charge_id)
-    everything = list(out.filter(paid | Q(state=PayoutState.REVERSED)))
-    parts = due_parts(
-        [record.amount for record in everything],
-        charge_amount=charge.amount,
-        taken=charge.amount_refunded + lost,
-        step=rules.smallest_step(charge.currency),
-    )
-    due = {record.pk: part for record, part in zip(everything, parts, strict=True)}
-    made = (_propose(record, charge, due[record.pk], lost, event_id=event_id, actor=actor) for record in records)
+    due = claimed_of_transfers([row.pk for row in rows])
+    made = (_propose(record, charge, part, lost, event_id=event_id, actor=actor) for record, part in due)
     return [suggestion for suggestion in made if suggestion is not None]
+
+
+def claimed_of_transfers(concerned: Sequence[int]) -> list[tuple[PayoutRecord, int]]:
+    """The payouts that hold one of these earnings and from which something is claimed, with what is to be reversed of
+    each together, what is reversed already included."""
+    paid = PayoutRecord.objects.filter(state=PayoutState.TRANSFERRED, items__earning__in=concerned).exclude(transfer="")
+    records = list(paid.select_related("seller").distinct().order_by("-pk"))
+    items = PayoutItem.objects.filter(record__in=records, state=PayoutItem.State.SETTLED, earning__claimed__gt=0)
+    by_record: dict[int, list[PayoutItem]] = {}
+    left: dict[int, int] = {}
+    for item in items.select_related("earning").order_by("earning_id"):
+        by_record.setdefault(item.record_id, []).append(item)
+        left[item.earning_id] = item.earning.claimed
+    found = []
+    for record in records:  # the newest first: what came last goes back first
+        room = record.amount - record.amount_reversed
+        claimed = 0
+        for item in by_record.get(record.pk, ()):
+            part = max(0, min(left[item.earning_id], item.amount, room - claimed))
+            left[item.earning_id] -= part
+            claimed += part
+        if claimed:
+            found.append((record, record.amount_reversed + claimed))
+    return found
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ def _plan(record: PayoutRecord, part: int) -> _Plan | None:
     in_flight = earlier.filter(state__in=IN_FLIGHT).aggregate(total=Sum("amount"))["total"] or 0
     already = record.amount_reversed + in_flight
     amount = part - already
+    amount -= amount % rules.smallest_step(record.currency)
     key = f"{KIND}:{record.transfer}:{part}:{earlier.filter(state=State.CONFIRMED).count()}"
     held = Suggestion.objects.holding(key).first()
     if amount <= 0 or (held is not None and not (held.is_waiting and held.amount != amount)):
@@ -182,7 +187,22 @@ def current_facts(suggestion: Suggestion) -> dict[str, Any]:
     return sealed.reversal_facts(transfer, charge, lost=lost_in_disputes(suggestion.params["charge"]))
 
 
-def follow(*, changes: Sequence[Change]) -> None:
-    for suggestion in (change.suggestion for change in changes):
-        if suggestion.kind == KIND and suggestion.state == State.STALE:
+def follow(*, changes: Sequence[Change], actor: Actor) -> None:
+    """A stale reversal is looked at again; a rejected one is netted against later earnings instead."""
+    for suggestion in (change.suggestion for change in changes if change.suggestion.kind == KIND):
+        if suggestion.state == State.STALE:
             jobs.enqueue("settlements.tasks.look_back", suggestion.params["charge"], suggestion.event_id)
+        elif suggestion.state == State.REJECTED:
+            jobs.enqueue("settlements.tasks.net_instead", str(suggestion.pk))
+
+
+def net_instead(suggestion: Suggestion, *, actor: Actor) -> int:
+    """A person wants no reversal: what was claimed of this transfer becomes a debt. Returns how many earnings moved."""
+    if suggestion.kind != KIND or suggestion.state != State.REJECTED:
+        return 0
+    with transaction.atomic():
+        items = PayoutItem.objects.filter(record__transfer=suggestion.subject, earning__claimed__gt=0)
+        rows = Earning.objects.filter(pk__in=items.values("earning"))
+        charges = dict(rows.values_list("invoice", "charge"))
+        rows.update(offset=True)
+        return len(earnings.bring_up_to_date(of_charges(charges), actor=actor))

@@ -1,13 +1,12 @@
-"""The verbs of settlement: share a paid invoice out, keep payout records in step with the gate, note what Stripe
-reversed.
+"""The verbs of settlement: share paid invoices out and suggest what may be paid of them now.
 
 Nothing here writes to Stripe. What is read from Stripe, and what a model is asked, comes before the transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,36 +15,26 @@ from django.db import transaction
 from django.utils import timezone
 
 from approvals import services as gate
-from approvals.models import Execution, Suggestion
-from approvals.signals import Change
+from approvals.models import Suggestion
 from approvals.states import State
-from billingops import bulk, jobs
+from billingops import jobs
 from billingops.actors import Actor, save_with_history
 from billingops.ids import seal
 from billingops.money import format_money
-from billingops.stripe import sync
-from settlements import cases, findings, flags, memos, rules, states
+from settlements import cases, earnings, findings, flags, memos, payouts, plans, rules
 from settlements.cases import Case
 from settlements.memos import Memo
-from settlements.models import Finding, PayoutLine, PayoutRecord, Seller, ShareRule
+from settlements.models import Earning, Finding, PayoutLine, PayoutRecord, Seller, ShareRule
+from settlements.payouts import KIND
+from settlements.plans import Plan
+from settlements.risk import holds
 from settlements.rules import Problem, Proposal
-from settlements.states import PayoutState
 
-KIND = "seller_payout"
 ACTOR = Actor.system("settlements")
 RELEASE_BATCH = 200
-
-# What a suggestion's new state means for its payout record. `executed` is no change: done is what Stripe confirmed.
-FOLLOWS: dict[str, PayoutState] = {
-    State.APPROVED: PayoutState.PENDING_TRANSFER,
-    State.CONFIRMED: PayoutState.TRANSFERRED,
-    State.FAILED: PayoutState.FAILED,
-    **dict.fromkeys(
-        (State.REJECTED, State.EXPIRED, State.SUPERSEDED, State.STALE, State.CANCELLED, State.OBSERVED),
-        PayoutState.CANCELLED,
-    ),
-}
-_CONCERNS_RECORDS = frozenset({*FOLLOWS, State.EXECUTED})
+ATTEMPTS = 3  # at planning, when what was planned on moves meanwhile
+dedupe_key = payouts.invoice_key
+KEEP = (Finding.Code.TAKE_BACK, Finding.Code.UNEXPECTED_TRANSFER, Finding.Code.FEE_MISMATCH)
 
 
 @dataclass
@@ -57,8 +46,17 @@ class Settled:
     notes: tuple[str, ...] = ()
 
 
-def dedupe_key(invoice_id: str, seller: str) -> str:
-    return f"{KIND}:{invoice_id}:{seller}"
+@dataclass(frozen=True)
+class _Look:
+    """Why and how invoices are looked at. `held`: sellers whose payouts are held, with the reason. `open`: the sellers
+    of which something is found already, (invoice, account); None: not looked up."""
+
+    actor: Actor
+    live: bool = False
+    event_id: str = ""
+    previous: Suggestion | None = None
+    held: Mapping[str, str] = field(default_factory=dict)
+    open: frozenset[tuple[str, str]] | None = None
 
 
 def settle_invoice(
@@ -69,89 +67,232 @@ def settle_invoice(
     actor: Actor,
     live: bool = False,
     previous: Suggestion | None = None,
-    release: bool = False,
 ) -> Settled:
-    """Propose each seller's payout for a paid invoice, once, and keep the findings of the others up to date.
+    """Record what each seller earned of a paid invoice, once; suggest what may be paid out of it now; keep the findings
+    of the others up to date.
 
     `account`: where the invoice was made; on a connected account the money is the seller's already. `live`: read
-    Stripe, not the mirror; only then is a waiting suggestion replaced when its facts have moved. `release`: the
-    seller's minimum is reached by what waits together. Idempotent. Call it outside any transaction.
+    Stripe, not the mirror; only then is a waiting suggestion replaced when its facts have moved. Idempotent. Call it
+    outside any transaction.
     """
     if account:
         return Settled(notes=("made on a connected account: the money is there already",))
     case = cases.load(invoice_id, live=live)
     if case is None:
         return Settled(notes=("Stripe no longer has this invoice",))
+    look = _Look(actor, live, event_id, previous, holds.reasons_for(case.sellers))
+    return _settle(case, _recorded([case], actor=actor).get(case.invoice.id, {}), look)
+
+
+def settle_many(*, invoice_ids: Sequence[str], actor: Actor) -> Iterator[tuple[str, Settled | None]]:
+    """The same for many invoices of the mirror, from the mirror alone: (invoice, what came of it; None when it broke).
+
+    Recording takes a number of statements that does not grow with theirs. So does all else where sellers are paid by
+    the day, week or month; for a seller who is paid invoice by invoice each payout is suggested on its own.
+    """
+    loaded = cases.load_many(invoice_ids)
+    rows = _recorded(list(loaded.values()), actor=actor)
+    held = holds.reasons_for({account for case in loaded.values() for account in case.sellers})
+    found = Finding.objects.open().filter(subject__in=list(loaded)).values_list("subject", "account")
+    look = _Look(actor, held=held, open=frozenset(found))
+    for invoice_id in invoice_ids:
+        case = loaded.get(invoice_id)
+        yield invoice_id, _settle(case, rows.get(invoice_id, {}), look) if case else None
+
+
+def _recorded(found: Sequence[Case], *, actor: Actor) -> dict[str, dict[str, Earning]]:
+    """The earnings of these invoices as they stand after all that is known has been booked: invoice → seller → row."""
+    rows = earnings.record(found, actor=actor)
+    by_invoice: dict[str, dict[str, Earning]] = {}
+    for row in rows:
+        by_invoice.setdefault(row.invoice, {})[row.account] = row
+    today = earnings.today()
+    stirred = {
+        case.invoice.id: case.happened
+        for case in found
+        if case.happened is not None
+        and case.brought_money
+        and (case.happened.taken or case.happened.disputed or _may_move(by_invoice.get(case.invoice.id, {}), today))
+    }
+    if stirred:
+        for row in earnings.bring_up_to_date(stirred, actor=actor, on=today):
+            by_invoice[row.invoice][row.account] = row
+    return by_invoice
+
+
+def _may_move(rows: Mapping[str, Earning], today: Any) -> bool:
+    """Whether the books hold something that the facts may have undone, or a day has released."""
+    return any(
+        row.taken or row.held or row.claimed or (row.reserve_until and row.reserve_left and row.reserve_until <= today)
+        for row in rows.values()
+    )
+
+
+def _settle(case: Case, rows: Mapping[str, Earning], look: _Look) -> Settled:
     settled = Settled(notes=case.settlement.notes)
-    for proposal in case.settlement.proposals:
-        if held_back := _below_minimum(case, proposal, release=release):
-            _report(case, proposal.seller, [held_back], settled, event_id=event_id, actor=actor, live=live)
-        elif record := _propose(case, proposal, event_id=event_id, actor=actor, live=live, previous=previous):
-            settled.proposed.append(record)
-    paid = {proposal.seller for proposal in case.settlement.proposals}
-    for seller in sorted(case.settlement.sellers - paid):
-        problems = [problem for problem in case.settlement.problems if problem.seller == seller]
-        _report(case, seller, problems, settled, event_id=event_id, actor=actor, live=live)
+    for seller in sorted(case.settlement.sellers):
+        row = rows.get(seller)
+        problems = case.problems_of(seller)
+        if row is not None and row.moved_by_stripe:
+            problems = []
+        elif row is not None and not problems and (reason := look.held.get(seller)):
+            problems = [_on_hold(case, row, reason)]
+        if problems or row is None or not _goes_out_alone(case, row):
+            _report(case, seller, problems, settled, look)
+        else:
+            _pay(case, row, list(rows.values()), settled, look)
     return settled
 
 
-def _propose(
-    case: Case, proposal: Proposal, *, event_id: str, actor: Actor, live: bool, previous: Suggestion | None
-) -> PayoutRecord | None:
-    """One suggestion with its record, in one transaction; None when one is held already, or policy wants none."""
-    key = dedupe_key(case.invoice.id, proposal.seller)
-    facts = case.facts(proposal.seller)
-    held = Suggestion.objects.holding(key).first()
-    if held is not None:
-        if not (live and held.is_waiting and held.facts_hash != seal(facts)):
-            return None
-        previous = held
-    elif previous is None or previous.dedupe_key != key:
-        previous = Suggestion.objects.filter(dedupe_key=key).first()
-    seller = Seller.objects.get(account=proposal.seller)
-    memo = memos.write(case.invoice, proposal, seller_name=seller.name, paid_on=facts["paid_on"])
-    usual = PayoutRecord.objects.usual(seller_id=seller.pk, currency=case.invoice.currency)
-    noticed = flags.payout_flags(
-        amount=proposal.amount, currency=case.invoice.currency, over=settings.PAYOUT_FLAG_OVER, usual=usual
+def _goes_out_alone(case: Case, row: Earning) -> bool:
+    """Whether this earning is paid by itself now: not with others at the end of a period, nor later, nor never."""
+    schedule = case.sellers[row.account].schedule
+    return schedule == plans.PER_INVOICE and row.due_on <= earnings.today() and not row.moved_by_stripe
+
+
+def _on_hold(case: Case, row: Earning, reason: str) -> Problem:
+    text = (
+        f"{case.sellers[row.account].name} ({row.account}) earned {format_money(row.open, row.currency)} of invoice "
+        f"{row.invoice_number or row.invoice}, but {reason}. Nothing was paid out; once the hold is released, the "
+        "payout is suggested by itself."
     )
+    return Problem(Finding.Code.RISK_HOLD, row.account, text, tuple(line["line"] for line in row.lines), row.open)
+
+
+# -- an invoice's own payout -------------------------------------------------------------------------------------------
+
+
+def _pay(case: Case, row: Earning, rows: list[Earning], settled: Settled, look: _Look) -> None:
+    """Suggest the payout of one invoice to one seller, unless it is held already or carried forward."""
+    key = dedupe_key(row.invoice, row.account)
+    held = Suggestion.objects.holding(key).first()
+    previous = look.previous if look.previous is not None and look.previous.dedupe_key == key else None
+    if held is not None:
+        if not (look.live and held.is_waiting and _moved(held, case, row, rows)):
+            return
+        with transaction.atomic():
+            if not _withdrawn(held, actor=look.actor, reason="the facts have moved; proposed anew"):
+                return
+        previous = held
+    elif previous is None:
+        previous = Suggestion.objects.filter(dedupe_key=key).first()
+    for _ in range(ATTEMPTS):
+        plan, waiting = _planned(case, row)
+        if plan is None:
+            problems = [_carried(case, row, waiting)] if row.open > 0 else []
+            _report(case, row.account, problems, settled, look)
+            return
+        try:
+            record = _propose(case, row, rows, plan, previous, look)
+        except payouts.Moved:
+            row.refresh_from_db()
+            continue
+        if record is not None:
+            settled.proposed.append(record)
+        return
+
+
+def _moved(held: Suggestion, case: Case, row: Earning, rows: list[Earning]) -> bool:
+    record = PayoutRecord.objects.filter(suggestion=held).first()
+    others = Earning.objects.filter(items__record=record).exclude(pk=row.pk) if record is not None else ()
+    return held.facts_hash != seal(facts_of(case, row, rows, list(others)))
+
+
+def facts_of(case: Case, row: Earning, rows: Sequence[Earning], others: Sequence[Earning]) -> dict[str, Any]:
+    """What the payout of one earning is decided on. `rows`: all earnings of the invoice; `others`: what is netted."""
+    assert case.happened is not None  # an earning has a payment
+    amounts = payouts.sealed_amounts(rows, row, others, case.happened)
+    return case.facts(row.account, {**amounts, "hold": holds.reason_for(row.account)})
+
+
+def _planned(case: Case, row: Earning) -> tuple[Plan | None, int]:
+    """(the payout of this invoice, None when it is carried forward; what is due to the seller together)."""
+    opens = payouts.due(account=row.account, currency=row.currency, on=earnings.today(), schedule=plans.PER_INVOICE)
+    minimum = case.sellers[row.account].minimum.get(row.currency, 0)
+    planned, _ = plans.per_invoice(opens, minimum=minimum, step=rules.smallest_step(row.currency))
+    return next((plan for plan in planned if plan.invoice == row.invoice), None), sum(one.amount for one in opens)
+
+
+def _carried(case: Case, row: Earning, together: int) -> Problem:
+    minimum = case.sellers[row.account].minimum.get(row.currency, 0)
+    amount, invoice = format_money(row.open, row.currency), row.invoice_number or row.invoice
+    if together < row.open:
+        why = f"is less than what the seller owes of earlier ones (together {format_money(together, row.currency)})"
+    else:
+        why = f"is below the seller's minimum payout of {format_money(minimum, row.currency)}"
+    text = (
+        f"{amount} for invoice {invoice} {why}. Nothing was paid out; it is carried forward and suggested together "
+        "with the next ones."
+    )
+    return Problem(Finding.Code.BELOW_MINIMUM, row.account, text, tuple(line["line"] for line in row.lines), row.open)
+
+
+def _propose(
+    case: Case, row: Earning, rows: list[Earning], plan: Plan, previous: Suggestion | None, look: _Look
+) -> PayoutRecord | None:
+    """One suggestion with its record and items, in one transaction; None when policy wants none, or somebody was
+    faster. Raises payouts.Moved when what it was planned on has changed."""
+    others = earnings.by_ids(earning for earning, _ in plan.items if earning != row.pk)
+    facts = facts_of(case, row, rows, others)
+    if facts["amount"] != plan.amount:
+        raise payouts.Moved
+    seller = Seller.objects.get(account=row.account)
+    proposal = _as_earned(case, row)
+    memo = memos.write(
+        case.invoice,
+        proposal,
+        seller_name=seller.name,
+        paid_on=facts["paid_on"],
+        deductions=payouts.deductions(facts),
+        amount=plan.amount,
+    )
+    usual = PayoutRecord.objects.usual(seller_id=seller.pk, currency=row.currency)
+    noticed = flags.payout_flags(amount=plan.amount, currency=row.currency, over=settings.PAYOUT_FLAG_OVER, usual=usual)
     with transaction.atomic():
-        if held is not None and not _withdrawn(held, actor=actor, reason="the facts have moved; proposed anew"):
-            return None
         proposed = gate.propose(
             kind=KIND,
-            subject=case.invoice.id,
-            account=proposal.seller,
+            subject=row.invoice,
+            account=row.account,
             customer=case.invoice.customer_id,
-            amount=proposal.amount,
-            currency=case.invoice.currency,
+            amount=plan.amount,
+            currency=row.currency,
             params={
-                "destination": proposal.seller,
-                "source_transaction": case.invoice.charge_id,
-                "transfer_group": case.invoice.id,
-                "description": f"Payout for invoice {case.invoice.number or case.invoice.id}",
+                "destination": row.account,
+                "source_transaction": row.charge if plan.from_charge else "",
+                "transfer_group": row.invoice,
+                "description": f"Payout for invoice {case.invoice.number or row.invoice}",
             },
             facts=facts,
-            rationale=_rationale(case, proposal, seller),
+            rationale=_rationale(case, proposal, seller, facts),
             reason_code="invoice_paid",
             suggested_by=rules.VERSION,
             flags=noticed,
-            event_id=event_id,
-            dedupe_key=key,
+            event_id=look.event_id,
+            dedupe_key=dedupe_key(row.invoice, row.account),
             previous=previous,
-            actor=actor,
+            actor=look.actor,
         )
         if not proposed.created or proposed.suggestion is None:
             return None
-        record = _record(case, proposal, seller, proposed.suggestion, memo, noticed, actor=actor)
+        record = _record(row, plan, seller, proposed.suggestion, memo, noticed, actor=look.actor)
         findings.resolve(
-            subject=case.invoice.id,
-            account=proposal.seller,
-            actor=actor,
-            reason="a payout is suggested",
-            keep=(Finding.Code.TAKE_BACK, Finding.Code.UNEXPECTED_TRANSFER),
+            subject=row.invoice, account=row.account, actor=look.actor, reason="a payout is suggested", keep=KEEP
         )
-        _release_held_back(case, seller)
+        _release_carried(row, seller)
+        payouts.hold(record, plan)
     return record
+
+
+def _as_earned(case: Case, row: Earning) -> Proposal:
+    """The proposal with the figures that were recorded: a tiered rule's depend on what was earned before."""
+    proposal = case.settlement.earning(row.account)
+    assert proposal is not None  # problems_of was empty
+    known = {line["line"]: line for line in row.lines}
+    lines = tuple(
+        replace(one, fee=known[one.line.id]["fee"], share=known[one.line.id]["share"]) if one.line.id in known else one
+        for one in proposal.lines
+    )
+    return replace(proposal, lines=lines, fee=row.fee, amount=row.share + row.adjustment, adjustment=row.adjustment)
 
 
 def _withdrawn(held: Suggestion, *, actor: Actor, reason: str) -> bool:
@@ -160,210 +301,114 @@ def _withdrawn(held: Suggestion, *, actor: Actor, reason: str) -> bool:
     return left.state == State.SUPERSEDED
 
 
-def _rationale(case: Case, proposal: Proposal, seller: Seller) -> str:
+def _rationale(case: Case, proposal: Proposal, seller: Seller, facts: Mapping[str, Any]) -> str:
     currency = case.invoice.currency
     terms = sorted(
         {f"{share.rule.name} v{share.rule.version}: {memos.share_text(share.rule)}" for share in proposal.lines}
     )
     count = len(proposal.lines)
     lines = "One line" if count == 1 else f"{count} lines"
-    together, fee = (format_money(amount, currency) for amount in (proposal.amount + proposal.fee, proposal.fee))
+    together, fee = (format_money(amount, currency) for amount in (proposal.base, proposal.fee))
+    words = {
+        "stripe_fee": "for Stripe's fee",
+        "withheld": "tax withheld",
+        "reserve": "kept in reserve",
+        "refunded": "taken back by refunds or credits",
+        "held": "held for a dispute",
+        "earlier_debts": "owed of earlier invoices",
+    }
+    less = [
+        f"{format_money(amount, currency)} {words[key]}"
+        for key, amount in payouts.deductions(dict(facts)).items()
+        if amount
+    ]
     return (
         f"Invoice {case.invoice.number or case.invoice.id} was paid. {lines} of {seller.name} "
         f"{'comes' if count == 1 else 'come'} to {together}; the platform keeps {fee} ({'; '.join(terms)}), "
-        f"the seller gets {format_money(proposal.amount, currency)}."
+        + (f"{', '.join(less)} {'goes' if len(less) == 1 else 'go'} off, " if less else "")
+        + f"the seller gets {format_money(facts['amount'], currency)}."
     )
 
 
 def _record(
-    case: Case,
-    proposal: Proposal,
-    seller: Seller,
-    suggestion: Suggestion,
-    memo: Memo,
-    noticed: list[Any],
-    *,
-    actor: Actor,
+    row: Earning, plan: Plan, seller: Seller, suggestion: Suggestion, memo: Memo, noticed: list[Any], *, actor: Actor
 ) -> PayoutRecord:
     record = PayoutRecord(
         seller=seller,
         account=seller.account,
-        invoice=case.invoice.id,
-        invoice_number=case.invoice.number[:64],
-        charge=case.invoice.charge_id,
-        customer=case.invoice.customer_id,
-        currency=case.invoice.currency,
-        amount=proposal.amount,
-        fee_total=proposal.fee,
+        invoice=row.invoice,
+        invoice_number=row.invoice_number,
+        charge=row.charge,
+        customer=row.customer,
+        currency=row.currency,
+        amount=plan.amount,
+        fee_total=row.fee,
         suggestion=suggestion,
         memo=memo.text,
         memo_by=memo.author,
         flags=noticed,
     )
     save_with_history(record, actor=actor, reason="suggested")
-    versions = {(share.rule.name, share.rule.version) for share in proposal.lines}
-    rows = ShareRule.objects.filter(name__in={name for name, _ in versions})
-    by_version = {(row.name, row.version): row for row in rows}
+    names = {line["rule"] for line in row.lines}
+    by_version = {(rule.name, rule.version): rule for rule in ShareRule.objects.filter(name__in=names)}
     PayoutLine.objects.bulk_create(
         PayoutLine(
             record=record,
-            line=share.line.id,
-            description=share.line.description[:255],
-            quantity=share.line.quantity,
-            rule=by_version[share.rule.name, share.rule.version],
-            rule_version=share.rule.version,
-            base=share.base,
-            fee=share.fee,
-            share=share.share,
+            line=line["line"],
+            description=line.get("description", ""),
+            quantity=line["quantity"],
+            rule=by_version[line["rule"], line["rule_version"]],
+            rule_version=line["rule_version"],
+            base=line["base"],
+            fee=line["fee"],
+            share=line["share"],
         )
-        for share in proposal.lines
+        for line in row.lines
     )
     return record
 
 
-def _report(
-    case: Case, seller: str, problems: list[Problem], settled: Settled, *, event_id: str, actor: Actor, live: bool
-) -> None:
+def _report(case: Case, seller: str, problems: list[Problem], settled: Settled, look: _Look) -> None:
     """Findings for a seller that is not paid for this invoice; what waited for it is withdrawn once Stripe says so
     too."""
-    held = Suggestion.objects.holding(dedupe_key(case.invoice.id, seller)).first()
-    if held is not None and not (live and held.is_waiting):
+    invoice, actor = case.invoice.id, look.actor
+    if look.open is not None and not problems and (invoice, seller) not in look.open:
+        return  # nothing to say, and nothing was said
+    held = Suggestion.objects.holding(dedupe_key(invoice, seller)).first()
+    if held is not None and not (look.live and held.is_waiting):
         return  # decided already, or the mirror alone says otherwise: the check before the execution reads Stripe
     with transaction.atomic():
         if held is not None and problems and not _withdrawn(held, actor=actor, reason=problems[0].text[:500]):
             return
         findings.resolve(
-            subject=case.invoice.id,
+            subject=invoice,
             account=seller,
             actor=actor,
             reason="a later look finds it no more",
-            keep=[*(problem.code for problem in problems), Finding.Code.TAKE_BACK, Finding.Code.UNEXPECTED_TRANSFER],
+            keep=[*(problem.code for problem in problems), *KEEP],
         )
         settled.found += [
             findings.open_finding(
                 code=problem.code,
-                subject=case.invoice.id,
+                subject=invoice,
                 account=problem.seller,
                 text=problem.text,
                 lines=problem.lines,
                 amount=problem.amount,
                 currency=case.invoice.currency,
-                event_id=event_id,
+                event_id=look.event_id,
                 actor=actor,
             )
             for problem in problems
         ]
 
 
-# -- the minimum payout ------------------------------------------------------------------------------------------------
-
-
-def _waiting_for_minimum(seller: str, currency: str) -> Any:
-    return Finding.objects.open().filter(code=Finding.Code.BELOW_MINIMUM, account=seller, currency=currency)
-
-
-def _below_minimum(case: Case, proposal: Proposal, *, release: bool) -> Problem | None:
-    """Less than the seller's minimum is carried forward until what waits comes to the minimum together."""
-    currency = case.invoice.currency
-    minimum = case.sellers[proposal.seller].minimum.get(currency, 0)
-    if release or proposal.amount >= minimum:
-        return None
-    if Suggestion.objects.holding(dedupe_key(case.invoice.id, proposal.seller)).exists():
-        return None
-    others = _waiting_for_minimum(proposal.seller, currency).exclude(subject=case.invoice.id)
-    waiting = sum(others.values_list("amount", flat=True))
-    if proposal.amount + waiting >= minimum:
-        return None
-    text = (
-        f"{format_money(proposal.amount, currency)} for invoice {case.invoice.number or case.invoice.id} is below "
-        "the seller's "
-        f"minimum payout of {format_money(minimum, currency)}. Nothing was paid out; it is carried forward and "
-        "suggested "
-        "together with the next ones."
-    )
-    lines = tuple(share.line.id for share in proposal.lines)
-    return Problem(Finding.Code.BELOW_MINIMUM, proposal.seller, text, lines, proposal.amount)
-
-
-def _release_held_back(case: Case, seller: Seller) -> None:
+def _release_carried(row: Earning, seller: Seller) -> None:
     """What was carried forward goes with this payout: each invoice as a payout of its own, out of its own charge."""
-    if not seller.minimum_payout.get(case.invoice.currency):
-        return
-    waiting = _waiting_for_minimum(seller.account, case.invoice.currency).exclude(subject=case.invoice.id)
+    waiting = Finding.objects.open().filter(code=Finding.Code.BELOW_MINIMUM, account=seller.account)
+    waiting = waiting.filter(currency=row.currency).exclude(subject=row.invoice)
     for invoice_id in waiting.order_by("id").values_list("subject", flat=True)[:RELEASE_BATCH]:
         jobs.enqueue("settlements.tasks.release", invoice_id)
-
-
-# -- in step with the gate ---------------------------------------------------------------------------------------------
-
-
-def follow(*, changes: Sequence[Change], actor: Actor) -> None:
-    """Keep the payout records in step; called inside the transaction of the suggestions' steps. What a person decides
-    about many at once costs as many statements as one; what Stripe says comes one at a time."""
-    steps = {one.suggestion.pk: one for one in changes if one.suggestion.kind == KIND and one.previous is not None}
-    if not any(one.suggestion.state in _CONCERNS_RECORDS for one in steps.values()):
-        return
-    records = PayoutRecord.objects.select_for_update().filter(suggestion__in=list(steps)).order_by("pk")
-    moved: list[tuple[PayoutRecord, str]] = []
-    for record in records:
-        assert record.suggestion_id is not None  # it was looked for by it
-        step = steps[record.suggestion_id]
-        if step.suggestion.state in (State.EXECUTED, State.CONFIRMED):
-            _follow_the_transfer(record, step, actor=actor)
-        elif (target := FOLLOWS.get(step.suggestion.state)) is not None and target != record.state:
-            states.check_payout(record.state, target)
-            record.state = target
-            moved.append((record, step.reason[:500]))
-    if moved:
-        rows, reasons = zip(*moved, strict=True)
-        bulk.update_with_history(PayoutRecord, rows, ["state"], actor=actor, reasons=reasons)
-    known = {record.suggestion_id for record in records}
-    for pk, step in steps.items():
-        if step.suggestion.state == State.STALE and pk in known:
-            jobs.enqueue("settlements.tasks.resettle", str(pk))
-
-
-def _follow_the_transfer(record: PayoutRecord, step: Change, *, actor: Actor) -> None:
-    suggestion = step.suggestion
-    done = (Execution.State.EXECUTED, Execution.State.CONFIRMED)
-    execution = suggestion.executions.filter(state__in=done).order_by("-attempt").first()
-    if execution is not None and execution.object_id and record.transfer != execution.object_id:
-        record.transfer = execution.object_id
-        if suggestion.state == State.EXECUTED:
-            save_with_history(record, actor=actor, reason=f"transfer {record.transfer}, not yet confirmed")
-    target = FOLLOWS.get(suggestion.state)
-    if target is None or target == record.state:
-        return
-    record.transferred_at = timezone.now()
-    # A reversal that came in before the record had its transfer's id is known to the mirror alone.
-    transfer = sync.transfer_facts(record.transfer, live=False) if record.transfer else None
-    if transfer is not None:
-        record.amount_reversed = min(max(record.amount_reversed, transfer.amount_reversed), record.amount)
-    _move(record, target, actor=actor, reason=step.reason)
-    if record.amount_reversed == record.amount:
-        _move(record, PayoutState.REVERSED, actor=actor, reason="the transfer is reversed")
-
-
-def _move(record: PayoutRecord, target: PayoutState, *, actor: Actor, reason: str) -> None:
-    """The one place where a record's state changes; the caller holds the row's lock."""
-    states.check_payout(record.state, target)
-    record.state = target
-    save_with_history(record, actor=actor, reason=reason[:500])
-
-
-def note_reversal(*, transfer_id: str, amount_reversed: int, actor: Actor, event_id: str) -> PayoutRecord | None:
-    """What Stripe says is reversed of a transfer (minor units, all reversals together). It only grows."""
-    with transaction.atomic():
-        record = PayoutRecord.objects.select_for_update().filter(transfer=transfer_id).first()
-        if record is None or amount_reversed <= record.amount_reversed:
-            return record
-        record.amount_reversed = min(amount_reversed, record.amount)
-        reason = f"{format_money(amount_reversed, record.currency)} of {transfer_id} reversed ({event_id})"
-        if record.state == PayoutState.TRANSFERRED and record.amount_reversed == record.amount:
-            _move(record, PayoutState.REVERSED, actor=actor, reason=reason)
-        else:
-            save_with_history(record, actor=actor, reason=reason)
-        return record
 
 
 def recheck_since() -> Any:

@@ -11,9 +11,12 @@ from approvals.states import State
 from billingops import jobs
 from billingops.stripe import sync
 from billingops.stripe.errors import StripeProblem
-from settlements import cases, reversals, services
-from settlements.models import Finding
-from settlements.services import ACTOR, KIND
+from settlements import cases, earnings, payouts, periods, plans, reversals, services
+from settlements.happened import of_charges
+from settlements.models import Earning, Finding, PayoutItem, Seller
+from settlements.payouts import KIND
+from settlements.risk import holds
+from settlements.services import ACTOR
 
 logger = logging.getLogger(__name__)
 BATCH = 200
@@ -28,14 +31,18 @@ OF_THE_CONFIGURATION = (
 )
 # What may heal by itself at Stripe without an event that names the invoice.
 OF_STRIPE = (Finding.Code.ACCOUNT_RESTRICTED, Finding.Code.NO_CHARGE, Finding.Code.ALREADY_TRANSFERRED)
+PAUSED = (Finding.Code.ACCOUNT_RESTRICTED, Finding.Code.RISK_HOLD)
+RESERVES_AT_ONCE = 1000
 
 
 def resettle(suggestion_id: str) -> int:
-    """A stale payout: read the invoice anew and propose it again, if it still is to be paid. Returns how many came of
-    it."""
+    """A stale payout: read what it rests on anew and propose it again, if it still is to be paid. Returns how many came
+    of it."""
     suggestion = Suggestion.objects.get(pk=suggestion_id)
     if suggestion.kind != KIND or suggestion.state != State.STALE or suggestion.successors.exists():
         return 0
+    if periods.is_of_a_period(suggestion):
+        return len(periods.pay_what_is_due(account=suggestion.account, currency=suggestion.currency, actor=ACTOR))
     sync.refresh("invoice", suggestion.subject)
     settled = services.settle_invoice(
         invoice_id=suggestion.subject, event_id=suggestion.event_id, actor=ACTOR, live=True, previous=suggestion
@@ -45,13 +52,60 @@ def resettle(suggestion_id: str) -> int:
 
 def release(invoice_id: str) -> int:
     """What was below the seller's minimum goes out together with what reached it."""
-    settled = services.settle_invoice(invoice_id=invoice_id, actor=ACTOR, release=True)
+    settled = services.settle_invoice(invoice_id=invoice_id, actor=ACTOR)
     return len(settled.proposed)
+
+
+def pay_seller(account: str, currency: str) -> int:
+    """What is due to one seller in one currency: invoice by invoice, and what goes out as a period's payout."""
+    seller = Seller.objects.get(account=account)
+    proposed = 0
+    if seller.schedule == plans.PER_INVOICE:
+        opens = payouts.due(account=account, currency=currency, on=earnings.today(), schedule=seller.schedule)
+        proposed = _look_again([one.invoice for one in opens if one.fresh and one.amount > 0][:BATCH])
+    return proposed + len(periods.pay_what_is_due(account=account, currency=currency, actor=ACTOR))
+
+
+@jobs.every(60, name="settlements-pay-what-is-due")
+def pay_what_is_due(after: str = "") -> int:
+    """Payouts whose day has come: hold days over, a period ended, a reserve released. A batch of sellers at a time."""
+    today = earnings.today()
+    if not after:
+        jobs.enqueue("settlements.tasks.release_reserves")
+    due = Earning.objects.filter(due_on__lte=today, moved_by_stripe=False).exclude(open=0)
+    due = due.exclude(items__state=PayoutItem.State.IN_FLIGHT).order_by()
+    pairs = due.filter(account__gt=after).values_list("account", "currency").distinct().order_by("account", "currency")
+    batch = list(pairs[: BATCH + 1])
+    if len(batch) > BATCH:  # a seller's currencies stay together
+        last = batch[-1][0]
+        batch = [pair for pair in batch if pair[0] != last] or batch
+        jobs.enqueue("settlements.tasks.pay_what_is_due", batch[-1][0])
+    for account, currency in batch:
+        jobs.enqueue("settlements.tasks.pay_seller", account, currency)
+    return len(batch)
+
+
+def release_reserves() -> int:
+    """Reserves whose day has come become payable. Returns how many earnings moved; goes on by itself while there are
+    more."""
+    rows = Earning.objects.filter(reserve_until__lte=earnings.today()).exclude(reserve_left=0).order_by("reserve_until")
+    found = dict(rows.values_list("invoice", "charge")[:RESERVES_AT_ONCE])
+    moved = earnings.bring_up_to_date(of_charges(found), actor=ACTOR)
+    if len(found) == RESERVES_AT_ONCE and moved:
+        jobs.enqueue("settlements.tasks.release_reserves")
+    for account, currency in sorted({(row.account, row.currency) for row in moved}):
+        jobs.enqueue("settlements.tasks.pay_seller", account, currency)
+    return len(moved)
 
 
 def look_back(charge_id: str, event_id: str = "") -> int:
     """A stale reversal: the charge or the transfer has moved, so compute again."""
     return len(reversals.look(charge_id=charge_id, event_id=event_id, actor=ACTOR))
+
+
+def net_instead(suggestion_id: str) -> int:
+    """A person rejected a reversal: the seller owes it, and it is netted against later earnings."""
+    return reversals.net_instead(Suggestion.objects.get(pk=suggestion_id), actor=ACTOR)
 
 
 def look_again_after_import(after: int = 0) -> int:
@@ -65,8 +119,14 @@ def look_again_after_import(after: int = 0) -> int:
 
 def look_again_at_account(account: str) -> int:
     """A connected account changed: propose what it held up, or withdraw what waits and can no longer be paid."""
-    concerned = waiting(account) if cases.obstacle_of(account, live=True) else held_up(account)
-    return _look_again(list(concerned.values_list("subject", flat=True)[:BATCH]), live=True)
+    obstacle = cases.obstacle_of(account, live=True) or holds.reason_for(account)
+    if obstacle:
+        periods.withdraw_waiting(account, actor=ACTOR, reason=f"paused because {obstacle}"[:500])
+    concerned = waiting(account) if obstacle else held_up(account)
+    found = list(concerned.values_list("subject", "currency")[:BATCH])
+    for currency in sorted({currency for subject, currency in found if subject.startswith(f"{periods.GROUP}:")}):
+        jobs.enqueue("settlements.tasks.pay_seller", account, currency)
+    return _look_again([subject for subject, _ in found if not subject.startswith(f"{periods.GROUP}:")], live=True)
 
 
 def waiting(account: str) -> Any:
@@ -75,8 +135,8 @@ def waiting(account: str) -> Any:
 
 
 def held_up(account: str) -> Any:
-    """Findings that say this account cannot receive money."""
-    return Finding.objects.open().filter(code=Finding.Code.ACCOUNT_RESTRICTED, account=account).order_by("pk")
+    """Findings that say this account cannot receive money, or is held."""
+    return Finding.objects.open().filter(code__in=PAUSED, account=account).order_by("pk")
 
 
 @jobs.every(60, name="settlements-look-again")
@@ -86,6 +146,8 @@ def sweep() -> dict[str, int]:
     since = services.recheck_since()
     stale = Suggestion.objects.filter(kind=KIND, state=State.STALE, successors=None, updated_at__gte=since)
     held_up = Finding.objects.open().filter(code__in=OF_STRIPE, created_at__gte=since).order_by("pk")
+    stale = stale.exclude(subject__startswith=f"{periods.GROUP}:")
+    held_up = held_up.exclude(subject__startswith=f"{periods.GROUP}:")
     subjects = [*stale.values_list("subject", flat=True)[:BATCH], *held_up.values_list("subject", flat=True)[:BATCH]]
     return {"looked_at": len(set(subjects)), "proposed": _look_again(dict.fromkeys(subjects), live=True)}
 

@@ -15,7 +15,7 @@ from approvals.states import State
 from billingops.actors import Actor
 from settlements import reversals
 from settlements.models import Finding, PayoutRecord
-from settlements.reversals import due_parts
+from settlements.positions import taken_parts
 from settlements.states import PayoutState
 
 
@@ -23,11 +23,11 @@ from settlements.states import PayoutState
 def test_what_is_taken_back_adds_up_and_never_exceeds_a_transfer(amounts, data):
     charge = data.draw(st.integers(sum(amounts), 2 * sum(amounts)))
     first = data.draw(st.integers(0, charge))
-    parts = due_parts(amounts, charge_amount=charge, taken=first)
+    parts = taken_parts(amounts, amount=charge, taken=first)
     assert all(0 <= part <= amount for part, amount in zip(parts, amounts, strict=True))
     assert abs(sum(parts) * charge - sum(amounts) * first) * 2 <= charge
-    assert due_parts(amounts, charge_amount=charge, taken=charge) == amounts
-    assert due_parts(amounts, charge_amount=charge, taken=charge + 5) == amounts
+    assert taken_parts(amounts, amount=charge, taken=charge) == amounts
+    assert taken_parts(amounts, amount=charge, taken=charge + 5) == amounts
 
 
 @given(st.lists(st.integers(1, 10**6), min_size=1, max_size=6), st.sampled_from([10, 100]), st.data())
@@ -35,10 +35,10 @@ def test_where_stripe_moves_only_whole_steps_each_part_is_rounded_down_to_one(st
     amounts = [count * step for count in steps]
     charge = data.draw(st.integers(sum(amounts), 2 * sum(amounts)))
     taken = data.draw(st.integers(0, charge))
-    exact = due_parts(amounts, charge_amount=charge, taken=taken)
-    parts = due_parts(amounts, charge_amount=charge, taken=taken, step=step)
+    exact = taken_parts(amounts, amount=charge, taken=taken)
+    parts = taken_parts(amounts, amount=charge, taken=taken, step=step)
     assert all(part % step == 0 and 0 <= whole - part < step for part, whole in zip(parts, exact, strict=True))
-    assert due_parts(amounts, charge_amount=charge, taken=charge, step=step) == amounts
+    assert taken_parts(amounts, amount=charge, taken=charge, step=step) == amounts
 
 
 @pytest.fixture

@@ -1,0 +1,355 @@
+"""What each seller earned of a paid invoice, in the seller's subledger (Earning) and in the journal at once. The only
+writer of both columns and sales.
+
+Everything works on many invoices in a number of statements that does not grow with theirs. Nothing here reads from
+Stripe: facts come in. Every verb may run again, at the same time as itself, and in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Count, Q, Sum
+from django.utils import timezone
+
+from billingops import bulk
+from billingops.actors import Actor
+from billingops.money import round_half_even
+from settlements import books, positions, rules
+from settlements.cases import Case
+from settlements.ledger import journal
+from settlements.ledger.accounts import Account, Kind
+from settlements.ledger.journal import Draft
+from settlements.ledger.models import JournalEntry, Posting
+from settlements.models import Earning, PayoutItem, Seller, TierVolume
+from settlements.positions import Agreed, Happened, Position
+from settlements.rules import Proposal
+
+MOVED = ("taken", "held", "reserve_left", "claimed", "open", "paid", "moves", "updated_at")
+
+
+def today() -> date:
+    """UTC, as everything that is due on a day."""
+    return timezone.now().astimezone(UTC).date()
+
+
+# -- recording what was earned -----------------------------------------------------------------------------------------
+
+
+def record(cases: Sequence[Case], *, actor: Actor) -> list[Earning]:
+    """The earnings of these paid invoices: those that were not there yet are made, with their sales in the journal.
+
+    What was computed once stays as it is, whatever the rules say now.
+    """
+    cases = [case for case in cases if case.brought_money]
+    if not cases:
+        return []
+    try:
+        with transaction.atomic():
+            return _record(cases, actor)
+    except IntegrityError:  # somebody recorded one of them between our look and our insert
+        with transaction.atomic():
+            return _record(cases, actor)
+
+
+def _record(cases: Sequence[Case], actor: Actor) -> list[Earning]:
+    rows = list(Earning.objects.filter(invoice__in=[case.invoice.id for case in cases]))
+    known = {(row.invoice, row.account) for row in rows}
+    volumes = _lock_volumes(cases, known)
+    sellers = {row.account: row for row in Seller.objects.filter(account__in={a for c in cases for a in c.sellers})}
+    fresh: list[Earning] = []
+    counted = dict(volumes)
+    for case in sorted(cases, key=lambda case: (case.paid_at, case.invoice.id)):
+        settlement = case.with_volumes(counted)
+        for proposal in settlement.earned:
+            if (case.invoice.id, proposal.seller) not in known:
+                fresh.append(_computed(case, proposal, sellers[proposal.seller]))
+                for rule, version, period, base in proposal.volume:
+                    key = (proposal.seller, rule, version, period)
+                    counted[key] = counted.get(key, 0) + base
+    _store_volumes({key: volume for key, volume in counted.items() if volume != volumes.get(key)}, cases)
+    Earning.objects.bulk_create(fresh)
+    drafts = [books.sale(row) for row in fresh]
+    drafts += [own for case in cases if (own := _own_sale(case))]
+    drafts += charge_drafts(cases)
+    journal.post(drafts, actor=actor)
+    return [*rows, *fresh]
+
+
+def _computed(case: Case, proposal: Proposal, seller: Seller) -> Earning:
+    invoice, charge = case.invoice, case.charge
+    assert charge is not None  # case.brought_money
+    bases = [each.base for each in case.settlement.earned]
+    parts = positions.fee_parts(charge.fee or 0, bases, charge.amount - sum(bases))
+    by_seller = dict(zip((each.seller for each in case.settlement.earned), parts, strict=True))
+    terms = case.sellers[proposal.seller]
+    computed = positions.compute(
+        base=proposal.base,
+        fee=proposal.fee,
+        adjustment=proposal.adjustment,
+        stripe_fee=by_seller[proposal.seller],
+        agreed=agreed(terms.snapshot()),
+        paid_on=rules.paid_day(invoice, charge),
+    )
+    return Earning(
+        seller=seller,
+        account=seller.account,
+        invoice=invoice.id,
+        invoice_number=invoice.number[:64],
+        charge=charge.id,
+        customer=invoice.customer_id[:64],
+        currency=invoice.currency,
+        moved_by_stripe=proposal.moved_by_stripe,
+        paid_at=case.paid_at,
+        due_on=computed.due_on,
+        reserve_until=computed.reserve_until,
+        base=computed.base,
+        fee=computed.fee,
+        share=computed.share,
+        adjustment=computed.adjustment,
+        stripe_fee=computed.stripe_fee,
+        withheld=computed.withheld,
+        reserve=computed.reserve,
+        reserve_left=computed.reserve,
+        open=computed.earned - computed.reserve,
+        lines=[
+            {
+                "line": share.line.id,
+                "description": share.line.description[:255],
+                "quantity": share.line.quantity,
+                "rule": share.rule.name,
+                "rule_version": share.rule.version,
+                "base": share.base,
+                "fee": share.fee,
+                "share": share.share,
+            }
+            for share in proposal.lines
+        ],
+        terms=terms.snapshot(),
+    )
+
+
+def agreed(terms: Mapping[str, Any]) -> Agreed:
+    """Of the snapshot that an earning keeps of its seller's terms."""
+    return Agreed(
+        hold_days=int(terms.get("hold_days", 0)),
+        reserve_percent=Decimal(str(terms.get("reserve_percent", "0"))),
+        reserve_days=int(terms.get("reserve_days", 0)),
+        tax_withholding_percent=Decimal(str(terms.get("tax_withholding_percent", "0"))),
+        bears_stripe_fees=terms.get("stripe_fees") == Seller.FeesBy.SELLER,
+        reverses=terms.get("recovery", Seller.Recovery.REVERSAL) == Seller.Recovery.REVERSAL,
+    )
+
+
+def _own_sale(case: Case) -> Draft | None:
+    invoice, charge = case.invoice, case.charge
+    if charge is None or charge.currency != invoice.currency:
+        return None
+    own = set(case.settlement.own)
+    amount = charge.amount - sum(line.base for line in invoice.lines if line.id not in own)
+    if amount == 0 and invoice.tax == 0:
+        return None
+    return books.own_sale(
+        invoice=invoice.id, currency=invoice.currency, at=case.paid_at, amount=amount, tax=invoice.tax
+    )
+
+
+def charge_drafts(cases: Sequence[Case]) -> list[Draft]:
+    """The payments themselves, as far as Stripe's fee is known."""
+    found = (books.charge(case.charge, invoice=case.invoice.id) for case in cases if case.charge)
+    return [draft for draft in found if draft]
+
+
+# -- the volumes that tiers are chosen by ------------------------------------------------------------------------------
+
+VolumeKey = tuple[str, str, int, str]  # seller, rule, version, period
+
+
+def _lock_volumes(cases: Sequence[Case], known: Collection[tuple[str, str]]) -> dict[VolumeKey, int]:
+    """What was earned before under the tiered rules that concern these invoices; whoever records more waits."""
+    wanted = {
+        (key, case.invoice.currency)
+        for case in cases
+        for key in case.tier_keys
+        if (case.invoice.id, key[0]) not in known
+    }
+    if not wanted:
+        return {}
+    TierVolume.objects.bulk_create(
+        [
+            TierVolume(account=seller, rule=rule, rule_version=version, period=period, currency=currency)
+            for (seller, rule, version, period), currency in sorted(wanted)
+        ],
+        ignore_conflicts=True,
+    )
+    rows = TierVolume.objects.select_for_update().filter(
+        account__in={key[0] for key, _ in wanted}, rule__in={key[1] for key, _ in wanted}
+    )
+    found = {(row.account, row.rule, row.rule_version, row.period): row.volume for row in rows.order_by("pk")}
+    return {key: found.get(key, 0) for key, _ in wanted}
+
+
+def _store_volumes(changed: Mapping[VolumeKey, int], cases: Sequence[Case]) -> None:
+    if not changed:
+        return
+    rows = TierVolume.objects.filter(account__in={key[0] for key in changed}, rule__in={key[1] for key in changed})
+    moved = []
+    for row in rows:
+        volume = changed.get((row.account, row.rule, row.rule_version, row.period))
+        if volume is not None:
+            row.volume = volume
+            moved.append(row)
+    bulk.update(TierVolume, moved, ["volume"])
+
+
+# -- what has become of it ---------------------------------------------------------------------------------------------
+
+
+def bring_up_to_date(
+    happened: Mapping[str, Happened], *, actor: Actor, on: date | None = None, paid: Mapping[int, int] | None = None
+) -> list[Earning]:
+    """Let the books of these invoices say what the facts say: post the differences. Returns the earnings that moved.
+
+    `happened`: what has become of each invoice's payment. `paid`: what was transferred (+) or reversed (−) of earnings
+    (by id) just now, in the same transaction; its own entries are the caller's.
+    """
+    try:
+        with transaction.atomic():
+            return _bring_up_to_date(happened, actor, on or today(), paid or {})
+    except IntegrityError:  # the platform's own part has no row to lock: somebody was faster
+        with transaction.atomic():
+            return _bring_up_to_date(happened, actor, on or today(), paid or {})
+
+
+def _bring_up_to_date(
+    happened: Mapping[str, Happened], actor: Actor, on: date, paid: Mapping[int, int]
+) -> list[Earning]:
+    wanted = Q(invoice__in=list(happened)) | Q(pk__in=list(paid)) if paid else Q(invoice__in=list(happened))
+    rows = list(Earning.objects.select_for_update().filter(wanted).order_by("pk"))
+    by_invoice: dict[str, list[Earning]] = {}
+    moved: list[Earning] = []
+    for row in rows:
+        if change := paid.get(row.pk, 0):
+            row.paid += change
+            row.open -= change
+        if row.invoice in happened:
+            by_invoice.setdefault(row.invoice, []).append(row)
+        elif row.pk in paid:  # its payment is not mirrored: it is looked at again when that is
+            moved.append(row)
+    reversible = _reversible([row for row in rows if row.paid > 0])
+    at = timezone.now()
+    drafts: list[Draft] = []
+    for invoice, own in by_invoice.items():
+        step = rules.smallest_step(own[0].currency)
+        standings = positions.standings(
+            {row.account: position(row, reversible.get(row.pk, 0)) for row in own},
+            happened[invoice],
+            today=on,
+            step=step,
+        )
+        for row in own:
+            to = standings[row.account]
+            tax_before, reserve_before = parts_taken(row)
+            # Once the reserve is released, what is taken comes out of what is payable.
+            kept = row.reserve_left == row.reserve - reserve_before
+            made = books.moved(
+                row,
+                to,
+                reserve_taken=to.reserve_taken - reserve_before if kept else 0,
+                tax_taken=to.tax_taken - tax_before,
+                at=at,
+            )
+            if made or row.pk in paid:
+                drafts += made
+                row.taken, row.held, row.reserve_left = to.taken, to.held, to.reserve_left
+                row.claimed, row.open, row.updated_at = to.claimed, to.open, at
+                row.moves += bool(made)
+                moved.append(row)
+    drafts += _own_taken(happened, by_invoice, at)
+    journal.post(drafts, actor=actor)
+    bulk.update(Earning, moved, MOVED)
+    return moved
+
+
+def position(row: Earning, reversible: int = 0) -> Position:
+    """As the pure rules see it. `reversible`: what can still be reversed of the transfers it was paid with."""
+    return Position(
+        share=row.share,
+        earned=row.earned,
+        withheld=row.withheld,
+        reserve=row.reserve,
+        reserve_until=row.reserve_until,
+        paid=row.paid,
+        reversible=reversible,
+        reverses=agreed(row.terms).reverses and not row.offset,
+    )
+
+
+def parts_taken(row: Earning) -> tuple[int, int]:
+    """(tax, reserve) that went back with what was taken of the share; see positions.standings."""
+    if not row.share:
+        return 0, 0
+    tax, reserve = (round_half_even(Fraction(of * row.taken, row.share)) for of in (row.withheld, row.reserve))
+    return tax, reserve
+
+
+def _reversible(rows: Sequence[Earning]) -> dict[int, int]:
+    """Of each earning what can still be reversed of the transfers it was paid with. At most two statements."""
+    if not rows:
+        return {}
+    own = {row.pk for row in rows}
+    items = PayoutItem.objects.filter(earning__in=own, state=PayoutItem.State.SETTLED).exclude(record__transfer="")
+    found = list(items.values_list("earning_id", "record_id", "record__amount", "record__amount_reversed", "amount"))
+    left = {record: amount - reversed_ for _, record, amount, reversed_, _ in found}
+    shared = PayoutItem.objects.filter(record__in=left, record__invoice="", state=PayoutItem.State.SETTLED)
+    claims = shared.exclude(earning__in=own).order_by().values_list("record_id").annotate(sum=Sum("earning__claimed"))
+    for record, claimed in claims if left else ():
+        left[record] -= claimed
+    answer: dict[int, int] = {}
+    for earning, record, _, _, amount in sorted(found):
+        part = max(0, min(left[record], amount))
+        left[record] -= part
+        answer[earning] = answer.get(earning, 0) + part
+    return answer
+
+
+def _own_taken(happened: Mapping[str, Happened], rows: Mapping[str, list[Earning]], at: datetime) -> list[Draft]:
+    """The platform's part of what was taken: the rest. Compared with what was posted of it before. Two statements."""
+    entries = JournalEntry.objects.filter(invoice__in=list(happened), seller="", kind__in=(Kind.SALE, Kind.TAKEN))
+    posted: dict[tuple[str, str, str], int] = {}
+    count: dict[str, int] = {}
+    currency: dict[str, str] = {}
+    sums = Posting.objects.filter(entry__in=entries).order_by()
+    for invoice, kind, account, code, total, many in sums.values_list(
+        "entry__invoice", "entry__kind", "account", "currency"
+    ).annotate(total=Sum("amount"), many=Count("entry", distinct=True)):
+        posted[invoice, kind, account] = total
+        currency[invoice] = code
+        if kind == Kind.TAKEN:
+            count[invoice] = max(count.get(invoice, 0), many)
+    drafts = []
+    for invoice, code in currency.items():
+        of = happened[invoice]
+        tax = -posted.get((invoice, Kind.SALE, Account.SALES_TAX), 0)
+        sold = posted.get((invoice, Kind.SALE, Account.RECEIVABLE), 0)
+        amount = of.taken - sum(row.taken for row in rows.get(invoice, ()))
+        if not rows.get(invoice):
+            amount = min(amount, max(sold, 0))
+        tax_taken = round_half_even(Fraction(tax * of.taken, of.amount)) if of.amount else 0
+        more = amount + posted.get((invoice, Kind.TAKEN, Account.RECEIVABLE), 0)
+        more_tax = tax_taken - posted.get((invoice, Kind.TAKEN, Account.SALES_TAX), 0)
+        if more or more_tax:
+            number = count.get(invoice, 0) + 1
+            drafts.append(
+                books.own_taken(invoice=invoice, number=number, currency=code, at=at, amount=more, tax=more_tax)
+            )
+    return drafts
+
+
+def by_ids(ids: Iterable[int]) -> list[Earning]:
+    return list(Earning.objects.filter(pk__in=list(ids)).select_related("seller"))

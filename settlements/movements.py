@@ -1,0 +1,111 @@
+"""Booking what moved at Stripe: payments, refunds, disputes, payouts to banks, destination charges. Facts of the mirror
+in, journal entries out, each once, whatever the order and number of the events that tell of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from billingops.actors import Actor
+from billingops.money import format_money
+from billingops.stripe import mirrored, sync
+from billingops.stripe.facts import PayoutFacts, TransferFacts
+from billingops.stripe.models import MirroredBalanceTransaction
+from settlements import books, findings, payouts
+from settlements.ledger import journal
+from settlements.ledger.models import JournalEntry
+from settlements.models import Earning, Finding, PayoutRecord, Seller
+
+CAME_BACK = ("failed", "canceled")
+
+
+def book_charge(charge_id: str, *, actor: Actor) -> bool:
+    """The payment of an invoice whose sale is booked. Others are reconciliation's to show."""
+    charge = mirrored.charges_facts([charge_id]).get(charge_id)
+    if charge is None or not charge.invoice_id:
+        return False
+    sold = JournalEntry.objects.filter(invoice=charge.invoice_id, key__startswith=f"sale:{charge.invoice_id}:")
+    draft = books.charge(charge, invoice=charge.invoice_id)
+    return bool(draft and sold.exists() and journal.post([draft], actor=actor))
+
+
+def book_refunds_and_disputes(charge_id: str, *, actor: Actor) -> int:
+    """What left a charge, and what came back of that, as far as Stripe's balance transactions are known. Returns how
+    many entries are new."""
+    charge = mirrored.charges_facts([charge_id]).get(charge_id)
+    if charge is None or not charge.invoice_id:
+        return 0
+    refunds = mirrored.refunds_of_many([charge_id])[charge_id]
+    disputes = mirrored.disputes_of_many([charge_id])[charge_id]
+    ids = {one.balance_transaction_id for one in refunds} | {one.failure_balance_transaction_id for one in refunds}
+    known = {row.object_id: row for row in MirroredBalanceTransaction.objects.filter(object_id__in=ids - {""})}
+    drafts = []
+    for refund in refunds:
+        if found := known.get(refund.balance_transaction_id):
+            drafts.append(books.refund(refund, invoice=charge.invoice_id, txn=found.object_id, fee=found.fee))
+        if found := known.get(refund.failure_balance_transaction_id):
+            drafts.append(
+                books.refund(refund, invoice=charge.invoice_id, txn=found.object_id, fee=found.fee, failed=True)
+            )
+    drafts += [
+        books.dispute(dispute.id, invoice=charge.invoice_id, movement=movement)
+        for dispute in disputes
+        for movement in dispute.balance_transactions
+    ]
+    return len(journal.post(drafts, actor=actor))
+
+
+def book_payout(payout: PayoutFacts, *, at: datetime, actor: Actor) -> None:
+    """Money on its way to a bank. One that failed, even after it was paid, or was cancelled, is back in the balance; a
+    seller's is told to a person, who tells the seller."""
+    drafts = [books.payout(payout, txn=payout.balance_transaction_id)]
+    if payout.status in CAME_BACK:
+        drafts.append(books.payout_failed(payout, at=at, txn=payout.failure_balance_transaction_id))
+    journal.post(drafts, actor=actor)
+    if payout.status == "failed" and payout.account:
+        seller = Seller.objects.filter(account=payout.account).first()
+        findings.open_finding(
+            code=Finding.Code.PAYOUT_FAILED,
+            subject=payout.id,
+            account=payout.account,
+            text=(
+                f"The bank of {seller.name if seller else 'a seller'} ({payout.account}) sent payout {payout.id} over "
+                f"{format_money(payout.amount, payout.currency)} back ({payout.failure_code or 'no reason given'}). "
+                "The money is on the seller's Stripe balance again. Ask the seller to correct the bank account; "
+                "Stripe then pays it out."
+            ),
+            amount=payout.amount,
+            currency=payout.currency,
+            actor=actor,
+        )
+
+
+def book_destination_charge(transfer: TransferFacts, *, actor: Actor) -> PayoutRecord | None:
+    """A transfer that Stripe made with the payment. A share that differs from the rule's is told to a person."""
+    if not transfer.source_transaction:
+        return None
+    moved = Earning.objects.filter(charge=transfer.source_transaction, moved_by_stripe=True)
+    if not moved.exists():
+        return None
+    charge = sync.charge_facts(transfer.source_transaction, live=False)
+    if charge is None:
+        return None
+    record = payouts.note_destination_charge(transfer=transfer, charge=charge, actor=actor)
+    if record is None:
+        return PayoutRecord.objects.filter(transfer=transfer.id).first()
+    row = Earning.objects.get(invoice=record.invoice, account=record.account)
+    if row.paid != row.earned:
+        findings.open_finding(
+            code=Finding.Code.FEE_MISMATCH,
+            subject=record.invoice,
+            account=record.account,
+            text=(
+                f"Stripe moved {format_money(row.paid, row.currency)} of invoice {row.invoice_number or row.invoice} "
+                f"to {row.account} with the payment (destination charge); by the rules it is "
+                f"{format_money(row.earned, row.currency)}. Nothing was corrected. Set the application fee where the "
+                "charge is made, and settle the difference with the seller."
+            ),
+            amount=row.paid - row.earned,
+            currency=row.currency,
+            actor=actor,
+        )
+    return record

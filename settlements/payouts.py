@@ -1,0 +1,341 @@
+"""Paying out what is due: payouts are planned, suggested with their items, and kept in step with the gate.
+
+The only writer of payout records and their items. Nothing here writes to Stripe. Whoever needs several locks takes them
+in this order: suggestion, payout record, earnings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from approvals.models import Execution, Suggestion
+from approvals.signals import Change
+from approvals.states import State
+from billingops import bulk, jobs
+from billingops.actors import Actor, save_with_history
+from billingops.money import format_money
+from billingops.stripe import sync
+from billingops.stripe.facts import ChargeFacts, ReversalFacts, TransferFacts
+from settlements import books, earnings, plans, positions, rules, states
+from settlements.happened import of_charges
+from settlements.ledger import journal
+from settlements.ledger.models import JournalEntry
+from settlements.lookups import SUGGESTION_KEY
+from settlements.models import Earning, PayoutItem, PayoutRecord
+from settlements.plans import Open, Plan
+from settlements.positions import Happened
+from settlements.states import PayoutState
+
+KIND = "seller_payout"
+
+# What a suggestion's new state means for its payout record. `executed` is no change: done is what Stripe confirmed.
+FOLLOWS: dict[str, PayoutState] = {
+    State.APPROVED: PayoutState.PENDING_TRANSFER,
+    State.CONFIRMED: PayoutState.TRANSFERRED,
+    State.FAILED: PayoutState.FAILED,
+    **dict.fromkeys(
+        (State.REJECTED, State.EXPIRED, State.SUPERSEDED, State.STALE, State.CANCELLED, State.OBSERVED),
+        PayoutState.CANCELLED,
+    ),
+}
+_CONCERNS_RECORDS = frozenset({*FOLLOWS, State.EXECUTED})
+
+
+def invoice_key(invoice: str, seller: str) -> str:
+    return f"{KIND}:{invoice}:{seller}"
+
+
+def period_key(account: str, currency: str, period: str) -> str:
+    return f"{KIND}:{account}:{currency}:{period}"
+
+
+# -- what is due -------------------------------------------------------------------------------------------------------
+
+
+def due(*, account: str, currency: str, on: date, schedule: str) -> list[Open]:
+    """What is open of the seller's earnings on the day `on`, oldest first; what a person rejected for an invoice waits
+    for nobody. Three statements."""
+    rows = list(Earning.objects.due(account=account, currency=currency, on=on).filter(moved_by_stripe=False))
+    if schedule != plans.PER_INVOICE:
+        return [Open(row.pk, row.invoice, row.open, row.share) for row in rows]
+    invoices = [row.invoice for row in rows]
+    paid = set(
+        PayoutRecord.objects.live().filter(account=account, invoice__in=invoices).values_list("invoice", flat=True)
+    )
+    keys = [invoice_key(invoice, account) for invoice in invoices]
+    holding = Suggestion.objects.filter(dedupe_key__in=keys, state__in=(State.REJECTED, State.OBSERVED))
+    rejected = set(holding.values_list("dedupe_key", flat=True))
+    return [
+        Open(row.pk, row.invoice, row.open, row.share, fresh=row.invoice not in paid)
+        for row in rows
+        if row.open < 0 or row.invoice in paid or invoice_key(row.invoice, account) not in rejected
+    ]
+
+
+def sealed_amounts(
+    rows: Sequence[Earning], own: Earning, others: Iterable[Earning], happened: Happened
+) -> dict[str, Any]:
+    """The facts of an invoice's payout beyond the invoice: how the amount comes about, from what has happened now.
+    `rows`: the earnings of the invoice, `own` among them; `others`: earnings whose debts are netted."""
+    standing = positions.standings(
+        {row.account: earnings.position(row) for row in rows},
+        happened,
+        today=earnings.today(),
+        step=rules.smallest_step(own.currency),
+    )[own.account]
+    debts = sum(other.open for other in others)
+    amount = standing.open + debts
+    amount -= amount % rules.smallest_step(own.currency)
+    return {
+        "amount": amount if amount > 0 else None,
+        "fee": own.fee,
+        "lines": [{key: value for key, value in line.items() if key != "description"} for line in own.lines],
+        "share": own.share,
+        "adjustment": own.adjustment,
+        "stripe_fee": own.stripe_fee,
+        "withheld": own.withheld - standing.tax_taken,
+        "reserve": standing.reserve_left,
+        "taken": standing.taken,
+        "held": standing.held,
+        "paid_before": own.paid,
+        "earlier_debts": debts,
+    }
+
+
+def deductions(sealed: dict[str, Any]) -> dict[str, int]:
+    """Of the same, what makes the payout less than the share; what the memo and the pages say."""
+    return {
+        "stripe_fee": sealed["stripe_fee"],
+        "withheld": sealed["withheld"],
+        "reserve": sealed["reserve"],
+        "refunded": sealed["taken"],
+        "held": sealed["held"],
+        "earlier_debts": -sealed["earlier_debts"],
+    }
+
+
+# -- records and items -------------------------------------------------------------------------------------------------
+
+
+class Moved(Exception):
+    """What was planned on has changed meanwhile: plan again."""
+
+
+def hold(record: PayoutRecord, plan: Plan) -> list[Earning]:
+    """Put the plan's earnings into the payout, under their locks. Raises Moved when one is not as it was planned.
+
+    Called last in the transaction: nobody who holds an earning's lock waits for anything else.
+    """
+    wanted = dict(plan.items)
+    rows = list(Earning.objects.select_for_update().filter(pk__in=wanted).order_by("pk"))
+    busy = PayoutItem.objects.filter(earning__in=wanted, state=PayoutItem.State.IN_FLIGHT).exists()
+    step = rules.smallest_step(record.currency)
+    if busy or len(rows) != len(wanted) or any(not 0 <= row.open - wanted[row.pk] < step for row in rows):
+        raise Moved
+    PayoutItem.objects.bulk_create(
+        PayoutItem(record=record, earning_id=earning, amount=amount) for earning, amount in plan.items
+    )
+    return rows
+
+
+# -- in step with the gate ---------------------------------------------------------------------------------------------
+
+
+def follow(*, changes: Sequence[Change], actor: Actor) -> None:
+    """Keep the payout records in step; called inside the transaction of the suggestions' steps. What a person decides
+    about many at once costs as many statements as one; what Stripe says comes one at a time."""
+    steps = {one.suggestion.pk: one for one in changes if one.suggestion.kind == KIND and one.previous is not None}
+    if not any(one.suggestion.state in _CONCERNS_RECORDS for one in steps.values()):
+        return
+    records = PayoutRecord.objects.select_for_update().filter(suggestion__in=list(steps)).order_by("pk")
+    moved: list[tuple[PayoutRecord, str]] = []
+    for record in records:
+        assert record.suggestion_id is not None  # it was looked for by it
+        step = steps[record.suggestion_id]
+        if step.suggestion.state in (State.EXECUTED, State.CONFIRMED):
+            _follow_the_transfer(record, step, actor=actor)
+        elif (target := FOLLOWS.get(step.suggestion.state)) is not None and target != record.state:
+            states.check_payout(record.state, target)
+            record.state = target
+            moved.append((record, step.reason[:500]))
+    if moved:
+        rows, reasons = zip(*moved, strict=True)
+        bulk.update_with_history(PayoutRecord, rows, ["state"], actor=actor, reasons=reasons)
+        if left := [record.pk for record in rows if record.state == PayoutState.CANCELLED]:
+            items = PayoutItem.objects.filter(record__in=left, state=PayoutItem.State.IN_FLIGHT)
+            items.update(state=PayoutItem.State.RELEASED)
+    known = {record.suggestion_id for record in records}
+    for pk, step in steps.items():
+        if step.suggestion.state == State.STALE and pk in known:
+            jobs.enqueue("settlements.tasks.resettle", str(pk))
+
+
+def _follow_the_transfer(record: PayoutRecord, step: Change, *, actor: Actor) -> None:
+    suggestion = step.suggestion
+    done = (Execution.State.EXECUTED, Execution.State.CONFIRMED)
+    execution = suggestion.executions.filter(state__in=done).order_by("-attempt").first()
+    if execution is not None and execution.object_id and record.transfer != execution.object_id:
+        record.transfer = execution.object_id
+        if suggestion.state == State.EXECUTED:
+            save_with_history(record, actor=actor, reason=f"transfer {record.transfer}, not yet confirmed")
+    target = FOLLOWS.get(suggestion.state)
+    if target is None or target == record.state:
+        return
+    record.transferred_at = timezone.now()
+    _move(record, target, actor=actor, reason=step.reason)
+    transfer = sync.transfer_facts(record.transfer, live=False) if record.transfer else None
+    _settle_items(record, transfer or _as_answered(record), actor=actor)
+    # A reversal that came in before the record had its transfer's id is known to the mirror alone.
+    if transfer is not None and transfer.amount_reversed:
+        note_reversals(transfer=transfer, actor=actor, event_id="seen before the transfer was known")
+
+
+def _as_answered(record: PayoutRecord) -> TransferFacts:
+    """The transfer as the execution's answer and the payout describe it, where the mirror does not have it yet."""
+    return TransferFacts(
+        id=record.transfer,
+        account="",
+        amount=record.amount,
+        currency=record.currency,
+        destination=record.account,
+        created=record.transferred_at or timezone.now(),
+        source_transaction=record.charge,
+    )
+
+
+def _settle_items(record: PayoutRecord, transfer: TransferFacts, *, actor: Actor, kept: int = 0) -> None:
+    """The money has left: the items are settled, the journal says so, and each earning stands where it has to. `kept`:
+    the application fee that came back of it."""
+    items = list(record.items.filter(state=PayoutItem.State.IN_FLIGHT).select_related("earning"))
+    PayoutItem.objects.filter(pk__in=[item.pk for item in items]).update(state=PayoutItem.State.SETTLED)
+    parts = [(item.earning.invoice, item.amount) for item in items]
+    if rest := transfer.amount - sum(amount for _, amount in parts):
+        parts.append(("", rest))
+    txn = transfer.balance_transaction_id
+    journal.post(
+        [
+            books.transfer(transfer, items=parts, invoice=record.invoice, txn=txn, suggestion=record.suggestion_id),
+            books.arrival(transfer),
+        ],
+        actor=actor,
+    )
+    paid = {item.earning_id: item.amount - kept for item in items}
+    earnings.bring_up_to_date(
+        of_charges({item.earning.invoice: item.earning.charge for item in items}), actor=actor, paid=paid
+    )
+
+
+def note_destination_charge(*, transfer: TransferFacts, charge: ChargeFacts, actor: Actor) -> PayoutRecord | None:
+    """Stripe transferred a seller's part by itself (a destination charge): the earning is paid by that, without a
+    suggestion. None when no earning is."""
+    with transaction.atomic():
+        row = Earning.objects.filter(charge=charge.id, account=transfer.destination, moved_by_stripe=True).first()
+        if row is None or PayoutRecord.objects.live().filter(invoice=row.invoice, account=row.account).exists():
+            return None
+        record = PayoutRecord(
+            state=PayoutState.TRANSFERRED,
+            seller_id=row.seller_id,
+            account=row.account,
+            invoice=row.invoice,
+            invoice_number=row.invoice_number,
+            charge=row.charge,
+            customer=row.customer,
+            currency=row.currency,
+            amount=transfer.amount,
+            fee_total=row.fee,
+            transfer=transfer.id,
+            memo="Moved by Stripe itself, with the payment.",
+            memo_by="Stripe",
+            transferred_at=transfer.created,
+        )
+        save_with_history(record, actor=actor, reason="moved by Stripe: destination charge")
+        PayoutItem.objects.create(record=record, earning=row, amount=transfer.amount)
+        fee = charge.application_fee_amount or 0
+        if fee:
+            journal.post([books.application_fee(charge, transfer, invoice=row.invoice, amount=fee)], actor=actor)
+        _settle_items(record, transfer, actor=actor, kept=fee)
+        return record
+
+
+def _move(record: PayoutRecord, target: PayoutState, *, actor: Actor, reason: str) -> None:
+    """The one place where a record's state changes; the caller holds the row's lock."""
+    states.check_payout(record.state, target)
+    record.state = target
+    save_with_history(record, actor=actor, reason=reason[:500])
+
+
+# -- what comes back ---------------------------------------------------------------------------------------------------
+
+
+def note_reversals(*, transfer: TransferFacts, actor: Actor, event_id: str) -> PayoutRecord | None:
+    """What Stripe says came back of a transfer, whoever asked for it. It only grows; each reversal is booked once."""
+    with transaction.atomic():
+        record = PayoutRecord.objects.select_for_update().filter(transfer=transfer.id).first()
+        if record is None:
+            return None
+        if transfer.amount_reversed > record.amount_reversed:
+            record.amount_reversed = min(transfer.amount_reversed, record.amount)
+            reason = f"{format_money(transfer.amount_reversed, record.currency)} of {transfer.id} reversed ({event_id})"
+            if record.state == PayoutState.TRANSFERRED and record.amount_reversed == record.amount:
+                _move(record, PayoutState.REVERSED, actor=actor, reason=reason)
+            else:
+                save_with_history(record, actor=actor, reason=reason)
+        if record.state in (PayoutState.TRANSFERRED, PayoutState.REVERSED):
+            _book_reversals(record, transfer, actor=actor)
+        return record
+
+
+def _book_reversals(record: PayoutRecord, transfer: TransferFacts, *, actor: Actor) -> None:
+    keys = {f"reversal:{one.id}": one for one in transfer.reversals}
+    booked = set(JournalEntry.objects.filter(key__in=keys).values_list("key", flat=True))
+    fresh = [one for key, one in sorted(keys.items()) if key not in booked]
+    if not fresh:
+        return
+    items = list(record.items.filter(state=PayoutItem.State.SETTLED).order_by("earning_id"))
+    locked = Earning.objects.select_for_update().filter(pk__in=[item.earning_id for item in items]).order_by("pk")
+    rows = {row.pk: row for row in locked}
+    left = {item.earning_id: item.amount for item in items}
+    back: dict[int, int] = {}
+    drafts = []
+    for one in fresh:
+        parts = _share_back(one.amount, rows, left, back)
+        for earning, amount in parts.items():
+            back[earning] = back.get(earning, 0) + amount
+        of = [(rows[earning].invoice, amount) for earning, amount in parts.items()]
+        if rest := one.amount - sum(parts.values()):
+            of.append(("", rest))
+        drafts.append(
+            books.reversal(one, transfer=transfer, items=of, invoice=record.invoice, suggestion=_asked_by(one))
+        )
+        drafts.append(books.departure(one, transfer=transfer))
+    journal.post(drafts, actor=actor)
+    paid = {earning: -amount for earning, amount in back.items()}
+    of_invoice = of_charges({row.invoice: row.charge for row in rows.values()})
+    earnings.bring_up_to_date(of_invoice, actor=actor, paid=paid)
+
+
+def _asked_by(reversal: ReversalFacts) -> UUID | None:
+    """The suggestion that the reversal names, if it names one: metadata is other people's to write."""
+    try:
+        return UUID(reversal.metadata.get(SUGGESTION_KEY, ""))
+    except ValueError:
+        return None
+
+
+def _share_back(amount: int, rows: dict[int, Earning], left: dict[int, int], back: dict[int, int]) -> dict[int, int]:
+    """Of which earnings a reversal took money back: first where it is claimed, then in their order."""
+    parts: dict[int, int] = {}
+    for limit in ("claimed", "paid"):
+        for pk in sorted(rows):
+            had = parts.get(pk, 0) + back.get(pk, 0)
+            part = max(0, min(amount, getattr(rows[pk], limit) - had, left[pk] - had))
+            if part:
+                parts[pk] = parts.get(pk, 0) + part
+                amount -= part
+    return parts

@@ -1,0 +1,271 @@
+"""Payouts of a period: one transfer for all that is due to a seller at the end of a day, week or month, and for what is
+left over of invoices that had their own payout (a released reserve, a won dispute).
+
+Out of the platform's balance: no single charge carries it. Suggested once per seller, currency and period; what is
+rejected stays open and goes with the next.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from approvals import services as gate
+from approvals.models import Suggestion
+from approvals.states import State
+from billingops.actors import Actor, save_with_history
+from billingops.ids import seal
+from billingops.money import format_money
+from billingops.stripe import sync
+from settlements import cases, earnings, findings, flags, happened, memos, payouts, plans, rules
+from settlements.models import Earning, Finding, PayoutRecord, Seller
+from settlements.payouts import KIND
+from settlements.plans import Plan
+from settlements.risk import holds
+
+logger = logging.getLogger(__name__)
+GROUP = "period"  # how a transfer group of these begins
+MOST_READ = 500  # charges that are read anew before such a payout is carried out; of more the mirror is believed
+ATTEMPTS = 3
+
+
+def subject_of(account: str, currency: str, period: str) -> str:
+    return f"{GROUP}:{account}:{currency}:{period}"
+
+
+def is_of_a_period(suggestion: Suggestion) -> bool:
+    return suggestion.kind == KIND and suggestion.subject.startswith(f"{GROUP}:")
+
+
+def pay_what_is_due(*, account: str, currency: str, actor: Actor, on: date | None = None) -> list[PayoutRecord]:
+    """Suggest the payouts of what is due to a seller in one currency, except those that go invoice by invoice
+    (services.settle_invoice). Idempotent; outside any transaction."""
+    on = on or earnings.today()
+    seller = Seller.objects.filter(account=account).first()
+    if seller is None or not seller.active:
+        return []
+    for _ in range(ATTEMPTS):
+        period, plan = _planned(seller, currency, on)
+        _watch_the_debt(seller, currency, actor=actor)
+        if plan is None:
+            return []
+        try:
+            record = _propose(seller, currency, period, plan, actor=actor)
+        except payouts.Moved:
+            continue
+        return [record] if record else []
+    return []
+
+
+def _planned(seller: Seller, currency: str, on: date) -> tuple[str, Plan | None]:
+    minimum, step = seller.minimum_payout.get(currency, 0), rules.smallest_step(currency)
+    if seller.schedule == plans.PER_INVOICE:
+        opens = payouts.due(account=seller.account, currency=currency, on=on, schedule=seller.schedule)
+        return on.isoformat(), plans.per_invoice(opens, minimum=minimum, step=step)[1]
+    period, last = plans.last_period(seller.schedule, on)
+    if PayoutRecord.objects.live().filter(seller=seller, currency=currency, period=period).exists():
+        return period, None
+    opens = payouts.due(account=seller.account, currency=currency, on=last, schedule=seller.schedule)
+    return period, plans.pooled(opens, minimum=minimum, step=step)
+
+
+def _propose(seller: Seller, currency: str, period: str, plan: Plan, *, actor: Actor) -> PayoutRecord | None:
+    key = payouts.period_key(seller.account, currency, period)
+    if Suggestion.objects.holding(key).exists():
+        return None
+    subject = subject_of(seller.account, currency, period)
+    rows = earnings.by_ids(earning for earning, _ in plan.items)
+    facts = _facts(seller, currency, period, rows, live=False)
+    if facts["amount"] != plan.amount:
+        raise payouts.Moved
+    if obstacle := facts["destination_obstacle"] or facts["hold"]:
+        _not_paid(seller, currency, subject, plan.amount, obstacle, risk=not facts["destination_obstacle"], actor=actor)
+        return None
+    memo = memos.write_period(_memo_facts(seller, facts))
+    usual = PayoutRecord.objects.usual(seller_id=seller.pk, currency=currency)
+    noticed = flags.payout_flags(amount=plan.amount, currency=currency, over=settings.PAYOUT_FLAG_OVER, usual=usual)
+    with transaction.atomic():
+        proposed = gate.propose(
+            kind=KIND,
+            subject=subject,
+            account=seller.account,
+            amount=plan.amount,
+            currency=currency,
+            params={
+                "destination": seller.account,
+                "source_transaction": "",
+                "transfer_group": subject,
+                "description": f"Payout for {period}",
+            },
+            facts=facts,
+            rationale=_rationale(seller, facts),
+            reason_code="period_ended",
+            suggested_by=rules.VERSION,
+            flags=noticed,
+            dedupe_key=key,
+            previous=Suggestion.objects.filter(dedupe_key=key).first(),
+            actor=actor,
+        )
+        if not proposed.created or proposed.suggestion is None:
+            return None
+        record = PayoutRecord(
+            seller=seller,
+            account=seller.account,
+            period=period,
+            currency=currency,
+            amount=plan.amount,
+            fee_total=sum(row.fee for row in rows),
+            suggestion=proposed.suggestion,
+            memo=memo.text,
+            memo_by=memo.author,
+            flags=noticed,
+        )
+        save_with_history(record, actor=actor, reason="suggested")
+        findings.resolve(subject=subject, account=seller.account, actor=actor, reason="a payout is suggested")
+        payouts.hold(record, plan)
+    return record
+
+
+# -- what it is decided on ---------------------------------------------------------------------------------------------
+
+
+def _facts(seller: Seller, currency: str, period: str, rows: Sequence[Earning], *, live: bool) -> dict[str, Any]:
+    """`rows`: the earnings in it, as they stand in the books. `items` seals each of them with its amount."""
+    amount = sum(row.open for row in rows)
+    amount -= amount % rules.smallest_step(currency)
+    return {
+        "period": period,
+        "currency": currency,
+        "destination": seller.account,
+        "destination_obstacle": cases.obstacle_of(seller.account, live=live),
+        "hold": holds.reason_for(seller.account),
+        "amount": amount if amount > 0 else None,
+        "invoices": len({row.invoice for row in rows}),
+        "base": sum(row.base for row in rows),
+        "fee": sum(row.fee - row.adjustment for row in rows),
+        "stripe_fee": sum(row.stripe_fee for row in rows),
+        "withheld": sum(row.withheld - earnings.parts_taken(row)[0] for row in rows),
+        "reserve": sum(row.reserve_left for row in rows),
+        "taken": sum(row.taken for row in rows),
+        "held": sum(row.held for row in rows),
+        "claimed": sum(row.claimed for row in rows),
+        "paid_before": sum(row.paid for row in rows),
+        "debts": sum(row.open for row in rows if row.open < 0),
+        "items": seal(sorted([row.invoice, row.open] for row in rows)),
+    }
+
+
+def current_facts(suggestion: Suggestion) -> dict[str, Any]:
+    """Read again before it is carried out: the account and the charges at Stripe, the rest in the books, which are
+    brought up to date with what was read."""
+    record = PayoutRecord.objects.filter(suggestion=suggestion).select_related("seller").first()
+    if record is None:
+        return {"destination": suggestion.account, "amount": None}
+    items = Earning.objects.filter(items__record=record)
+    charges = dict(items.values_list("invoice", "charge"))
+    if len(charges) <= MOST_READ:
+        sync.refresh_many([("charge", charge, "") for charge in dict.fromkeys(charges.values()) if charge])
+    earnings.bring_up_to_date(happened.of_charges(charges), actor=Actor.system("settlements"))
+    return _facts(record.seller, record.currency, record.period, list(items.all()), live=True)
+
+
+def evidence_rows(record: PayoutRecord, *, most: int = 200) -> list[dict[str, Any]]:
+    """The items of a payout with their earnings, oldest payment first, for the reviewer."""
+    items = record.items.select_related("earning").order_by("earning__paid_at", "pk")[:most]
+    return [{"item": item, "earning": item.earning} for item in items]
+
+
+def _memo_facts(seller: Seller, facts: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "account": seller.account,
+        "seller_name": seller.name,
+        "period": facts["period"],
+        "currency": facts["currency"],
+        "invoices": facts["invoices"],
+        "amount": facts["amount"],
+        "sums": {
+            "share": facts["base"] - facts["fee"],
+            "stripe_fee": facts["stripe_fee"],
+            "withheld": max(0, facts["withheld"]),
+            "reserve": max(0, facts["reserve"]),
+            "refunded": max(0, facts["taken"]),
+            "held": facts["held"],
+        },
+    }
+
+
+def _rationale(seller: Seller, facts: dict[str, Any]) -> str:
+    currency, count = facts["currency"], facts["invoices"]
+    words = {
+        "fee": "platform's fee",
+        "stripe_fee": "Stripe's fees",
+        "withheld": "tax withheld",
+        "reserve": "kept in reserve",
+        "taken": "taken back by refunds, credits and disputes",
+        "held": "held for disputes",
+        "paid_before": "paid out before",
+    }
+    less = "; ".join(f"{words[key]} {format_money(facts[key], currency)}" for key in words if facts[key])
+    return (
+        f"{facts['period']}: what is due to {seller.name} of {count} invoice{'' if count == 1 else 's'} over "
+        f"{format_money(facts['base'], currency)}. {f'Off it go: {less}. ' if less else ''}"
+        f"{format_money(facts['amount'], currency)} is to be transferred."
+    )
+
+
+# -- why not -----------------------------------------------------------------------------------------------------------
+
+
+def _not_paid(seller: Seller, currency: str, subject: str, amount: int, why: str, *, risk: bool, actor: Actor) -> None:
+    findings.open_finding(
+        code=Finding.Code.RISK_HOLD if risk else Finding.Code.ACCOUNT_RESTRICTED,
+        subject=subject,
+        account=seller.account,
+        text=(
+            f"{format_money(amount, currency)} is due to {seller.name} ({seller.account}) and paused because {why}. "
+            "Nothing was paid out; once that is over, the payout is suggested by itself."
+        ),
+        amount=amount,
+        currency=currency,
+        actor=actor,
+    )
+
+
+def _watch_the_debt(seller: Seller, currency: str, *, actor: Actor) -> None:
+    """A debt above the seller's limit is told to a person; it is netted against later earnings all the same."""
+    limit = seller.negative_limit.get(currency)
+    if limit is None:
+        return
+    balance = Earning.objects.balances(account=seller.account, currency=currency).get(currency, 0)
+    subject = f"debt:{seller.account}:{currency}"
+    if balance >= -limit:
+        findings.resolve(subject=subject, account=seller.account, actor=actor, reason="the debt is below the limit")
+        return
+    findings.open_finding(
+        code=Finding.Code.NEGATIVE_BALANCE,
+        subject=subject,
+        account=seller.account,
+        text=(
+            f"{seller.name} ({seller.account}) owes {format_money(-balance, currency)}, which is more than the limit "
+            f"of {format_money(limit, currency)}. Nothing is paid out until later earnings have covered it. Agree with "
+            "the seller how it is paid back, or write it off."
+        ),
+        amount=balance,
+        currency=currency,
+        actor=actor,
+    )
+
+
+def withdraw_waiting(account: str, *, actor: Actor, reason: str) -> int:
+    """A seller's account cannot receive money any more: what waits for a person is withdrawn. Returns how many."""
+    rows = Suggestion.objects.waiting().filter(kind=KIND, account=account, subject__startswith=f"{GROUP}:")
+    count = 0
+    for pk in list(rows.values_list("pk", flat=True)):
+        left = gate.supersede(suggestion_id=pk, actor=actor, reason=reason, only_waiting=True)
+        count += left.state == State.SUPERSEDED
+    return count
