@@ -46,7 +46,7 @@ def read_account(data: Any) -> AccountFacts:
         mcc=text(dig(account, "business_profile", "mcc")),
         url_host=_host(text(dig(account, "business_profile", "url"))),
         metadata=metadata_of(account.get("metadata")),
-        legal_name=text(dig(account, "company", "name")) or _full_name(account.get("individual")),
+        legal_name=_legal_name(account),
         holder_names=tuple(sorted(name for bank in banks if (name := text(bank.get("account_holder_name"))))),
     )
 
@@ -55,8 +55,11 @@ def _names(values: Any) -> tuple[str, ...]:
     return tuple(text(value) for value in values or ())
 
 
-def _full_name(person: Any) -> str:
-    return " ".join(part for part in (text(dig(person, "first_name")), text(dig(person, "last_name"))) if part)
+def _legal_name(account: Any) -> str:
+    company = text(dig(account, "company", "name"))
+    parts = (text(dig(account, "individual", "first_name")), text(dig(account, "individual", "last_name")))
+    person = " ".join(part for part in parts if part)
+    return person or company if account.get("business_type") == "individual" else company or person
 
 
 def _host(url: str) -> str:
