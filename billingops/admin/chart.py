@@ -44,6 +44,7 @@ class Chart:
     height: int = HEIGHT
     left: int = LEFT
     label_x: int = LEFT - 6
+    has_totals: bool = True
 
     @property
     def totals(self) -> list[int]:
@@ -51,13 +52,22 @@ class Chart:
 
     @property
     def summary(self) -> str:
+        if not self.has_totals:
+            return ""
         return ", ".join(f"{name} {total}" for name, total in zip(self.series, self.totals, strict=True))
 
 
 def stacked(
-    *, title: str, x_label: str, series: Sequence[str], rows: Sequence[tuple[str, Sequence[int]]], tick_every: int = 5
+    *,
+    title: str,
+    x_label: str,
+    series: Sequence[str],
+    rows: Sequence[tuple[str, Sequence[int]]],
+    tick_every: int = 5,
+    totals: bool = True,
 ) -> Chart:
-    """Stacked bars, one per row of (label, a count per series). Counts are whole and not negative."""
+    """Stacked bars, one per row of (label, a count per series). Counts are whole and not negative. `totals`: False
+    where a sum over the rows says nothing."""
     highest = _ceiling(max((sum(values) for _, values in rows), default=0))
     floor, room = HEIGHT - BOTTOM, HEIGHT - BOTTOM - TOP
     step = (WIDTH - LEFT) // max(len(rows), 1)
@@ -96,6 +106,7 @@ def stacked(
         bars=tuple(bars),
         grid=tuple(lines),
         ticks=tuple(ticks),
+        has_totals=totals,
     )
 
 

@@ -139,6 +139,8 @@ def _page(row: RiskAssessment, user: Any) -> dict[str, Any]:
             x_label="Made",
             series=("score",),
             rows=[(f"{made_at:%d %b}", (score,)) for made_at, score in reversed(scores)],
+            tick_every=1 if len(scores) <= 10 else 5,
+            totals=False,
         ),
     }
 

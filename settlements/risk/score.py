@@ -30,7 +30,7 @@ LEAST_WEEKS = 4  # with sales, before a week can be a jump
 LEAST_DISPUTES = 3
 LEAST_REFUNDS = 3
 # Visa's Integrity Risk Program: lines of business that the network has acquirers register. It says nothing of a seller
-# but that more is asked of whoever sells these things. Source: https://ccbill.com/doc/?p=8750 (the program's tiers 1-3)
+# but that more is asked of whoever sells these things. Source: _PROGRAM below (the program's tiers 1 to 3).
 NETWORK_MCCS = (
     "4816", "5122", "5816", "5912", "5966", "5967", "5968", "5993", "6012", "6051", "6211", "7273", "7995",
 )  # fmt: skip
@@ -123,13 +123,14 @@ class Score:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table of parts. `why`: why it counts, with its source; `find`: the facts' share of the weight."""
+    """One row of the table of parts. `why`: why it counts; `find`: the facts' share of the weight; `source`: a page."""
 
     code: str
     label: str
     weight: int
     why: str
     find: Callable[[RiskFacts, Terms], Found]
+    source: str = ""
 
 
 # -- the parts ---------------------------------------------------------------------------------------------------------
@@ -165,7 +166,7 @@ def _age(facts: RiskFacts, terms: Terms) -> Found:
         return Found(NONE, "Stripe does not say when the account was made.")
     days = (facts.today - facts.created_on).days
     share = FULL if days < 7 else HALF if days < 30 else QUARTER if days < 90 else NONE
-    return Found(share, f"Made {_days(days)} ago, on {facts.created_on}.", {"days": days})
+    return Found(share, f"Made {_days_ago(days)}, on {facts.created_on}.", {"days": days})
 
 
 def _country(facts: RiskFacts, terms: Terms) -> Found:
@@ -234,7 +235,7 @@ def _bank(facts: RiskFacts, terms: Terms) -> Found:
         return Found(NONE, "No change of the bank account is known.")
     days = (facts.today - facts.bank_changed_on).days
     share = FULL if days <= 3 else HALF if days <= 14 else QUARTER if days <= 30 else NONE
-    return Found(share, f"The bank account changed {_days(days)} ago, on {facts.bank_changed_on}.", {"days": days})
+    return Found(share, f"The bank account changed {_days_ago(days)}, on {facts.bank_changed_on}.", {"days": days})
 
 
 def _names(facts: RiskFacts, terms: Terms) -> Found:
@@ -261,27 +262,27 @@ def _items(count: int) -> str:
     return "1 item" if count == 1 else f"{count} items"
 
 
-def _days(days: int) -> str:
-    return "1 day" if days == 1 else f"{days:,} days"
+def _days_ago(days: int) -> str:
+    return "today" if days <= 0 else "1 day ago" if days == 1 else f"{days:,} days ago"
 
 
-_STRIPE_DISPUTES = "https://docs.stripe.com/disputes/measuring"
+_REQUIREMENTS = "https://docs.stripe.com/connect/handling-api-verification"
+_DISPUTES = "https://docs.stripe.com/disputes/measuring"
+_PROGRAM = "https://ccbill.com/doc/?p=8750"
 TABLE = (
-    Row("restriction", "Stripe's restriction", 40, f"Stripe's own finding outweighs every other. {reasons.SOURCE}",
-        _restriction),
-    Row("past_due", "Requirements overdue", 20,
-        "Stripe stops payouts for it. https://docs.stripe.com/connect/handling-api-verification", _past_due),
-    Row("currently_due", "Requirements due", 8,
-        "Becomes overdue if nothing is handed in. https://docs.stripe.com/connect/handling-api-verification",
-        _currently_due),
+    Row("restriction", "Stripe's restriction", 40, "Stripe's own finding outweighs every other.", _restriction,
+        reasons.SOURCE),
+    Row("past_due", "Requirements overdue", 20, "Stripe stops payouts for it.", _past_due, _REQUIREMENTS),
+    Row("currently_due", "Requirements due", 8, "Becomes overdue if nothing is handed in.", _currently_due,
+        _REQUIREMENTS),
     Row("age", "Age of the account", 10, "An account without a past has nothing to speak for it; it fades in 90 days.",
         _age),
     Row("country", "Country", 10, "Only where the platform lists it; empty by default.", _country),
     Row("business", "Line of business", 10,
         "Visa's Integrity Risk Program lists lines of business for closer looks; the platform may set its own.",
-        _business),
-    Row("disputes", "Disputes", 20,
-        f"From 0.75 % on the card networks watch, from 1.5 % (Visa's VAMP) they fine. {_STRIPE_DISPUTES}", _disputes),
+        _business, _PROGRAM),
+    Row("disputes", "Disputes", 20, "From 0.75 % on the card networks watch, from 1.5 % (Visa's VAMP) they fine.",
+        _disputes, _DISPUTES),
     Row("refunds", "Refunds", 10, "Money sent back at a rate that no ordinary trade has.", _refunds),
     Row("volume", "Jump in sales", 12, "A sudden rise comes before most losses by fraud; each is looked at.", _volume),
     Row("bank", "Change of bank account", 12, "How somebody who got into an account takes the money away.", _bank),
