@@ -78,6 +78,7 @@ MODELS = [
     Model("settlements.sharerule", (FINANCE, LEAD, AUDITOR)),
     Model("risk.riskassessment", (FINANCE, LEAD, AUDITOR)),
     Model("risk.riskhold", (FINANCE, LEAD, AUDITOR), acts=(("release", (LEAD,)),)),
+    Model("ledger.journalentry", (FINANCE, LEAD, AUDITOR), note="not limited: all postings; else their sellers'"),
     Model("dunning.dunningcase", ALL),
     Model("dunning.message", ALL),
     Model("dunning.supporttask", ALL, acts=(("take", (LEAD, SUPPORT)), ("done", (LEAD, SUPPORT)))),
@@ -121,6 +122,8 @@ PAGES = [
     Page("second_factor_remove", NOBODY, get=405, note="whoever has a second factor and has shown it"),
     Page("second_factor_people", (LEAD,)),
     Page("second_factor_reset", (LEAD,), about="auth.user", post=(LEAD,), get=405),
+    Page("ledger_balances", (FINANCE, LEAD, AUDITOR), note="limited: their sellers', no account of the platform"),
+    Page("ledger_export", (FINANCE, LEAD, AUDITOR), note="the form; with a period the file of what one may see"),
     Page("support_search", ALL, post=ALL),
     Page("support_timeline", ALL, about="support.timelineentry", arg="customer"),
     Page("support_invoice", ALL, about="djstripe.invoice", arg="id"),
@@ -180,6 +183,9 @@ ENDPOINTS = [
     Page("payout-record-detail", ALL, about="settlements.payoutrecord"),
     Page("risk-list", (FINANCE, LEAD, AUDITOR)),
     Page("risk-detail", (FINANCE, LEAD, AUDITOR), about="risk.riskassessment", arg="account"),
+    Page("journal-entry-list", (FINANCE, LEAD, AUDITOR)),
+    Page("journal-entry-detail", (FINANCE, LEAD, AUDITOR), about="ledger.journalentry"),
+    Page("balance-list", (FINANCE, LEAD, AUDITOR), note="of the sellers one may see"),
     Page("customer-timeline", ALL, about="support.timelineentry", arg="customer"),
 ]
 

@@ -1,6 +1,7 @@
 """How the journal is written: our own CSV, QuickBooks Online's journal entries, and Beancount's language.
 
-Each takes entries with their postings, in order, and gives text piece by piece.
+Each takes entries in order, and what of an entry's postings is to be written (all of them), and gives text piece by
+piece.
 """
 
 from __future__ import annotations
@@ -15,21 +16,29 @@ from typing import Any
 from billingops.admin.export import cell
 from billingops.money import minor_digits
 from settlements.ledger.accounts import Account
-from settlements.ledger.models import JournalEntry
+from settlements.ledger.models import JournalEntry, Posting
+
+Lines = Callable[[JournalEntry], Iterable[Posting]]
+
+
+def every_posting(entry: JournalEntry) -> Iterable[Posting]:
+    return entry.postings.all()
 
 
 @dataclass(frozen=True)
 class Format:
     """`per_currency`: the form has no column for a currency, so one file holds one. `platform_book_only`: it has no
-    way to keep the books of connected accounts apart from the platform's."""
+    way to keep the books of connected accounts apart from the platform's. `whole_entries`: what reads it refuses an
+    entry that does not add up, so it is not for those who are shown a part."""
 
     name: str
     label: str
     extension: str
     content_type: str
-    write: Callable[[Iterable[JournalEntry]], Iterator[str]]
+    write: Callable[..., Iterator[str]]  # (entries, lines=every_posting)
     per_currency: bool = False
     platform_book_only: bool = False
+    whole_entries: bool = True
 
 
 def decimal_of(amount: int, currency: str) -> Decimal:
@@ -54,7 +63,7 @@ CSV_HEADER = (
 )
 
 
-def write_csv(entries: Iterable[JournalEntry]) -> Iterator[str]:
+def write_csv(entries: Iterable[JournalEntry], lines: Lines = every_posting) -> Iterator[str]:
     """A row a posting, all books and currencies. Debit and credit in the currency's own units; `amount_minor` in its
     minor units, debits positive."""
     writer = csv.writer(_Echo())
@@ -63,7 +72,7 @@ def write_csv(entries: Iterable[JournalEntry]) -> Iterator[str]:
         when = (entry.occurred_at, entry.posted_at)
         at_stripe = (entry.source, entry.balance_transaction)
         head = (entry.pk, entry.key, entry.kind, entry.book, *when, *at_stripe, entry.text, entry.corrects_id)
-        for posting in entry.postings.all():
+        for posting in lines(entry):
             sides = _sides(posting.amount, posting.currency)
             name = posting.get_account_display()
             of = (posting.pk, posting.account, name, posting.seller, posting.invoice, posting.currency.upper())
@@ -86,7 +95,7 @@ def journal_number(entry: JournalEntry) -> str:
     return text[:12] + text[13:16] + text[-5:]
 
 
-def write_quickbooks(entries: Iterable[JournalEntry]) -> Iterator[str]:
+def write_quickbooks(entries: Iterable[JournalEntry], lines: Lines = every_posting) -> Iterator[str]:
     """For Settings → Import data → Journal entries, one currency a file. A row a posting; rows of one number are one
     entry; debit or credit is filled, the other blank; no thousands separators.
 
@@ -103,7 +112,7 @@ def write_quickbooks(entries: Iterable[JournalEntry]) -> Iterator[str]:
     yield _row(writer, QUICKBOOKS_HEADER)
     for entry in entries:
         number, day = journal_number(entry), f"{entry.occurred_at:%m/%d/%Y}"
-        for posting in entry.postings.all():
+        for posting in lines(entry):
             of = (entry.text or entry.get_kind_display(), entry.source, posting.invoice, posting.seller)
             description = " · ".join(part for part in of if part)
             sides = _sides(posting.amount, posting.currency)
@@ -130,7 +139,7 @@ BEANCOUNT_ACCOUNTS = {
 }
 
 
-def write_beancount(entries: Iterable[JournalEntry]) -> Iterator[str]:
+def write_beancount(entries: Iterable[JournalEntry], lines: Lines = every_posting) -> Iterator[str]:
     """Transactions of all books and currencies; a connected account's book has accounts of its own, named after it.
 
     An account is opened (1970-01-01) in front of the first transaction that uses it; Beancount sorts by date.
@@ -141,22 +150,22 @@ def write_beancount(entries: Iterable[JournalEntry]) -> Iterator[str]:
     yield '; The journal of BillingOps. Check it with bean-check.\noption "title" "BillingOps"\n'
     opened: set[str] = set()
     for entry in entries:
-        lines, opens = [f'\n{entry.occurred_at:%Y-%m-%d} * "{_quoted(entry.text or entry.get_kind_display())}"'], []
+        texts, opens = [f'\n{entry.occurred_at:%Y-%m-%d} * "{_quoted(entry.text or entry.get_kind_display())}"'], []
         about = {"key": entry.key, "kind": entry.kind, "source": entry.source, "seller": entry.seller}
         about |= {"balance-transaction": entry.balance_transaction, "book": entry.book}
-        lines += [f'  {name}: "{_quoted(value)}"' for name, value in about.items() if value]
-        for posting in entry.postings.all():
+        texts += [f'  {name}: "{_quoted(value)}"' for name, value in about.items() if value]
+        for posting in lines(entry):
             account = BEANCOUNT_ACCOUNTS[Account(posting.account)]
             account += f":{_word(entry.book)}" if entry.book else ""
             if account not in opened:
                 opened.add(account)
                 opens.append(f"1970-01-01 open {account}")
-            lines.append(f"  {account}  {decimal_of(posting.amount, posting.currency):f} {posting.currency.upper()}")
+            texts.append(f"  {account}  {decimal_of(posting.amount, posting.currency):f} {posting.currency.upper()}")
             notes = {"seller": posting.seller, "invoice": posting.invoice}
-            lines += [f'    {name}: "{_quoted(value)}"' for name, value in notes.items() if value]
+            texts += [f'    {name}: "{_quoted(value)}"' for name, value in notes.items() if value]
         if opens:
             yield "\n" + "\n".join(opens) + "\n"
-        yield "\n".join(lines) + "\n"
+        yield "\n".join(texts) + "\n"
 
 
 def _quoted(text: str) -> str:
@@ -173,7 +182,7 @@ def _word(text: str) -> str:
 FORMATS = {
     one.name: one
     for one in (
-        Format("csv", "CSV, a row a posting", ".csv", "text/csv; charset=utf-8", write_csv),
+        Format("csv", "CSV, a row a posting", ".csv", "text/csv; charset=utf-8", write_csv, whole_entries=False),
         Format(
             "quickbooks",
             "QuickBooks Online, journal entries",

@@ -85,6 +85,11 @@ class Posting(models.Model):
         side = "Dr" if self.amount > 0 else "Cr"
         return f"{side} {self.get_account_display()} {format_money(abs(self.amount), self.currency)}"
 
+    @property
+    def credit(self) -> int:
+        """The amount as a credit has it: without the minus."""
+        return -self.amount
+
 
 class BalanceSnapshot(models.Model):
     """The sum of all postings of one account, seller and currency up to and including posting `through`."""

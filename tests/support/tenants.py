@@ -96,11 +96,23 @@ OVERRIDES: dict[str, Any] = {
     },
     "settlements.payoutrecord": lambda t: {"state": "pending_review", "flags": []},
     "settlements.payoutline": lambda t: {"base": 100, "fee": 30, "share": 70},
+    "ledger.journalentry": lambda t: _entry(t),
     "dunning.dunningcase": lambda t: {"closed_reason": "", "state": "open"},
     "dunning.supporttask": lambda t: {"state": "open", "suggestion": make("approvals.suggestion", t)},
     "support.customercontact": lambda t: {"customer": t.id("cus"), "name": t.hush},
     "djstripe.account": lambda t: {"id": t.account or t.id("acct"), "djstripe_owner_account": None},
 }  # fmt: skip
+
+
+def _entry(tenant: Tenant) -> dict[str, Any]:
+    """Its postings come first: the insert of the entry checks them and closes it."""
+    entry_id, amounts = uuid.uuid4(), {"receivable": 100, "seller_payable": -70, "platform_revenue": -30}
+    for account, amount in amounts.items():
+        apps.get_model("ledger.posting")._default_manager.create(
+            entry_id=entry_id, account=account, amount=amount, currency="usd", seller=tenant.account,
+            invoice=tenant.ref("in"),
+        )  # fmt: skip
+    return {"id": entry_id, "seller": tenant.account, "book": "", "source": tenant.id("tr")}
 
 
 def make(label: str, tenant: Tenant) -> Any:
