@@ -245,35 +245,44 @@ def _bring_up_to_date(
     at = timezone.now()
     drafts: list[Draft] = []
     for invoice, own in by_invoice.items():
-        step = rules.smallest_step(own[0].currency)
-        standings = positions.standings(
-            {row.account: position(row, reversible.get(row.pk, 0)) for row in own},
-            happened[invoice],
-            today=on,
-            step=step,
-        )
-        for row in own:
-            to = standings[row.account]
-            tax_before, reserve_before = parts_taken(row)
-            # Once the reserve is released, what is taken comes out of what is payable.
-            kept = row.reserve_left == row.reserve - reserve_before
-            made = books.moved(
-                row,
-                to,
-                reserve_taken=to.reserve_taken - reserve_before if kept else 0,
-                tax_taken=to.tax_taken - tax_before,
-                at=at,
-            )
-            if made or row.pk in paid:
-                drafts += made
-                row.taken, row.held, row.reserve_left = to.taken, to.held, to.reserve_left
-                row.claimed, row.open, row.updated_at = to.claimed, to.open, at
-                row.moves += bool(made)
-                moved.append(row)
+        changed, made = advance(own, happened[invoice], reversible, on=on, at=at)
+        drafts += made
+        moved += [row for row in own if row in changed or row.pk in paid]
     drafts += _own_taken(happened, by_invoice, at)
     journal.post(drafts, actor=actor)
     bulk.update(Earning, moved, MOVED)
     return moved
+
+
+def advance(
+    rows: Sequence[Earning], happened: Happened, reversible: Mapping[int, int], *, on: date, at: datetime
+) -> tuple[list[Earning], list[Draft]]:
+    """Move the earnings of one invoice to where they have to stand; (those that moved, the entries that say so). Pure
+    but for the rows, whose `paid` is up to date. `reversible`: by id."""
+    step = rules.smallest_step(rows[0].currency)
+    places = {row.account: position(row, reversible.get(row.pk, 0)) for row in rows}
+    standings = positions.standings(places, happened, today=on, step=step)
+    moved: list[Earning] = []
+    drafts: list[Draft] = []
+    for row in rows:
+        to = standings[row.account]
+        tax_before, reserve_before = parts_taken(row)
+        # Once the reserve is released, what is taken comes out of what is payable.
+        kept = row.reserve_left == row.reserve - reserve_before
+        made = books.moved(
+            row,
+            to,
+            reserve_taken=to.reserve_taken - reserve_before if kept else 0,
+            tax_taken=to.tax_taken - tax_before,
+            at=at,
+        )
+        row.taken, row.held, row.reserve_left = to.taken, to.held, to.reserve_left
+        row.claimed, row.open, row.updated_at = to.claimed, to.open, at
+        if made:
+            row.moves += 1
+            moved.append(row)
+            drafts += made
+    return moved, drafts
 
 
 def position(row: Earning, reversible: int = 0) -> Position:

@@ -57,6 +57,7 @@ class _Look:
     previous: Suggestion | None = None
     held: Mapping[str, str] = field(default_factory=dict)
     open: frozenset[tuple[str, str]] | None = None
+    release: bool = False
 
 
 def settle_invoice(
@@ -67,20 +68,21 @@ def settle_invoice(
     actor: Actor,
     live: bool = False,
     previous: Suggestion | None = None,
+    release: bool = False,
 ) -> Settled:
     """Record what each seller earned of a paid invoice, once; suggest what may be paid out of it now; keep the findings
     of the others up to date.
 
     `account`: where the invoice was made; on a connected account the money is the seller's already. `live`: read
-    Stripe, not the mirror; only then is a waiting suggestion replaced when its facts have moved. Idempotent. Call it
-    outside any transaction.
+    Stripe, not the mirror; only then is a waiting suggestion replaced when its facts have moved. `release`: the
+    seller's minimum is reached by what goes out together. Idempotent. Call it outside any transaction.
     """
     if account:
         return Settled(notes=("made on a connected account: the money is there already",))
     case = cases.load(invoice_id, live=live)
     if case is None:
         return Settled(notes=("Stripe no longer has this invoice",))
-    look = _Look(actor, live, event_id, previous, holds.reasons_for(case.sellers))
+    look = _Look(actor, live, event_id, previous, holds.reasons_for(case.sellers), release=release)
     return _settle(case, _recorded([case], actor=actor).get(case.invoice.id, {}), look)
 
 
@@ -91,6 +93,11 @@ def settle_many(*, invoice_ids: Sequence[str], actor: Actor) -> Iterator[tuple[s
     the day, week or month; for a seller who is paid invoice by invoice each payout is suggested on its own.
     """
     loaded = cases.load_many(invoice_ids)
+    for invoice_id in invoice_ids:  # of what the mirror lacks Stripe is asked, one by one
+        case = loaded.get(invoice_id)
+        incomplete = case is None or (case.charge is None and case.invoice.charge_id)
+        if incomplete and (read := cases.load(invoice_id, live=False)) is not None:
+            loaded[invoice_id] = read
     rows = _recorded(list(loaded.values()), actor=actor)
     held = holds.reasons_for({account for case in loaded.values() for account in case.sellers})
     found = Finding.objects.open().filter(subject__in=list(loaded)).values_list("subject", "account")
@@ -177,7 +184,7 @@ def _pay(case: Case, row: Earning, rows: list[Earning], settled: Settled, look: 
     elif previous is None:
         previous = Suggestion.objects.filter(dedupe_key=key).first()
     for _ in range(ATTEMPTS):
-        plan, waiting = _planned(case, row)
+        plan, waiting = _planned(case, row, release=look.release)
         if plan is None:
             problems = [_carried(case, row, waiting)] if row.open > 0 else []
             _report(case, row.account, problems, settled, look)
@@ -205,10 +212,10 @@ def facts_of(case: Case, row: Earning, rows: Sequence[Earning], others: Sequence
     return case.facts(row.account, {**amounts, "hold": holds.reason_for(row.account)})
 
 
-def _planned(case: Case, row: Earning) -> tuple[Plan | None, int]:
+def _planned(case: Case, row: Earning, *, release: bool) -> tuple[Plan | None, int]:
     """(the payout of this invoice, None when it is carried forward; what is due to the seller together)."""
     opens = payouts.due(account=row.account, currency=row.currency, on=earnings.today(), schedule=plans.PER_INVOICE)
-    minimum = case.sellers[row.account].minimum.get(row.currency, 0)
+    minimum = 0 if release else case.sellers[row.account].minimum.get(row.currency, 0)
     planned, _ = plans.per_invoice(opens, minimum=minimum, step=rules.smallest_step(row.currency))
     return next((plan for plan in planned if plan.invoice == row.invoice), None), sum(one.amount for one in opens)
 

@@ -52,7 +52,7 @@ def resettle(suggestion_id: str) -> int:
 
 def release(invoice_id: str) -> int:
     """What was below the seller's minimum goes out together with what reached it."""
-    settled = services.settle_invoice(invoice_id=invoice_id, actor=ACTOR)
+    settled = services.settle_invoice(invoice_id=invoice_id, actor=ACTOR, release=True)
     return len(settled.proposed)
 
 

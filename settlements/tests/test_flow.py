@@ -227,16 +227,27 @@ def test_an_invoice_that_stripe_no_longer_has_changes_nothing(market):
 # -- the facts move ----------------------------------------------------------------------------------------------------
 
 
-def test_a_refund_before_the_approval_withdraws_the_payout_and_says_why(market):
+def test_a_refund_before_the_approval_withdraws_the_payout_and_proposes_what_is_left(market):
     invoice, record = market.settled(("acct_bakery", 10_000))
     market.api.v1.refunds.create({"charge": market.charge_of(invoice), "amount": 100})
     market.deliver()
     assert fresh(record).suggestion.state == State.SUPERSEDED
-    finding = Finding.objects.open().get()
-    assert (finding.code, "USD 1.00" in finding.text) == ("charge_refunded", True)
+    again = PayoutRecord.objects.live().get()
+    assert (again.amount, again.suggestion.state) == (6_930, State.PENDING)  # 70.00 − 70 % of 1.00
+    assert again.suggestion.previous_id == record.suggestion_id
+    assert "USD 0.70 taken back by refunds" in again.suggestion.rationale
+    assert not Finding.objects.open().exists()
 
 
-def test_a_refund_between_approval_and_execution_goes_stale_and_pays_nothing(market, approve):
+def test_a_full_refund_before_the_approval_withdraws_the_payout(market):
+    invoice, record = market.settled(("acct_bakery", 10_000))
+    market.api.v1.refunds.create({"charge": market.charge_of(invoice)})
+    market.deliver()
+    assert fresh(record).suggestion.state == State.SUPERSEDED
+    assert not PayoutRecord.objects.live().exists()
+
+
+def test_a_refund_between_approval_and_execution_goes_stale_and_proposes_what_is_left(market, approve):
     invoice, record = market.settled(("acct_bakery", 10_000))
     approve(record)
     market.api.v1.refunds.create({"charge": market.charge_of(invoice), "amount": 100})
@@ -244,27 +255,27 @@ def test_a_refund_between_approval_and_execution_goes_stale_and_pays_nothing(mar
     assert market.transfers() == []
     stale = fresh(record)
     assert (stale.suggestion.state, stale.state) == (State.STALE, PayoutState.CANCELLED)
-    assert Finding.objects.open().get().code == "charge_refunded"  # the stale one was looked at again
+    again = PayoutRecord.objects.live().get()  # the stale one was looked at again
+    assert (again.amount, again.suggestion.state) == (6_930, State.PENDING)
+    assert again.suggestion.previous_id == record.suggestion_id
 
 
-def test_a_changed_rule_makes_the_approved_payout_stale_and_proposes_it_anew(market, approve):
+def test_a_changed_rule_leaves_what_was_computed_as_it_is(market, approve):
     _, record = market.settled(("acct_bakery", 10_000))
     approve(record)
     market.import_config(CONFIG.replace('"70"', '"80"'))
     market.run_jobs()
-    assert fresh(record).suggestion.state == State.STALE
-    again = PayoutRecord.objects.live().get()
-    assert (again.amount, again.lines.get().rule_version) == (8_000, 2)
-    assert again.suggestion.previous_id == record.suggestion_id
-    assert again.suggestion.state == State.PENDING
-    assert market.transfers() == []
+    assert [transfer.amount for transfer in market.transfers()] == [7_000]
+    assert record.lines.get().rule_version == 1
+    _, later = market.settled(("acct_bakery", 10_000))
+    assert (later.amount, later.lines.get().rule_version) == (8_000, 2)
 
 
 def test_an_approval_between_the_look_and_the_withdrawal_is_not_lost_with_its_payout(market, approve, monkeypatch):
     """A cancelled one keeps its key, so nothing could be proposed in its place; the check before the execution reads
     Stripe anyway and sends it back."""
     invoice, record = market.settled(("acct_bakery", 10_000))
-    market.import_config(CONFIG.replace('"70"', '"80"'))
+    market.api.v1.refunds.create({"charge": market.charge_of(invoice), "amount": 100})
     supersede = gate.supersede
 
     def meanwhile(**asked):
@@ -274,27 +285,11 @@ def test_an_approval_between_the_look_and_the_withdrawal_is_not_lost_with_its_pa
     monkeypatch.setattr(gate, "supersede", meanwhile)
     services.settle_invoice(invoice_id=invoice.id, actor=services.ACTOR, live=True)
     assert fresh(record).suggestion.state == State.APPROVED
-    market.run_jobs()
-    assert fresh(record).suggestion.state == State.STALE
-    again = PayoutRecord.objects.live().get()
-    assert (again.amount, again.suggestion.state, market.transfers()) == (8_000, State.PENDING, [])
-
-
-def test_an_approval_just_before_a_refund_is_seen_leaves_the_payout_possible_later(market, approve, monkeypatch):
-    invoice, record = market.settled(("acct_bakery", 10_000))
-    market.api.v1.refunds.create({"charge": market.charge_of(invoice), "amount": 100})
-    supersede = gate.supersede
-
-    def meanwhile(**asked):
-        approve(record)
-        return supersede(**asked)
-
-    monkeypatch.setattr(gate, "supersede", meanwhile)
-    services.settle_invoice(invoice_id=invoice.id, actor=services.ACTOR, live=True)
     monkeypatch.undo()
     market.run_jobs()
-    assert (fresh(record).suggestion.state, market.transfers()) == (State.STALE, [])  # which gives its key back
-    assert Finding.objects.open().get().code == "charge_refunded"
+    assert fresh(record).suggestion.state == State.STALE  # which gives its key back
+    again = PayoutRecord.objects.live().get()
+    assert (again.amount, again.suggestion.state, market.transfers()) == (6_930, State.PENDING, [])
 
 
 # -- what Stripe answers -----------------------------------------------------------------------------------------------
