@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.db.models import Min
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -24,10 +24,11 @@ from billingops.admin.paging import COUNT_CAP, capped_counts
 from billingops.admin.site import site
 from billingops.ids import seal
 from billingops.templatetags import billingops as tags
-from settlements import findings
+from settlements import explain_page, findings, wording
 from settlements.models import Finding, PayoutRecord, Seller, ShareRule
 from settlements.querysets import PayoutRecordQuerySet
 from settlements.states import FindingState, PayoutState
+from settlements.trace import views as trace_views  # noqa: F401  (registers its pages)
 
 
 @names.resolver("acct")
@@ -200,16 +201,40 @@ class SellerAdmin(ReadOnlyAdmin):
     list_display = ("name", "account_", "schedule", "minimum", "active", "created_at")
     list_filter = ("active",)
     exact_search = ("account", "name")
-    export_fields = ("account", "name", "schedule", "minimum_payout", "active", "created_at")
+    export_fields = (
+        "account", "name", "schedule", "hold_days", "minimum_payout", "reserve_percent", "reserve_days",
+        "tax_withholding_percent", "stripe_fees", "recovery", "negative_limit", "active", "created_at",
+    )  # fmt: skip
     empty_text = "Sellers come from the config file: manage.py import_config FILE.yaml"
-    fieldsets = (("Seller", {"fields": ("name", "account_", "schedule", "minimum", "active", "created_at")}),)
-    readonly_fields = ("name", "account_", "schedule", "minimum", "active", "created_at")
+    fieldsets = (
+        ("Seller", {"fields": ("name", "account_", "active", "created_at")}),
+        ("Paid out", {"fields": ("schedule", "hold_days", "minimum")}),
+        ("Kept back", {"fields": ("reserve", "tax_withholding_percent", "stripe_fees")}),
+        ("After a refund or a lost dispute", {"fields": ("recovery", "debt")}),
+    )
+    readonly_fields = (
+        "name", "account_", "active", "created_at", "schedule", "hold_days", "minimum", "reserve",
+        "tax_withholding_percent", "stripe_fees", "recovery", "debt",
+    )  # fmt: skip
 
     account_ = stripe_id_column("account", "Account")
 
     @admin.display(description="Minimum payout")
     def minimum(self, seller: Seller) -> SafeString | str:
-        amounts = sorted(seller.minimum_payout.items())
+        return self._amounts(seller.minimum_payout)
+
+    @admin.display(description="Alert when the debt is above")
+    def debt(self, seller: Seller) -> SafeString | str:
+        return self._amounts(seller.negative_limit)
+
+    @admin.display(description="Reserve")
+    def reserve(self, seller: Seller) -> str:
+        percent = wording.percent_text(seller.reserve_percent)
+        return f"{percent} of each share for {seller.reserve_days} days" if seller.reserve_percent else "–"
+
+    @staticmethod
+    def _amounts(of: dict[str, int]) -> SafeString | str:
+        amounts = sorted(of.items())
         return format_html_join(", ", "{}", ((tags.money(amount, currency),) for currency, amount in amounts)) or "–"
 
 
@@ -223,17 +248,31 @@ class ShareRuleAdmin(ReadOnlyAdmin):
     list_filter = ("share_type", "match_type")
     exact_search = ("name", "match_value", "seller__account")
     export_fields = (
-        "name", "version", "seller", "match_type", "match_value", "share_type", "seller_percent", "fee", "currency",
-        "valid_from", "valid_until",
+        "name", "version", "seller", "match_type", "match_value", "match_currency", "match_tier", "promotion",
+        "share_type", "seller_percent", "fee", "currency", "minimum_fee", "maximum_fee", "period", "tier_mode", "tiers",
+        "split", "valid_from", "valid_until",
     )  # fmt: skip
     empty_text = "Rules come from the config file: manage.py import_config FILE.yaml"
+    change_list_template = "admin/settlements/rule_list.html"
     fieldsets = (
-        ("Rule", {"fields": ("name", "version", "seller_", "match_text", "share_text")}),
+        ("Rule", {"fields": ("name", "version", "seller_", "match_text", "share_text", "try_")}),
         ("Valid", {"fields": ("valid_from", "valid_until", "created_at")}),
     )
     readonly_fields = (
-        "name", "version", "seller_", "match_text", "share_text", "valid_from", "valid_until", "created_at",
+        "name", "version", "seller_", "match_text", "share_text", "try_", "valid_from", "valid_until", "created_at",
     )  # fmt: skip
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.try_view)
+        return [path("try/", view, name="settlements_sharerule_try"), *super().get_urls()]
+
+    def try_view(self, request: HttpRequest) -> HttpResponse:
+        return explain_page.view(request, context={**self.admin_site.each_context(request), "opts": self.opts})
+
+    @admin.display(description="Try it")
+    def try_(self, rule: ShareRule) -> SafeString:
+        url = reverse("admin:settlements_sharerule_try")
+        return format_html('<a href="{}?rule={}">on a made-up invoice</a>', url, rule.pk)
 
     @admin.display(description="Seller")
     def seller_(self, rule: ShareRule) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, serializers
 from rest_framework.routers import SimpleRouter
 
 from billingops.rest import Filter, ScopedViewSet, error_responses
+from settlements.explain_api import ExplainViewSet
 from settlements.models import PayoutLine, PayoutRecord
+from settlements.trace import api as trace_api
 
 
 class PayoutLineSerializer(serializers.ModelSerializer[PayoutLine]):
@@ -76,4 +78,8 @@ class PayoutRecordViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Scop
 
 _router = SimpleRouter()
 _router.register("payout-records", PayoutRecordViewSet, basename="payout-record")
-urlpatterns: list[URLPattern | URLResolver] = [*_router.urls]
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("rules/explain/", ExplainViewSet.as_view({"post": "create"}), name="rules-explain"),
+    *_router.urls,
+    *trace_api.urlpatterns,
+]

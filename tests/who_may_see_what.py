@@ -155,6 +155,12 @@ PAGES = [
     ),
     Page("approvals_automationgrant_off", (LEAD,), about="approvals.automationgrant", post=(LEAD,), get=405),
     Page("approvals_killswitch_flip", (LEAD,), post=(LEAD,), get=405),
+    Page(
+        "settlements_sharerule_try",
+        (FINANCE, LEAD, AUDITOR),
+        post=(FINANCE, LEAD, AUDITOR),
+        note="saves nothing; limited to accounts: their rules alone take part",
+    ),
 ]
 
 ENDPOINTS = [
@@ -179,6 +185,13 @@ ENDPOINTS = [
     Page("kill-switch-on", (LEAD,), about="approvals.killswitch", post=(LEAD,), get=405),
     Page("kill-switch-off", (LEAD,), about="approvals.killswitch", post=(LEAD,), get=405),
     Page("forecast-list", (FINANCE, LEAD, AUDITOR)),
+    Page(
+        "rules-explain",
+        (FINANCE, LEAD, AUDITOR),
+        post=(FINANCE, LEAD, AUDITOR),
+        get=405,
+        note="saves nothing; limited to accounts: their rules alone take part",
+    ),
     Page("payout-record-list", ALL),
     Page("payout-record-detail", ALL, about="settlements.payoutrecord"),
     Page("risk-list", (FINANCE, LEAD, AUDITOR)),
