@@ -93,7 +93,8 @@ def positions_as_of(on: date) -> Iterator[tuple[SellerKey, list[Position]]]:
         for row in Earning.objects.filter(invoice__in=page, paid_at__lt=start_of(on)).values_list(*_FIXED):
             if (row[0], row[6]) in moving:
                 found[row[0], row[1]].append(_position(row, moving[row[0], row[6]]))
-    yield from sorted(found.items())
+    for key, rows in sorted(found.items()):
+        yield key, sorted(rows, key=lambda one: (one.due_on, one.label))
 
 
 def _position(fixed: Any, moving: Any) -> Position:
