@@ -141,3 +141,33 @@ def test_the_past_lists_what_belonged_to_a_charge_by_then(sandbox, api, deliver)
         assert sync.disputes_of(paid, live=True) == ()
     assert view.missing == set()
     assert len(sync.refunds_of(paid, live=True)) == 2
+
+
+def test_an_account_that_disconnects_is_marked_and_comes_back_unmarked(sandbox, api, seller, deliver):
+    deliver()
+    sandbox.deauthorize_account(seller)
+    deliver()
+    assert sync.account_facts(seller, live=False).deauthorised
+    assert sync.account_facts(seller, live=True).deauthorised
+    sandbox.reauthorize_account(seller)
+    deliver()
+    assert sync.account_facts(seller, live=False) == sync.account_facts(seller, live=True)
+    assert not sync.account_facts(seller, live=True).deauthorised
+
+
+def test_a_payouts_list_is_complete_before_any_other_handler_sees_its_event(sandbox, api, deliver, monkeypatch):
+    from billingops.inbox import routes
+
+    seen = []
+
+    def look(note):
+        seen.append(MirroredBalanceTransaction.objects.filter(payout_id=note.object_id).count())
+
+    monkeypatch.setitem(routes._families, "payout.", [*routes._families.get("payout.", []), look])
+    routes.handlers_for.cache_clear()
+    charge(api)
+    payout = sandbox.auto_payout()["id"]
+    sandbox.mark_payout(payout, "reconciled")
+    deliver(lambda events: [event for event in events if event["type"] == "payout.reconciliation_completed"])
+    routes.handlers_for.cache_clear()
+    assert seen == [2]
