@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from billingops.exceptions import InvalidInput
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date, datetime
 
     from approvals.backtest import Replayed, Window
     from approvals.models import Execution, Suggestion
@@ -76,6 +76,14 @@ class Spoiled:
     changes: dict[str, Any]
 
 
+class Rehearsal(Protocol):
+    """What a dry run of other rules answers: the same figures for a terminal and as JSON."""
+
+    def as_text(self) -> Iterator[str]: ...
+
+    def as_json(self) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True)
 class Kind:
     """One action the gate may execute.
@@ -100,6 +108,8 @@ class Kind:
                     mirror already holds. Idempotent. None: nothing to propose after a backfill.
     replay          (backtest.Window) → iterator of backtest.Replayed: what the rules would have proposed in that time,
                     from what was known then. None: the kind cannot be back-tested.
+    dry_run         (text of a config file, file, since, until, progress) → Rehearsal: what the file's rules would have
+                    done to these days; writes nothing. Raises ConfigError, InvalidInput. None: nothing to rehearse.
     editable        the parameters a person may change (a message's words, a retry's time; never an amount), and
     edit            (suggestion, {name: text}) → the new params, checked and whole. Raises InvalidInput. No network.
     destination     (suggestion) → where the money goes (acct_…), "" for none. No network.
@@ -123,6 +133,7 @@ class Kind:
     evidence_context: Callable[[Suggestion, Any], dict[str, Any]] | None = None
     backfill: Callable[[datetime | None], Iterable[tuple[str, bool]]] | None = None
     replay: Callable[[Window], Iterator[Replayed]] | None = None
+    dry_run: Callable[[str, str, date, date, Callable[[str], None]], Rehearsal] | None = None
     editable: tuple[Editable, ...] = ()
     edit: Callable[[Suggestion, dict[str, str]], dict[str, Any]] | None = None
     destination: Callable[[Suggestion], str] = _destination_param

@@ -21,6 +21,7 @@ from settlements import (
     backtest,
     bank_changes,
     cases,
+    dry_run,
     evidence,
     lookups,
     payouts,
@@ -226,6 +227,7 @@ KINDS = (
         spoil=spoiling.payout,
         backfill=_backfill,
         replay=backtest.replay,
+        dry_run=dry_run.rehearse,
     ),
     Kind(
         name=reversals.KIND,

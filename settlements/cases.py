@@ -121,13 +121,14 @@ def load_many(invoice_ids: Iterable[str]) -> dict[str, Case]:
     paid = {key: charges[one.charge_id] for key, one in invoices.items() if one.charge_id in charges}
     book = RuleBook([as_rule(row) for row in ShareRule.objects.select_related("seller")])
     known = {key: book.of(invoice) for key, invoice in invoices.items()}
-    named = {key: rules.sellers_of(one, paid.get(key), known[key]) for key, one in invoices.items()}
-    terms = _terms_of_many({account for accounts in named.values() for account in accounts})
-    committed = _committed_of_many(invoices)
-    foreign = _foreign_of_many(paid)
     tiers: Mapping[str, Mapping[str, str]] = {}
     if any(rule.match_tier for rule in book.rules):
         tiers = mirrored.customers_metadata(one.customer_id for one in invoices.values() if one.customer_id)
+    of_tier = {key: tiers.get(one.customer_id, {}).get(rules.TIER_KEY, "") for key, one in invoices.items()}
+    named = {key: rules.sellers_of(one, paid.get(key), known[key], of_tier[key]) for key, one in invoices.items()}
+    terms = _terms_of_many({account for accounts in named.values() for account in accounts})
+    committed = _committed_of_many(invoices)
+    foreign = _foreign_of_many(paid)
     happened = of_many(paid)
     found: dict[str, Case] = {}
     for key, invoice in invoices.items():
@@ -135,7 +136,7 @@ def load_many(invoice_ids: Iterable[str]) -> dict[str, Case]:
         inputs: dict[str, Any] = {
             "committed": committed.get(key, {}),
             "foreign": [one for one in foreign.get(key, ()) if one.destination in named[key]],
-            "tier": tiers.get(invoice.customer_id, {}).get(rules.TIER_KEY, ""),
+            "tier": of_tier[key],
         }
         settlement = rules.settle(invoice, paid.get(key), rules=known[key], sellers=sellers, **inputs)
         found[key] = Case(

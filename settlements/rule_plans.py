@@ -76,10 +76,10 @@ class RulePlan:
             "valid_until": self.valid_until,
         }
 
-    def over(self, since: date, until: date) -> Rule:
+    def over(self, since: date, until: date, *, version: int = 0) -> Rule:
         """The rule as if it had held from `since` to `until` already: what would it have done? A promotion that
         begins before `until` keeps its own days, and a rule that had ended has no say."""
-        rule = self.as_rule()
+        rule = self.as_rule(version=version)
         ended = self.valid_until is not None and self.valid_until <= since
         if ended or (self.promotion and self.valid_from < until):
             return rule
