@@ -24,7 +24,7 @@ from billingops.admin.paging import COUNT_CAP, capped_counts
 from billingops.admin.site import site
 from billingops.ids import seal
 from billingops.templatetags import billingops as tags
-from settlements import explain_page, findings, wording
+from settlements import evidence, explain_page, findings, wording
 from settlements.models import Finding, PayoutRecord, Seller, ShareRule
 from settlements.querysets import PayoutRecordQuerySet
 from settlements.states import FindingState, PayoutState
@@ -61,23 +61,27 @@ class PayoutRecordAdmin(ReadOnlyAdmin):
     change_list_template = "admin/settlements/payout_list.html"
     change_form_template = "admin/settlements/payout_detail.html"
     export_fields = (
-        "id", "state", "account", "invoice", "invoice_number", "charge", "customer", "currency", "amount", "fee_total",
-        "amount_reversed", "transfer", "suggestion_id", "created_at", "transferred_at",
+        "id", "state", "account", "invoice", "period", "invoice_number", "charge", "customer", "currency", "amount",
+        "fee_total", "amount_reversed", "transfer", "suggestion_id", "created_at", "transferred_at",
     )  # fmt: skip
     empty_text = "A payout appears here when an invoice with a seller's line is paid and a rule shares it out."
     fieldsets = (
-        ("Payout", {"fields": ("state_", "meaning", "money", "fee", "reversed_", "created_at", "transferred_at")}),
+        (
+            "Payout",
+            {"fields": ("period_", "state_", "meaning", "money", "fee", "reversed_", "created_at", "transferred_at")},
+        ),
         ("Parties", {"fields": ("seller", "account_", "customer_")}),
         ("At Stripe", {"fields": ("invoice_", "invoice_number", "charge_", "transfer_")}),
         ("Decided on", {"fields": ("suggestion_", "flagged", "memo", "memo_by")}),
     )
     readonly_fields = (
-        "state_", "meaning", "money", "fee", "reversed_", "created_at", "transferred_at", "seller", "account_",
-        "customer_", "invoice_", "invoice_number", "charge_", "transfer_", "suggestion_", "flagged", "memo", "memo_by",
+        "period_", "state_", "meaning", "money", "fee", "reversed_", "created_at", "transferred_at", "seller",
+        "account_", "customer_", "invoice_", "invoice_number", "charge_", "transfer_", "suggestion_", "flagged", "memo",
+        "memo_by",
     )  # fmt: skip
 
     state_ = state_column()
-    money = money_column(description="Seller's share")
+    money = money_column(description="Payout")
     fee = money_column("fee_total", description="Platform fee")
     reversed_ = money_column("amount_reversed", description="Reversed")
     age = age_column()
@@ -89,7 +93,11 @@ class PayoutRecordAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Payout")
     def name(self, record: PayoutRecord) -> str:
-        return record.invoice_number or f"payout {record.pk}"
+        return record.invoice_number or record.period or f"payout {record.pk}"
+
+    @admin.display(description="Of")
+    def period_(self, record: PayoutRecord) -> str:
+        return f"the period {record.period}" if record.period else "one invoice"
 
     @admin.display(description="Flags")
     def flagged(self, record: PayoutRecord) -> SafeString | str:
@@ -133,7 +141,7 @@ class PayoutRecordAdmin(ReadOnlyAdmin):
         record = self.get_object(request, object_id)
         shown: dict[str, Any] = {}
         if record is not None:
-            shown = {"record": record, "lines": list(record.lines.select_related("rule"))}
+            shown = {"record": record, **evidence.computation(record)}
         return super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
 
 

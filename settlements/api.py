@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.urls import URLPattern, URLResolver, path
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import mixins, serializers
 from rest_framework.routers import SimpleRouter
 
 from billingops.rest import Filter, ScopedViewSet, error_responses
 from settlements.explain_api import ExplainViewSet
-from settlements.models import PayoutLine, PayoutRecord
+from settlements.models import PayoutItem, PayoutLine, PayoutRecord
 from settlements.trace import api as trace_api
+
+MOST_ITEMS = 1000
 
 
 class PayoutLineSerializer(serializers.ModelSerializer[PayoutLine]):
@@ -34,17 +36,35 @@ class PayoutRecordSerializer(serializers.ModelSerializer[PayoutRecord]):
     class Meta:
         model = PayoutRecord
         fields = [
-            "id", "state", "account", "seller", "invoice", "invoice_number", "charge", "customer", "currency", "amount",
-            "fee_total", "amount_reversed", "transfer", "suggestion", "memo", "memo_by", "flags", "created_at",
+            "id", "state", "account", "seller", "invoice", "period", "invoice_number", "charge", "customer", "currency",
+            "amount", "fee_total", "amount_reversed", "transfer", "suggestion", "memo", "memo_by", "flags", "created_at",
             "transferred_at",
         ]  # fmt: skip
 
 
+class PayoutItemSerializer(serializers.ModelSerializer[PayoutItem]):
+    """How much of which earning the payout settles; a debt that it nets is negative."""
+
+    invoice = serializers.CharField(source="earning.invoice")
+
+    class Meta:
+        model = PayoutItem
+        fields = ["invoice", "amount", "state"]
+
+
 class PayoutRecordDetailSerializer(PayoutRecordSerializer):
+    """`items`: at most 1,000; all of them stand under the earnings."""
+
     lines = PayoutLineSerializer(many=True)
+    items = serializers.SerializerMethodField()
 
     class Meta(PayoutRecordSerializer.Meta):
-        fields = [*PayoutRecordSerializer.Meta.fields, "lines"]
+        fields = [*PayoutRecordSerializer.Meta.fields, "lines", "items"]
+
+    @extend_schema_field(PayoutItemSerializer(many=True))
+    def get_items(self, record: PayoutRecord) -> Any:
+        rows = record.items.select_related("earning").order_by("pk")[:MOST_ITEMS]
+        return PayoutItemSerializer(rows, many=True).data
 
 
 @extend_schema_view(
@@ -64,6 +84,7 @@ class PayoutRecordViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Scop
         Filter("account", description="The seller's connected account."),
         Filter("seller", lookup="seller__account", description="The same as `account`."),
         Filter("invoice"),
+        Filter("period"),
         Filter("customer"),
         Filter("currency"),
     )

@@ -174,12 +174,6 @@ def current_facts(suggestion: Suggestion) -> dict[str, Any]:
     return _facts(record.seller, record.currency, record.period, list(items.all()), live=True)
 
 
-def evidence_rows(record: PayoutRecord, *, most: int = 200) -> list[dict[str, Any]]:
-    """The items of a payout with their earnings, oldest payment first, for the reviewer."""
-    items = record.items.select_related("earning").order_by("earning__paid_at", "pk")[:most]
-    return [{"item": item, "earning": item.earning} for item in items]
-
-
 def _memo_facts(seller: Seller, facts: dict[str, Any]) -> dict[str, Any]:
     return {
         "account": seller.account,

@@ -46,7 +46,9 @@ class Earning(models.Model):
     paid = models.BigIntegerField(default=0, help_text="transferred, less what was reversed")
     open = models.BigIntegerField(default=0, help_text="what is payable now or when due; negative: the seller owes it")
     offset = models.BooleanField(default=False, help_text="a person wants no reversal: what is owed is netted instead")
-    moves = models.PositiveIntegerField(default=0, help_text="how often the books have moved since; numbers the entries")
+    moves = models.PositiveIntegerField(
+        default=0, help_text="how often the books have moved since; numbers the entries"
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now)
 

@@ -87,10 +87,6 @@ class PayoutRecord(models.Model):
     def money(self) -> str:
         return format_money(self.amount, self.currency)
 
-    @property
-    def base_total(self) -> int:
-        return self.amount + self.fee_total
-
 
 class PayoutLine(models.Model):
     """The computation of one invoice line: base − fee = share, by one version of one rule."""
