@@ -93,8 +93,9 @@ OVERRIDES: dict[str, Any] = {
     "settlements.sharerule": lambda t: {
         "name": f"rule-{t.mark}", "share_type": "percent", "seller_percent": 70, "fee": None, "currency": "",
         "match_type": "none", "match_value": "", "seller": None if not t.account else make("settlements.seller", t),
+        "period": "",
     },
-    "settlements.payoutrecord": lambda t: {"state": "pending_review", "flags": []},
+    "settlements.payoutrecord": lambda t: {"state": "pending_review", "flags": [], "period": ""},
     "settlements.payoutline": lambda t: {"base": 100, "fee": 30, "share": 70},
     "ledger.journalentry": lambda t: _entry(t),
     "dunning.dunningcase": lambda t: {"closed_reason": "", "state": "open"},
