@@ -282,6 +282,9 @@ def page_visits(person: Person, row: table.Page, world: World, *, api: bool) -> 
 KWARGS: dict[str, dict[str, Any]] = {
     "llm_agent": {"name": "dunning"},
     "app_list": {"app_label": "approvals"},
+    "reconciliation_month": {"month": "2026-01"},
+    "reconciliation_report": {"month": "2026-01", "account": "acct_OURSxOURS"},
+    "reconciliation-report-detail": {"month": "2026-01"},
     "view_on_site": {"content_type_id": "1", "object_id": "1"},
 }
 SPECIAL: dict[str, tuple[int, ...]] = {

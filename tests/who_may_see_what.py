@@ -75,6 +75,9 @@ MODELS = [
     Model("settlements.payoutrecord", ALL),
     Model("settlements.finding", (FINANCE, LEAD, AUDITOR), acts=(("dismiss", DECIDERS),)),
     Model("settlements.seller", (FINANCE, LEAD, AUDITOR)),
+    Model("reconciliation.reconciliationitem", (FINANCE, LEAD, AUDITOR)),
+    Model("reconciliation.run", (FINANCE, LEAD, AUDITOR)),
+    Model("reconciliation.payoutcheck", (FINANCE, LEAD, AUDITOR)),
     Model("settlements.sharerule", (FINANCE, LEAD, AUDITOR)),
     Model("risk.riskassessment", (FINANCE, LEAD, AUDITOR)),
     Model("risk.riskhold", (FINANCE, LEAD, AUDITOR), acts=(("release", (LEAD,)),)),
@@ -124,6 +127,14 @@ PAGES = [
     Page("second_factor_reset", (LEAD,), about="auth.user", post=(LEAD,), get=405),
     Page("ledger_balances", (FINANCE, LEAD, AUDITOR), note="limited: their sellers', no account of the platform"),
     Page("ledger_export", (FINANCE, LEAD, AUDITOR), note="the form; with a period the file of what one may see"),
+    *(
+        Page(f"reconciliation_item_{verb}", DECIDERS, about="reconciliation.reconciliationitem", post=DECIDERS, get=405)
+        for verb in ("match", "unmatch", "correct")
+    ),
+    Page("reconciliation_months", (FINANCE, LEAD, AUDITOR), get=302, note="leads to this month"),
+    Page("reconciliation_month", (FINANCE, LEAD, AUDITOR), note="the sellers one may see"),
+    Page("reconciliation_report", (FINANCE, LEAD, AUDITOR), note="of a seller one may see; else 404"),
+    Page("reconciliation_payout", (FINANCE, LEAD, AUDITOR), about="reconciliation.payoutcheck", arg="payout"),
     Page("support_search", ALL, post=ALL),
     Page("support_timeline", ALL, about="support.timelineentry", arg="customer"),
     Page("support_invoice", ALL, about="djstripe.invoice", arg="id"),
@@ -199,6 +210,10 @@ ENDPOINTS = [
     Page("journal-entry-list", (FINANCE, LEAD, AUDITOR)),
     Page("journal-entry-detail", (FINANCE, LEAD, AUDITOR), about="ledger.journalentry"),
     Page("balance-list", (FINANCE, LEAD, AUDITOR), note="of the sellers one may see"),
+    Page("reconciliation-item-list", (FINANCE, LEAD, AUDITOR)),
+    Page("reconciliation-item-detail", (FINANCE, LEAD, AUDITOR), about="reconciliation.reconciliationitem"),
+    Page("reconciliation-payout-list", (FINANCE, LEAD, AUDITOR)),
+    Page("reconciliation-report-detail", (FINANCE, LEAD, AUDITOR), note="the sellers one may see"),
     Page("customer-timeline", ALL, about="support.timelineentry", arg="customer"),
 ]
 

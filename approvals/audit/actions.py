@@ -93,6 +93,8 @@ SENTENCES = {
     "risk.hold_released": "A seller’s payouts no longer held",
     "risk.verification_asked": "Enhanced verification asked for",
     "risk.verification_done": "Enhanced verification done",
+    "reconciliation.matched": "Differences matched by hand",
+    "reconciliation.unmatched": "A match by hand taken apart",
     "checkpoint.signed": "Checkpoint of this log signed",
 }
 # For the page's filter: whatever stands before the dot.
@@ -111,6 +113,7 @@ FAMILIES = {
     "export": "Exports",
     "setting": "Settings",
     "risk": "Seller risk",
+    "reconciliation": "Reconciliation",
     "checkpoint": "Checkpoints",
 }
 

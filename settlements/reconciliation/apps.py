@@ -27,3 +27,17 @@ class ReconciliationConfig(AppConfig):
         "Finance lead": [*_view, *_work, "reconciliation.write_off_any"],
         "Auditor": [*_view],
     }
+
+    def ready(self) -> None:
+        from approvals import registry
+        from billingops.llm import registry as agents
+        from settlements.reconciliation import (  # noqa: F401  (they register themselves)
+            corrections,
+            event_handlers,
+            memos,
+            tasks,
+            verify,
+        )
+
+        registry.register(corrections.CORRECTION)
+        agents.register(memos.AGENT)

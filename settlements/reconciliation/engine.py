@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Count, Min, Sum
+from django.db.models import Count, Sum
 from django.utils import timezone
 
 from billingops.actors import Actor
@@ -28,6 +28,7 @@ from settlements.reconciliation.states import DIFFERENCES, OPEN
 ACTOR = Actor.system("reconciliation")
 LOCK = 0x5245434F  # "RECO"
 CHUNK = 1000  # groups at a time
+EVERY_BOOK = "*"  # the watermark of all books together
 
 
 @dataclass
@@ -104,24 +105,25 @@ def lock() -> None:
 
 
 def _since(account: str | None) -> datetime | None:
-    """From when on rows are new; None where nothing was looked at before."""
-    marks = Watermark.objects.all() if account is None else Watermark.objects.filter(account=account)
-    marks = marks.exclude(full_at=None)
-    first: datetime | None = marks.aggregate(first=Min("through"))["first"]
+    """From when on rows are new; None where not everything was looked at before."""
+    marks = Watermark.objects.filter(account__in={EVERY_BOOK} if account is None else {EVERY_BOOK, account})
+    through = {mark.account: mark.through for mark in marks.order_by("-through")}
+    known = through.get(account) if account is not None else None
+    first = known or through.get(EVERY_BOOK)
     return first - config.OVERLAP if first else None
 
 
 def _advance(scope: Scope, looked: Looked, started: datetime) -> None:
+    """A book's mark moves with each look at it; the mark of every book only with a look at all of them."""
     marks = Watermark.objects.all() if scope.account is None else Watermark.objects.filter(account=scope.account)
     full = {"full_at": started} if scope.since is None else {}
     marks.update(through=started, **full)
-    known = set(marks.values_list("account", "currency"))
-    # What is new to a look at everything that is new has been looked at from its beginning.
+    books = set(looked.books) | ({(EVERY_BOOK, "")} if scope.account is None else set())
     fresh = [
-        Watermark(account=account, currency=currency, through=started, full_at=started)
-        for account, currency in sorted(looked.books - known)
+        Watermark(account=account, currency=currency, through=started, **full)
+        for account, currency in sorted(books - set(marks.values_list("account", "currency")))
     ]
-    Watermark.objects.bulk_create(fresh, ignore_conflicts=True)
+    Watermark.objects.bulk_create(fresh)
 
 
 def _count(run: Run, account: str | None) -> None:

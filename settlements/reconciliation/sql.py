@@ -220,18 +220,23 @@ def gather(scope: Scope) -> None:
 
 def _freed(cursor: Any, scope: Scope) -> None:
     """What was matched by reference or amount, and now has another partner that names it."""
-    new = " AND e.posted_at > %(since)s" if scope.since else ""
-    cursor.execute(
-        f"""
-        INSERT INTO recon_t SELECT DISTINCT l.transaction_id FROM {LINK} l JOIN {ITEM} i ON i.id = l.item_id
-        JOIN {TXN} t ON t.id = l.transaction_id
-        JOIN {ENTRY} e ON e.balance_transaction = t.object_id AND e.balance_transaction <> '' AND {SAME}
-        LEFT JOIN {LINK} own ON own.entry_id = e.id AND own.item_id = l.item_id
-        WHERE i.state = 'matched' AND i.how IN ('reference', 'amount') AND own.id IS NULL{new}{scope.of("i", "account")}
-        ON CONFLICT DO NOTHING
-        """,
-        scope.params(),
-    )
+    for table, column, mine, other, new in (
+        ("recon_t", "transaction_id", f"{TXN} t", f"{ENTRY} e", "e.posted_at"),
+        ("recon_e", "entry_id", f"{ENTRY} e", f"{TXN} t", "t.synced_at"),
+    ):
+        alias, partner, partners = mine[-1], other[-1], "entry_id" if column == "transaction_id" else "transaction_id"
+        cursor.execute(
+            f"""
+            INSERT INTO {table} SELECT DISTINCT l.{column} FROM {LINK} l JOIN {ITEM} i ON i.id = l.item_id
+            JOIN {mine} ON {alias}.id = l.{column}
+            JOIN {other} ON e.balance_transaction = t.object_id AND e.balance_transaction <> '' AND {SAME}
+            LEFT JOIN {LINK} own ON own.{partners} = {partner}.id AND own.item_id = l.item_id
+            WHERE i.state = 'matched' AND i.how IN ('reference', 'amount') AND own.id IS NULL
+            {f"AND {new} > %(since)s" if scope.since else ""}{scope.of("i", "account")}
+            ON CONFLICT DO NOTHING
+            """,
+            scope.params(),
+        )
 
 
 _WIDER = (

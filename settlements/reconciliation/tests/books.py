@@ -78,7 +78,6 @@ def movement(
         "currency": currency,
         "fee_details": [{"type": "stripe_fee", "amount": fee, "currency": currency}] if fee else [],
         "created": at,
-        "synced_at": at,
     }
     entry = {
         "key": f"{kind}:{source}",
@@ -378,7 +377,7 @@ def too_many_days_apart(books: Books) -> None:
 @fault
 def same_amount_but_another_object(books: Books) -> None:
     one = movement(Kind.REFUND)
-    one.entry |= {"source": "re_another", "balance_transaction": "", "key": f"refund:another:{one.ident}"}
+    one.entry |= {"source": f"re_another_{one.ident}", "balance_transaction": "", "key": f"refund:another:{one.ident}"}
     books.found += [
         Found(State.MISSING_IN_LEDGER, Cause.DASHBOARD_REFUND, (one.ident,)),
         Found(State.MISSING_IN_STRIPE, Cause.UNKNOWN, (), (one.entry["key"],)),

@@ -1,0 +1,201 @@
+"""The reports as pages, CSV, workbook and PDF: /admin/reconciliation/months/[2026-11/[acct_…/]], and one payout's.
+
+Rights: whoever sees the differences; rows by account. Every download is noted in the audit log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+
+from approvals.admin import story_pdf
+from approvals.admin.story import Section, Story, Table
+from billingops.admin import export
+from billingops.admin.site import page, site
+from billingops.exceptions import InvalidInput
+from billingops.money import format_money
+from settlements.reconciliation import memos, months, reports
+from settlements.reconciliation.models import PayoutCheck
+from settlements.reconciliation.reports import Part, Report
+
+PLATFORM = "platform"  # the platform's report in a URL
+MONTHS = 24
+FORMATS = ("csv", "xlsx", "pdf")
+HEADER = ("month", "account", "name", "what", "currency", "line", "amount")
+
+
+def _check(request: HttpRequest) -> HttpResponse | None:
+    if request.method not in ("GET", "HEAD"):
+        return HttpResponseNotAllowed(["GET", "HEAD"])
+    if not request.user.has_perm("reconciliation.view_reconciliationitem"):
+        raise PermissionDenied
+    return None
+
+
+@page("reconciliation/months/", name="reconciliation_months")
+def this_month(request: HttpRequest) -> HttpResponseBase:
+    if refused := _check(request):
+        return refused
+    wanted = request.GET.get("month", "")
+    name = wanted if months.bounds(wanted) else months.name(timezone.now())
+    return HttpResponseRedirect(reverse("admin:reconciliation_month", args=[name]))
+
+
+@page("reconciliation/months/<str:month>/", name="reconciliation_month")
+def month_view(request: HttpRequest, month: str) -> HttpResponseBase:
+    """Every seller: ties or by how much not. `?format=csv|xlsx|pdf`: all reports in one file."""
+    if refused := _check(request):
+        return refused
+    found = _month(request, month)
+    if (wanted := request.GET.get("format", "")) in FORMATS:
+        return _file(request, found, name=f"reconciliation-{month}", format=wanted)
+    context = {
+        **site.each_context(request),
+        "title": f"Month {month}",
+        "month": month,
+        "months": months.latest(MONTHS, timezone.now()),
+        "reports": [(report, report.account or PLATFORM) for report in found],
+        "tying": sum(report.ties for report in found),
+        "formats": FORMATS,
+    }
+    return TemplateResponse(request, "admin/reconciliation/month.html", context)
+
+
+@page("reconciliation/months/<str:month>/<str:account>/", name="reconciliation_report")
+def report_view(request: HttpRequest, month: str, account: str) -> HttpResponseBase:
+    if refused := _check(request):
+        return refused
+    try:
+        report = reports.one(month, "" if account == PLATFORM else account, user=request.user)
+    except InvalidInput as problem:
+        raise Http404(str(problem))
+    if report is None:
+        raise Http404("There is no such seller, or it is one that you have no access to.")
+    if (wanted := request.GET.get("format", "")) in FORMATS:
+        return _file(request, [report], name=f"reconciliation-{month}-{account}", format=wanted)
+    context = {
+        **site.each_context(request),
+        "title": f"{report.name}, {month}",
+        "month": month,
+        "report": report,
+        "summary": report.built_in_summary(),
+        "formats": FORMATS,
+        "items_url": reverse("admin:reconciliation_reconciliationitem_changelist")
+        + f"?tab=open&month={month}&account={account}",
+    }
+    return TemplateResponse(request, "admin/reconciliation/report.html", context)
+
+
+@page("reconciliation/payouts/<str:payout>/", name="reconciliation_payout")
+def payout_view(request: HttpRequest, payout: str) -> HttpResponseBase:
+    if refused := _check(request):
+        return refused
+    report = reports.payout(payout, user=request.user)
+    if report is None:
+        raise Http404("There is no such payout, or it belongs to an account that you have no access to.")
+    if (wanted := request.GET.get("format", "")) in FORMATS:
+        return _payout_file(request, report, format=wanted)
+    context = {
+        **site.each_context(request),
+        "title": f"Payout {payout}",
+        "report": report,
+        "formats": FORMATS,
+        "opts": PayoutCheck._meta,
+    }
+    return TemplateResponse(request, "admin/reconciliation/payout.html", context)
+
+
+def _month(request: HttpRequest, month: str) -> list[Report]:
+    try:
+        return reports.month(month, user=request.user)
+    except InvalidInput as problem:
+        raise Http404(str(problem))
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def rows_of(found: list[Report]) -> Iterator[list[Any]]:
+    """One row a line of a report; amounts in minor units."""
+    for report in found:
+        for part in report.parts:
+            for label, amount in lines_of(part):
+                yield [report.month, report.account, report.name, part.what, part.currency, label, amount]
+
+
+def lines_of(part: Part) -> list[tuple[str, int]]:
+    lines = [("Opening", part.opening), *part.rows, ("Closing", part.closing), ("Apart", part.apart)]
+    if part.what == "cash":
+        lines += [("At Stripe in the month", part.stripe or 0), ("Unmatched", part.unmatched)]
+        lines.append(("Unexplained", part.unexplained))
+    return lines
+
+
+def _file(request: HttpRequest, found: list[Report], *, name: str, format: str) -> HttpResponseBase:
+    if format != "pdf":
+        return export.stream(request=request, filename=f"{name}.csv", header=HEADER, rows=rows_of(found), format=format)
+    single = found[0] if len(found) == 1 else None
+    text, author = "", ""
+    if single is not None and single.parts:
+        facts = single.facts()[0]
+        text, author = memos.summary(
+            facts, subject=f"month:{single.month}", account=single.account, built_in=single.built_in_summary()
+        )
+    sections = []
+    for report in found:
+        for part in report.parts:
+            sections.append(_section(report, part, alone=single is not None))
+    if text:
+        sections.insert(0, Section("In short", text=text, note=f"by {author}"))
+    month = found[0].month if found else ""
+    title = f"Reconciliation {month}" if single is None else f"{single.name}, {month}"
+    subtitle = f"{sum(report.ties for report in found)} of {len(found)} reports tie"
+    return _pdf(request, name, title, subtitle, sections)
+
+
+def _section(report: Report, part: Part, *, alone: bool) -> Section:
+    rows = [(label, format_money(amount, part.currency)) for label, amount in lines_of(part)]
+    table = Table(part.title, ("Line", "Amount"), rows)
+    title = part.title if alone else f"{report.name}: {part.title}"
+    return Section(title, table=table, note=part.verdict)
+
+
+def _payout_file(request: HttpRequest, report: reports.PayoutReport, *, format: str) -> HttpResponseBase:
+    check = report.check
+    header = ("category", "currency", "count", "amount", "fee", "net")
+    name = f"payout-{check.payout}"
+    rows = [
+        (row["reporting_category"], row["currency"], row["count"], int(row["amount"]), int(row["fee"]), int(row["net"]))
+        for row in report.rows
+    ]
+    if format != "pdf":
+        return export.stream(request=request, filename=f"{name}.csv", header=header, rows=rows, format=format)
+    texts = [
+        (row[0], row[1], str(row[2]), *(format_money(amount, row[1]) for amount in row[3:]))  # type: ignore[arg-type]
+        for row in rows
+    ]
+    pairs = [
+        ("Payout", format_money(check.amount, check.currency)),
+        ("Its transactions", format_money(check.held, check.currency)),
+        ("Which", report.verdict),
+    ]
+    section = Section("What it is made of", pairs=pairs, table=Table("By category", header, texts))
+    return _pdf(request, name, f"Payout {check.payout}", check.account or "platform", [section])
+
+
+def _pdf(request: HttpRequest, name: str, title: str, subtitle: str, sections: list[Section]) -> HttpResponse:
+    told_to = request.user.get_username()
+    story = Story(title=title, subtitle=subtitle, told_to=told_to, told_at=timezone.now(), sections=sections)
+    body = story_pdf.render(story)
+    export.note_export(request, "export.finished", what=f"{name}.pdf", data={"rows": len(sections), "complete": True})
+    response = HttpResponse(body, content_type="application/pdf")
+    response["Content-Disposition"] = f'attachment; filename="{name}.pdf"'
+    response["Cache-Control"] = "no-store"
+    return response
