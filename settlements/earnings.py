@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Q, Sum
+from django.db.models import Q, Sum
 from django.utils import timezone
 
 from billingops import bulk
@@ -74,7 +74,8 @@ def _record(cases: Sequence[Case], actor: Actor) -> list[Earning]:
                     counted[key] = counted.get(key, 0) + base
     _store_volumes({key: volume for key, volume in counted.items() if volume != volumes.get(key)}, cases)
     Earning.objects.bulk_create(fresh)
-    drafts = [books.sale(row) for row in fresh]
+    # A line given away earns nothing, and nothing is no entry.
+    drafts = [draft for draft in map(books.sale, fresh) if any(line.amount for line in draft.lines)]
     drafts += [own for case in cases if (own := _own_sale(case))]
     drafts += charge_drafts(cases)
     journal.post(drafts, actor=actor)
@@ -331,29 +332,28 @@ def _own_taken(happened: Mapping[str, Happened], rows: Mapping[str, list[Earning
     """The platform's part of what was taken: the rest. Compared with what was posted of it before. Two statements."""
     entries = JournalEntry.objects.filter(invoice__in=list(happened), seller="", kind__in=(Kind.SALE, Kind.TAKEN))
     posted: dict[tuple[str, str, str], int] = {}
-    count: dict[str, int] = {}
-    currency: dict[str, str] = {}
+    keys: dict[str, set[str]] = {}
+    currency = {invoice: own[0].currency for invoice, own in rows.items() if own}
     sums = Posting.objects.filter(entry__in=entries).order_by()
-    for invoice, kind, account, code, total, many in sums.values_list(
-        "entry__invoice", "entry__kind", "account", "currency"
-    ).annotate(total=Sum("amount"), many=Count("entry", distinct=True)):
-        posted[invoice, kind, account] = total
+    for invoice, kind, key, account, code, amount in sums.values_list(
+        "entry__invoice", "entry__kind", "entry__key", "account", "currency", "amount"
+    ):
+        posted[invoice, kind, account] = posted.get((invoice, kind, account), 0) + amount
         currency[invoice] = code
         if kind == Kind.TAKEN:
-            count[invoice] = max(count.get(invoice, 0), many)
+            keys.setdefault(invoice, set()).add(key)
     drafts = []
     for invoice, code in currency.items():
         of = happened[invoice]
         tax = -posted.get((invoice, Kind.SALE, Account.SALES_TAX), 0)
         sold = posted.get((invoice, Kind.SALE, Account.RECEIVABLE), 0)
-        amount = of.taken - sum(row.taken for row in rows.get(invoice, ()))
+        amount, tax_taken = positions.own_taken(of, sellers=sum(row.taken for row in rows.get(invoice, ())), tax=tax)
         if not rows.get(invoice):
             amount = min(amount, max(sold, 0))
-        tax_taken = round_half_even(Fraction(tax * of.taken, of.amount)) if of.amount else 0
         more = amount + posted.get((invoice, Kind.TAKEN, Account.RECEIVABLE), 0)
         more_tax = tax_taken - posted.get((invoice, Kind.TAKEN, Account.SALES_TAX), 0)
         if more or more_tax:
-            number = count.get(invoice, 0) + 1
+            number = len(keys.get(invoice, ())) + 1
             drafts.append(
                 books.own_taken(invoice=invoice, number=number, currency=code, at=at, amount=more, tax=more_tax)
             )

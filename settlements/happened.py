@@ -28,6 +28,7 @@ def happened(
         lost=sum(dispute.amount for dispute in disputes if dispute.status == LOST),
         disputed=disputed,
         credited=before + sum(note.credit_amount + note.out_of_band_amount for note in notes),
+        before=before,
     )
 
 

@@ -63,6 +63,7 @@ class Happened:
     lost: int = 0  # in disputes
     disputed: int = 0  # in disputes that are open, inquiries aside
     credited: int = 0  # by credit notes that refunded nothing
+    before: int = 0  # of `credited`: before the payment, which came in smaller for it
 
     @property
     def taken(self) -> int:
@@ -158,6 +159,13 @@ def taken_parts(shares: Sequence[int], *, amount: int, taken: int, step: int = 1
             for index, part in enumerate(allocate(exact, own)):
                 parts[index] += sign * (part - part % step)
     return parts
+
+
+def own_taken(happened: Happened, *, sellers: int, tax: int) -> tuple[int, int]:
+    """(what was taken of the platform's own part and its fees, of that the sales tax): the rest beyond the `sellers`'
+    parts together. What was credited before the payment never came in, so nothing of it is in the books to be taken."""
+    amount = happened.taken - min(happened.before, happened.taken) - sellers
+    return amount, round_half_even(Fraction(tax * happened.taken, happened.amount)) if happened.amount else 0
 
 
 def standings(
