@@ -1,4 +1,4 @@
-"""Days and nothing but days (UTC): when a seller is paid out by its schedule, and when a subscription renews."""
+"""Days and nothing but days (UTC): when a subscription renews. When a seller is paid out: settlements/plans.py."""
 
 from __future__ import annotations
 
@@ -6,20 +6,7 @@ from calendar import monthrange
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-DAY = timedelta(days=1)
 MAX_STEPS = 5_000  # a daily renewal over more than a decade: whatever needs more is no calendar
-
-
-def payout_day(schedule: str, due: date) -> date:
-    """The day on which what is due on `due` is paid out: per invoice on that day, else on the day after the period
-    that holds it (the next day; the Monday after; the first of the next month)."""
-    if schedule == "daily":
-        return due + DAY
-    if schedule == "weekly":
-        return due + timedelta(days=7 - due.weekday())
-    if schedule == "monthly":
-        return add_months(due.replace(day=1), 1)
-    return due
 
 
 def add_months(day: date, months: int, *, anchor: int = 0) -> date:

@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from fractions import Fraction
 
 from billingops.money import round_half_even
-from settlements.forecast.days import payout_day
+from settlements.plans import next_payout_day
 
 RENEWALS, CLAIMS = "renewals", "claims"
 SCHEDULED, HOLDS, RESERVES, DEBTS, SHARES = "scheduled", "holds", "reserves", "debts", "shares"
@@ -94,7 +94,7 @@ def known(
 
     def out(due: date, kind: str, amount: int, position: Position) -> None:
         moved = position.moved_by_stripe and kind != RESERVES
-        day = max(due if moved else payout_day(terms.schedule, due), start) + (timedelta() if moved else lag)
+        day = max(due if moved else next_payout_day(terms.schedule, due), start) + (timedelta() if moved else lag)
         if moved and amount > 0:
             _place(found, Flow(day, kind, amount, position.label), end)
         else:
@@ -219,9 +219,11 @@ def expected(
     if terms is not None and terms.active and renewal.account:
         lag = timedelta(days=delays.approval)
         if split.prompt:
-            outs.append((payout_day(terms.schedule, paid + timedelta(days=terms.hold_days)) + lag, split.prompt))
+            outs.append((next_payout_day(terms.schedule, paid + timedelta(days=terms.hold_days)) + lag, split.prompt))
         if split.reserve:
-            outs.append((payout_day(terms.schedule, paid + timedelta(days=terms.reserve_days)) + lag, split.reserve))
+            outs.append(
+                (next_payout_day(terms.schedule, paid + timedelta(days=terms.reserve_days)) + lag, split.reserve)
+            )
     return Group(
         account=renewal.account,
         amounts=renewal.amounts,

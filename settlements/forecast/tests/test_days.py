@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from settlements.forecast.days import add_months, payout_day, renewals
+from settlements.forecast.days import add_months, renewals
+from settlements.plans import next_payout_day
 
 
 @pytest.mark.parametrize(
@@ -29,12 +30,12 @@ from settlements.forecast.days import add_months, payout_day, renewals
     ],
 )
 def test_what_is_due_is_paid_on_the_day_after_its_period(schedule, due, paid):
-    assert payout_day(schedule, due) == paid
+    assert next_payout_day(schedule, due) == paid
 
 
 @given(st.dates(date(2000, 1, 1), date(2090, 1, 1)), st.sampled_from(["per_invoice", "daily", "weekly", "monthly"]))
 def test_nothing_is_paid_before_it_is_due_and_no_later_than_a_month_after(due, schedule):
-    paid = payout_day(schedule, due)
+    paid = next_payout_day(schedule, due)
     assert 0 <= (paid - due).days <= {"per_invoice": 0, "daily": 1, "weekly": 7, "monthly": 31}[schedule]
     assert schedule != "weekly" or paid.weekday() == 0
     assert schedule != "monthly" or paid.day == 1

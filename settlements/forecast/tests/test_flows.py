@@ -27,6 +27,7 @@ from settlements.forecast.flows import (
     expected,
     known,
 )
+from settlements.plans import next_payout_day
 
 START = date(2026, 11, 22)  # a Sunday
 
@@ -123,10 +124,8 @@ def test_all_that_is_open_and_in_reserve_is_forecast_or_stands_apart(rows, sched
     schedules,
 )
 def test_without_debts_and_minimum_the_days_hold_exactly_what_falls_in_the_horizon(rows, schedule):
-    from settlements.forecast.days import payout_day
-
     made = found([Position(due, open=a, reserve_until=due, reserve_left=b) for due, a, b in rows], Terms(schedule))
-    falls_in = [a + b for due, a, b in rows if payout_day(schedule, due) < START + timedelta(days=30)]
+    falls_in = [a + b for due, a, b in rows if next_payout_day(schedule, due) < START + timedelta(days=30)]
     assert sum(flow.amount for flow in made.flows) == sum(falls_in)
 
 
