@@ -24,11 +24,19 @@ from billingops.admin.paging import COUNT_CAP, capped_counts
 from billingops.admin.site import site
 from billingops.ids import seal
 from billingops.templatetags import billingops as tags
-from settlements import evidence, explain_page, findings, wording
+from settlements import (
+    earnings_admin,  # noqa: F401  (registers its pages)
+    evidence,
+    explain_page,
+    findings,
+    seller_page,
+    wording,
+)
 from settlements.models import Finding, PayoutRecord, Seller, ShareRule
 from settlements.querysets import PayoutRecordQuerySet
 from settlements.states import FindingState, PayoutState
-from settlements.trace import views as trace_views  # noqa: F401  (registers its pages)
+from settlements.trace import statement_views  # noqa: F401  (registers its pages)
+from settlements.trace import views as trace_views  # noqa: F401  (the same)
 
 
 @names.resolver("acct")
@@ -214,6 +222,7 @@ class SellerAdmin(ReadOnlyAdmin):
         "tax_withholding_percent", "stripe_fees", "recovery", "negative_limit", "active", "created_at",
     )  # fmt: skip
     empty_text = "Sellers come from the config file: manage.py import_config FILE.yaml"
+    change_form_template = "admin/settlements/seller_detail.html"
     fieldsets = (
         ("Seller", {"fields": ("name", "account_", "active", "created_at")}),
         ("Paid out", {"fields": ("schedule", "hold_days", "minimum")}),
@@ -226,6 +235,13 @@ class SellerAdmin(ReadOnlyAdmin):
     )  # fmt: skip
 
     account_ = stripe_id_column("account", "Account")
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        seller = self.get_object(request, object_id)
+        shown = seller_page.context(seller, request.user) if seller is not None else {}
+        return super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
 
     @admin.display(description="Minimum payout")
     def minimum(self, seller: Seller) -> SafeString | str:

@@ -10,6 +10,7 @@ from rest_framework import mixins, serializers
 from rest_framework.routers import SimpleRouter
 
 from billingops.rest import Filter, ScopedViewSet, error_responses
+from settlements import earnings_api
 from settlements.explain_api import ExplainViewSet
 from settlements.models import PayoutItem, PayoutLine, PayoutRecord
 from settlements.trace import api as trace_api
@@ -102,5 +103,6 @@ _router.register("payout-records", PayoutRecordViewSet, basename="payout-record"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("rules/explain/", ExplainViewSet.as_view({"post": "create"}), name="rules-explain"),
     *_router.urls,
+    *earnings_api.urlpatterns,
     *trace_api.urlpatterns,
 ]

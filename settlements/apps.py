@@ -11,11 +11,12 @@ class SettlementsConfig(AppConfig):
         "settlements.view_payoutrecord",
         "settlements.view_payoutline",
         "settlements.view_finding",
+        "settlements.view_earning",
     ]
     role_permissions = {
         "Finance": [*_view, "settlements.dismiss_finding"],
         "Finance lead": [*_view, "settlements.dismiss_finding"],
-        "Support": ["settlements.view_payoutrecord", "settlements.view_payoutline"],
+        "Support": ["settlements.view_payoutrecord", "settlements.view_payoutline", "settlements.view_earning"],
         "Auditor": [*_view],
     }
 
@@ -31,8 +32,10 @@ class SettlementsConfig(AppConfig):
             memos,
             receivers,
             tasks,
+            verifying,
         )
 
+        verifying.register()
         for kind in actions.KINDS:
             registry.register(kind)
         agents.register(memos.AGENT)

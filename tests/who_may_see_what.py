@@ -44,7 +44,8 @@ class Page:
     """A page of the admin that belongs to no model's stock pages.
 
     who     the roles; STAFF: every member of staff, group or not; ANYONE: no log-in needed
-    about   the model whose object it is about, "" for none; `arg` the object's attribute that stands in the URL
+    about   the model whose object it is about, "" for none; `arg` the object's attribute that stands in the URL,
+            `more` what stands behind it
     post    roles that may POST; None: POST is no way to call it (a page that answers 405, or treats it as GET)
     get     what GET answers to those who may see it; 405 for what only POST calls
     """
@@ -53,6 +54,7 @@ class Page:
     who: tuple[str, ...]
     about: str = ""
     arg: str = "pk"
+    more: tuple[str, ...] = ()
     post: tuple[str, ...] | None = None
     get: int = 200
     note: str = ""
@@ -73,6 +75,7 @@ MODELS = [
     Model("approvals.killswitch", ALL, EVERYTHING),
     Model("forecast.forecast", (FINANCE, LEAD, AUDITOR), page_leads_on=True, note="cash in and out by day"),
     Model("settlements.payoutrecord", ALL),
+    Model("settlements.earning", ALL),
     Model("settlements.finding", (FINANCE, LEAD, AUDITOR), acts=(("dismiss", DECIDERS),)),
     Model("settlements.seller", (FINANCE, LEAD, AUDITOR)),
     Model("reconciliation.reconciliationitem", (FINANCE, LEAD, AUDITOR)),
@@ -135,6 +138,18 @@ PAGES = [
     Page("reconciliation_month", (FINANCE, LEAD, AUDITOR), note="the sellers one may see"),
     Page("reconciliation_report", (FINANCE, LEAD, AUDITOR), note="of a seller one may see; else 404"),
     Page("reconciliation_payout", (FINANCE, LEAD, AUDITOR), about="reconciliation.payoutcheck", arg="payout"),
+    Page("settlements_trace_search", ALL),
+    Page(
+        "settlements_trace",
+        ALL,
+        about="settlements.earning",
+        arg="invoice",
+        note="others' parts as one sum without names",
+    ),
+    Page("settlements_statement", ALL, about="settlements.seller", arg="account", more=("2026-11",)),
+    Page(
+        "settlements_statement_file", ALL, about="settlements.seller", arg="account", more=("2026-11",), note="logged"
+    ),
     Page("support_search", ALL, post=ALL),
     Page("support_timeline", ALL, about="support.timelineentry", arg="customer"),
     Page("support_invoice", ALL, about="djstripe.invoice", arg="id"),
@@ -214,6 +229,12 @@ ENDPOINTS = [
     Page("reconciliation-item-detail", (FINANCE, LEAD, AUDITOR), about="reconciliation.reconciliationitem"),
     Page("reconciliation-payout-list", (FINANCE, LEAD, AUDITOR)),
     Page("reconciliation-report-detail", (FINANCE, LEAD, AUDITOR), note="the sellers one may see"),
+    Page("earning-list", ALL),
+    Page("earning-detail", ALL, about="settlements.earning"),
+    Page(
+        "trace-detail", ALL, about="settlements.earning", arg="invoice", note="others' parts as one sum without names"
+    ),
+    Page("statement-detail", ALL, about="settlements.seller", arg="account", more=("2026-11",)),
     Page("customer-timeline", ALL, about="support.timelineentry", arg="customer"),
 ]
 

@@ -99,7 +99,7 @@ def _shown(node: Node, found: trace.Trace, problems: set[str]) -> dict[str, Any]
         "focus": node.key == found.focus,
         "link": _link(node, found),
         "has_more": bool(node.text or node.facts or node.steps or node.entries),
-        "entries": [_entry(entry) for entry in node.entries],
+        "entries": [shown_entry(entry) for entry in node.entries],
     }
 
 
@@ -110,7 +110,8 @@ def _link(node: Node, found: trace.Trace) -> SafeString | str:
     return tags.stripe_link(node.ref, node.owner) if node.ref else ""
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
+def shown_entry(entry: Entry) -> dict[str, Any]:
+    """For templates/admin/settlements/_entry.html."""
     return {
         "entry": entry,
         "kind": Kind(entry.kind).label if entry.kind in Kind.values else entry.kind,

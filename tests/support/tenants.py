@@ -96,6 +96,7 @@ OVERRIDES: dict[str, Any] = {
         "period": "",
     },
     "settlements.payoutrecord": lambda t: {"state": "pending_review", "flags": [], "period": ""},
+    "settlements.earning": lambda t: {"base": 100, "fee": 30, "share": 70, "open": 70, "lines": [], "terms": {}},
     "settlements.payoutline": lambda t: {"base": 100, "fee": 30, "share": 70},
     "ledger.journalentry": lambda t: _entry(t),
     "dunning.dunningcase": lambda t: {"closed_reason": "", "state": "open"},
