@@ -46,21 +46,21 @@ def gather(account: str, *, now: datetime, live: bool) -> RiskFacts | None:
         past_due=len(_due(stripe)[0]),
         currently_due=len(_due(stripe)[1]),
         country=stripe.country,
-        business_type=getattr(stripe, "business_type", ""),
-        mcc=getattr(stripe, "mcc", ""),
+        business_type=stripe.business_type,
+        mcc=stripe.mcc,
         payments=payments,
         refunded=_hit(account, now, "refund"),
         disputed=_hit(account, now, "dispute"),
         weeks=weeks,
         bank_changed_on=_bank_changed(account, stripe.created),
-        names=alike(seller, [stripe.name, getattr(stripe, "legal_name", ""), *getattr(stripe, "holder_names", ())]),
+        names=alike(seller, [stripe.name, stripe.legal_name, *stripe.holder_names]),
     )
 
 
 def _due(stripe: AccountFacts) -> tuple[set[str], set[str]]:
     """(past due, currently due but not past due), as Stripe's names of fields; what is past due stands in both."""
-    past = set(getattr(stripe, "past_due", ()))
-    return past, set(getattr(stripe, "currently_due", ())) - past
+    past = set(stripe.past_due)
+    return past, set(stripe.currently_due) - past
 
 
 def _paid(account: str, now: datetime) -> QuerySet[Earning]:
