@@ -38,8 +38,8 @@ class PayoutRecordSerializer(serializers.ModelSerializer[PayoutRecord]):
         model = PayoutRecord
         fields = [
             "id", "state", "account", "seller", "invoice", "period", "invoice_number", "charge", "customer", "currency",
-            "amount", "fee_total", "amount_reversed", "transfer", "suggestion", "memo", "memo_by", "flags", "created_at",
-            "transferred_at",
+            "amount", "fee_total", "amount_reversed", "transfer", "suggestion", "memo", "memo_by", "flags",
+            "created_at", "transferred_at",
         ]  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from settlements.ledger import journal
 from settlements.ledger.accounts import Account, Kind
 from settlements.ledger.journal import Draft
 from settlements.ledger.models import JournalEntry, Posting
-from settlements.models import Earning, PayoutItem, Seller, TierVolume
+from settlements.models import Earning, PayoutItem, PayoutRecord, Seller, TierVolume
 from settlements.positions import Agreed, Happened, Position
 from settlements.rules import Proposal
 
@@ -72,6 +72,7 @@ def _record(cases: Sequence[Case], actor: Actor) -> list[Earning]:
                 for rule, version, period, base in proposal.volume:
                     key = (proposal.seller, rule, version, period)
                     counted[key] = counted.get(key, 0) + base
+    _as_paid_before(fresh)
     _store_volumes({key: volume for key, volume in counted.items() if volume != volumes.get(key)}, cases)
     Earning.objects.bulk_create(fresh)
     # A line given away earns nothing, and nothing is no entry.
@@ -133,6 +134,32 @@ def _computed(case: Case, proposal: Proposal, seller: Seller) -> Earning:
         ],
         terms=terms.snapshot(),
     )
+
+
+def _as_paid_before(fresh: Sequence[Earning]) -> None:
+    """An invoice that was paid out before there were earnings keeps what was computed then (see payouts.adopt)."""
+    held = PayoutRecord.objects.live().filter(invoice__in={row.invoice for row in fresh}, items=None)
+    records = {(one.invoice, one.account): one for one in held.prefetch_related("lines__rule")}
+    for row in fresh:
+        record = records.get((row.invoice, row.account))
+        if record is None or row.moved_by_stripe:
+            continue
+        row.fee, row.share, row.base = record.fee_total, record.amount, record.fee_total + record.amount
+        row.adjustment = row.stripe_fee = row.withheld = row.reserve = row.reserve_left = 0
+        row.reserve_until, row.open = None, record.amount
+        row.lines = [
+            {
+                "line": line.line,
+                "description": line.description,
+                "quantity": line.quantity,
+                "rule": line.rule.name,
+                "rule_version": line.rule_version,
+                "base": line.base,
+                "fee": line.fee,
+                "share": line.share,
+            }
+            for line in record.lines.all()
+        ]
 
 
 def agreed(terms: Mapping[str, Any]) -> Agreed:

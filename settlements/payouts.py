@@ -144,6 +144,29 @@ def hold(record: PayoutRecord, plan: Plan) -> list[Earning]:
     return rows
 
 
+def adopt(rows: Sequence[Earning], *, actor: Actor) -> int:
+    """Payouts from before there were earnings get their items; what was transferred is booked. So nothing that was paid
+    then is due now. Returns how many; one statement when there is none."""
+    by_key = {(row.invoice, row.account): row for row in rows if not row.paid}
+    held = PayoutRecord.objects.live().filter(invoice__in={invoice for invoice, _ in by_key}, items=None)
+    count = 0
+    for found in held.order_by("pk"):
+        row = by_key.get((found.invoice, found.account))
+        if row is None:
+            continue
+        with transaction.atomic():
+            record = PayoutRecord.objects.select_for_update().get(pk=found.pk)
+            if record.items.exists() or record.state == PayoutState.CANCELLED:
+                continue
+            PayoutItem.objects.create(record=record, earning=row, amount=record.amount)
+            count += 1
+            if record.state in (PayoutState.TRANSFERRED, PayoutState.REVERSED):
+                transfer = sync.transfer_facts(record.transfer, live=False) or _as_answered(record)
+                _settle_items(record, transfer, actor=actor)
+                _book_reversals(record, transfer, actor=actor)
+    return count
+
+
 # -- in step with the gate ---------------------------------------------------------------------------------------------
 
 

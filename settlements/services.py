@@ -110,6 +110,7 @@ def settle_many(*, invoice_ids: Sequence[str], actor: Actor) -> Iterator[tuple[s
 def _recorded(found: Sequence[Case], *, actor: Actor) -> dict[str, dict[str, Earning]]:
     """The earnings of these invoices as they stand after all that is known has been booked: invoice → seller → row."""
     rows = earnings.record(found, actor=actor)
+    payouts.adopt(rows, actor=actor)
     by_invoice: dict[str, dict[str, Earning]] = {}
     for row in rows:
         by_invoice.setdefault(row.invoice, {})[row.account] = row
