@@ -53,10 +53,10 @@ def movable(share: int, currency: str) -> int:
 
 def split(base: int, share: int, weights: Sequence[int], currency: str) -> list[tuple[int, int]]:
     """(base, share) of each seller of one line, by weight; both add up to what was split, each share can be moved."""
-    step = smallest_step(currency)
-    shares = [part * step for part in allocate(share // step, weights)] if share >= 0 else []
-    if share < 0:
-        shares = [-part * step for part in allocate(-share // step, weights)]
+    if len(weights) == 1:
+        return [(base, share)]
+    step = smallest_step(currency)  # of which every share is a multiple, see `movable`
+    shares = [part * step for part in allocate(share // step, weights)]
     return list(zip(allocate(base, weights), shares, strict=True))
 
 

@@ -540,3 +540,14 @@ def test_a_rule_that_runs_out_by_itself_is_left_alone_and_one_that_runs_can_be_p
     run(late)
     assert [change.what for change in run(without, prune=True)] == ["rule black-friday v2", "rule black-friday-base v2"]
     assert ShareRule.objects.get(name="black-friday", version=2).valid_until.year < 2999
+
+
+@pytest.mark.django_db
+def test_the_rules_in_the_docs_can_be_imported(settings):
+    text = (settings.BASE_DIR / "docs" / "finance.md").read_text()
+    block = next(part for part in text.split("```") if part.startswith("yaml\nrules:"))
+    accounts = "\n".join(f"  - {{account: acct_demo_{name}, name: {name}}}" for name in ("bakery", "studio"))
+    run(f"sellers:\n{accounts}\n{block.removeprefix('yaml')}")
+    assert set(ShareRule.objects.values_list("share_type", flat=True)) == {"percent", "tiered", "flat_per_unit"}
+    sellers = next(part for part in text.split("```") if part.startswith("yaml\nsellers:"))
+    assert config.parse(sellers.removeprefix("yaml"), file="docs").fields("sellers", "rules", "agents", "policies")
