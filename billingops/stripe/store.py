@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from django.apps import apps
@@ -116,12 +117,19 @@ def _store_chunk(chunk: list[Incoming], owners: dict[str, Any]) -> dict[Key, Exc
     with transaction.atomic():
         overtaken = _overtaken(chunk)
         taken = [item for item in chunk if item.key not in overtaken]
-        for item in taken:
-            owner = owners.get(item.account) or (owner_of(item.account) if item.account else None)
-            with offline.storing(owner):
-                _WRITERS.get(item.key[0], _sync)(item, key)
+        for object_type, group in groupby(taken, key=lambda item: item.key[0]):  # `store` has put them in order
+            items = list(group)
+            if object_type == "balance_transaction":
+                rows.write_balance_transactions(items, owners)
+                continue
+            plain = [item for item in items if object_type in rows.PLAIN and not item.data.get("deleted")]
+            rows.write_plain(object_type, [(item, Shown(item.data, masks_for(item.data))) for item in plain], owners)
+            others = [item for item in items if item.data.get("deleted")] if plain else items
+            for item in others:
+                owner = owners.get(item.account) or (owner_of(item.account) if item.account else None)
+                with offline.storing(owner):
+                    _WRITERS.get(object_type, _sync)(item, key)
         rows.write_lines([item for item in taken if item.key[0] == "invoice"], owners)
-        rows.write_balance_transactions([item for item in taken if item.key[0] == "balance_transaction"], owners)
         rows.write_ours(taken)
         rows.write_index(taken)
     for item in chunk:
@@ -224,12 +232,7 @@ def _sync_refund(item: Incoming, key: str) -> None:
         _sync(item, key)
 
 
-def _later(item: Incoming, key: str) -> None:
-    """Written in bulk below."""
-
-
 _WRITERS: dict[str, Callable[[Incoming, str], None]] = {
-    "balance_transaction": _later,
     "payment_method": _sync_payment_method,
     "subscription": _sync_subscription,
     "refund": _sync_refund,
