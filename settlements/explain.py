@@ -117,6 +117,10 @@ class SellerResult:
     schedule: str
     volumes: tuple[tuple[str, int, str, int, int], ...] = ()
 
+    @property
+    def schedule_text(self) -> str:
+        return self.schedule.replace("_", " ")
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -66,14 +66,14 @@ class ExplainSerializer(serializers.Serializer[Any]):
         return lines
 
 
-class OtherSerializer(serializers.Serializer[Any]):
+class OtherRuleSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     version = serializers.IntegerField()
     text = serializers.CharField(help_text="the rule in words")
     reason = serializers.CharField(help_text="why it does not count for this line")
 
 
-class LinePartSerializer(serializers.Serializer[Any]):
+class RuleLinePartSerializer(serializers.Serializer[Any]):
     """base = fee + share; both null where the seller earns nothing (see `problems`)."""
 
     seller = serializers.CharField(help_text='"": the platform\'s own')
@@ -86,14 +86,14 @@ class LinePartSerializer(serializers.Serializer[Any]):
     share = serializers.IntegerField(allow_null=True)
 
 
-class LineResultSerializer(serializers.Serializer[Any]):
+class RuleLineSerializer(serializers.Serializer[Any]):
     line = serializers.CharField()
-    parts = LinePartSerializer(many=True)
-    others = OtherSerializer(many=True)
+    parts = RuleLinePartSerializer(many=True)
+    others = OtherRuleSerializer(many=True)
     more_others = serializers.IntegerField()
 
 
-class VolumeSerializer(serializers.Serializer[Any]):
+class PeriodVolumeSerializer(serializers.Serializer[Any]):
     rule = serializers.CharField()
     version = serializers.IntegerField()
     period = serializers.CharField()
@@ -101,7 +101,7 @@ class VolumeSerializer(serializers.Serializer[Any]):
     after = serializers.IntegerField()
 
 
-class SellerResultSerializer(serializers.Serializer[Any]):
+class RuleSellerSerializer(serializers.Serializer[Any]):
     """earned = share + adjustment − stripe_fee − withheld; payable = earned − reserve, from `due_on`."""
 
     seller = serializers.CharField()
@@ -120,12 +120,13 @@ class SellerResultSerializer(serializers.Serializer[Any]):
     schedule = serializers.CharField()
     volumes: Any = serializers.SerializerMethodField()
 
+    @extend_schema_field(PeriodVolumeSerializer(many=True))
     def get_volumes(self, obj: Any) -> list[dict[str, Any]]:
         names = ("rule", "version", "period", "before", "after")
         return [dict(zip(names, row, strict=True)) for row in obj["volumes"]]
 
 
-class ProblemSerializer(serializers.Serializer[Any]):
+class RuleProblemSerializer(serializers.Serializer[Any]):
     code = serializers.CharField()
     seller = serializers.CharField()
     text = serializers.CharField()
@@ -143,9 +144,9 @@ class ExplanationSerializer(serializers.Serializer[Any]):
     unearned = serializers.IntegerField(help_text="bases that nobody earns, see `problems`")
     platform = serializers.IntegerField()
     platform_stripe_fee = serializers.IntegerField()
-    lines = LineResultSerializer(many=True)
-    sellers = SellerResultSerializer(many=True)
-    problems = ProblemSerializer(many=True)
+    lines = RuleLineSerializer(many=True)
+    sellers = RuleSellerSerializer(many=True)
+    problems = RuleProblemSerializer(many=True)
 
 
 class ExplainViewSet(viewsets.ViewSet):

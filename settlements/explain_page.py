@@ -47,7 +47,7 @@ class TryForm(forms.Form):
         label="A rule as in the config file",
         required=False,
         max_length=MAX_TEXT,
-        widget=forms.Textarea(attrs={"rows": 9, "spellcheck": "false", "placeholder": PLACEHOLDER, "class": "bo-code"}),
+        widget=forms.Textarea(attrs={"rows": 9, "spellcheck": "false", "placeholder": PLACEHOLDER, "cols": 60}),
         help_text="One rule, a list of rules, or rules: and sellers: as in the file. It is not saved.",
     )
     name = forms.CharField(

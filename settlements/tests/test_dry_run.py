@@ -28,11 +28,12 @@ def dry_run(tmp_path):
         )
         return out.getvalue()
 
-    def figures(text, **more):
-        return json.loads(run(text, "--json", **more))["seller_payout"]
-
-    run.figures = figures
     return run
+
+
+@pytest.fixture
+def figures(dry_run):
+    return lambda text, **more: json.loads(dry_run(text, "--json", **more))["seller_payout"]
 
 
 def state():
@@ -45,7 +46,7 @@ def by_seller(report):
     return {(row["account"], row["currency"]): row for row in report["sellers"]}
 
 
-def test_the_difference_of_each_seller_and_currency_is_worked_out_and_nothing_written(market, dry_run):
+def test_the_difference_of_each_seller_and_currency_is_worked_out_and_nothing_written(market, figures):
     market.paid(("acct_bakery", 10_000), ("acct_studio", 5_000))
     market.paid(("acct_bakery", 2_000))
     market.paid(("acct_kyoto", 50_000), currency="jpy")
@@ -59,7 +60,7 @@ def test_the_difference_of_each_seller_and_currency_is_worked_out_and_nothing_wr
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(watch):
-        report = dry_run.figures(CONFIG.replace('seller: "70"', 'seller: "80"'))
+        report = figures(CONFIG.replace('seller: "70"', 'seller: "80"'))
     assert (state(), with_writes) == (before, [])
     assert (report["invoices"], report["recomputed"], report["rules"]) == (3, 0, ["bakery-70-30"])
     rows = by_seller(report)
@@ -71,44 +72,44 @@ def test_the_difference_of_each_seller_and_currency_is_worked_out_and_nothing_wr
         assert (rows[key]["difference"], rows[key]["changed"], rows[key]["examples"]) == (0, 0, [])
 
 
-def test_a_rule_that_begins_later_is_tried_on_the_whole_period_and_a_missing_one_kept(market, dry_run):
+def test_a_rule_that_begins_later_is_tried_on_the_whole_period_and_a_missing_one_kept(market, figures):
     market.paid(("acct_bakery", 10_000), ("acct_studio", 5_000))
     market.deliver()
     text = (
         "rules:\n  - {name: bakery-70-30, seller: acct_bakery, valid_from: 2999-01-01, "
         'share: {type: tiered, period: month, currency: usd, tiers: [{up_to: 4000, seller: "50"}, {seller: "90"}]}}\n'
     )
-    rows = by_seller(dry_run.figures(text))
+    rows = by_seller(figures(text))
     assert rows["acct_bakery", "usd"]["now"] == 2_000 + 5_400
     assert rows["acct_studio", "usd"]["difference"] == 0  # its rule is not in the file: an import keeps it
 
 
-def test_the_volume_of_a_new_tiered_rule_grows_over_the_period(market, dry_run):
+def test_the_volume_of_a_new_tiered_rule_grows_over_the_period(market, figures):
     for _ in range(3):
         market.paid(("acct_bakery", 10_000))
     market.deliver()
     tiers = '[{up_to: 20000, seller: "50"}, {seller: "90"}]'
     share = f"{{type: tiered, period: year, mode: whole, currency: usd, tiers: {tiers}}}"
     text = CONFIG.replace('{type: percent, seller: "70"}', share)
-    row = by_seller(dry_run.figures(text))["acct_bakery", "usd"]
+    row = by_seller(figures(text))["acct_bakery", "usd"]
     assert (row["then"], row["now"]) == (21_000, 27_000)
 
 
-def test_a_seller_that_would_earn_nothing_is_named_with_the_reason(market, dry_run):
+def test_a_seller_that_would_earn_nothing_is_named_with_the_reason(market, dry_run, figures):
     market.paid(("acct_bakery", 10_000))
     market.deliver()
     text = CONFIG.replace('{type: percent, seller: "70"}', "{type: flat, fee: 5, currency: eur}")
-    row = by_seller(dry_run.figures(text))["acct_bakery", "usd"]
+    row = by_seller(figures(text))["acct_bakery", "usd"]
     assert (row["then"], row["now"], row["blocked"]) == (7_000, 0, {"wrong_currency": 1})
     assert "wrong_currency 1" in dry_run(text)
 
 
-def test_invoices_from_before_there_were_earnings_are_computed_by_the_stored_rules(market, dry_run):
+def test_invoices_from_before_there_were_earnings_are_computed_by_the_stored_rules(market, figures):
     market.paid(("acct_new", 10_000))
     market.deliver()
     assert not Earning.objects.filter(account="acct_new").exists()  # it has no rule
     text = CONFIG + '  - {name: new, seller: acct_new, share: {type: percent, seller: "60"}, valid_from: 2020-01-01}\n'
-    report = dry_run.figures(text)
+    report = figures(text)
     row = by_seller(report)["acct_new", "usd"]
     assert (report["recomputed"], row["then"], row["now"], row["changed"]) == (1, 0, 6_000, 1)
 
