@@ -134,6 +134,11 @@ class MirroredBalanceTransaction(models.Model):
             models.Index(fields=["account", "-created", "-object_id"], name="balance_txn_account"),
             models.Index(fields=["source_id"], name="balance_txn_source"),
             models.Index(fields=["payout_id"], condition=~models.Q(payout_id=""), name="balance_txn_payout"),
+            models.Index(fields=["synced_at"], name="balance_txn_synced"),
+            # Reconciliation reads all of them from the index alone (docs/decisions/0025).
+            models.Index(
+                fields=["object_id"], include=["id", "account", "currency", "net", "fee"], name="balance_txn_compared"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -54,6 +54,13 @@ class JournalEntry(models.Model):
                 fields=["balance_transaction"], condition=~Q(balance_transaction=""), name="journal_balance_txn"
             ),
             models.Index(fields=["posted_at"], name="journal_posted"),
+            # Reconciliation reads what moves cash from the index alone (docs/decisions/0025).
+            models.Index(
+                fields=["balance_transaction"],
+                include=["id", "book", "currency", "cash", "fee"],
+                condition=~Q(cash=0) | ~Q(fee=0),
+                name="journal_moves",
+            ),
         ]
 
     def __str__(self) -> str:

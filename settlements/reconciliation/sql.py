@@ -80,7 +80,11 @@ def first_pass(scope: Scope) -> Looked:
 
 
 def _hash_join(scope: Scope) -> Looked:
-    """Everything, as one hash join that both counts and keeps aside what differs."""
+    """Everything, as one hash join that both counts and keeps aside what differs.
+
+    Grouped by the entry's own columns: PostgreSQL knows how few books there are and groups by hashing; what has no
+    entry is in a group of its own.
+    """
     differs = "t.id IS NULL OR e.id IS NULL OR e.cash <> t.net OR e.fee <> t.fee OR e.currency <> t.currency"
     differs += " OR e.book <> t.account"
     with connection.cursor() as cursor:
@@ -88,60 +92,68 @@ def _hash_join(scope: Scope) -> Looked:
         cursor.execute(
             f"""
             CREATE TEMPORARY TABLE recon_pass1 AS
-            SELECT COALESCE(t.account, e.book) AS account, COALESCE(t.currency, e.currency) AS currency,
-                   COUNT(t.id) AS ts, COUNT(e.id) AS es,
+            SELECT e.book, e.currency, COUNT(t.id) AS ts, COUNT(e.id) AS es,
                    ARRAY_AGG(t.id) FILTER (WHERE t.id IS NOT NULL AND ({differs})) AS t_ids,
                    ARRAY_AGG(e.id) FILTER (WHERE e.id IS NOT NULL AND ({differs})) AS e_ids
             FROM (SELECT t.id, t.object_id, t.account, t.currency, t.net, t.fee FROM {TXN} t
                   WHERE TRUE{scope.of("t", "account")}) t
             FULL JOIN (SELECT e.id, e.balance_transaction, e.book, e.currency, e.cash, e.fee FROM {ENTRY} e
-                       WHERE e.balance_transaction <> '' AND {MOVES}{scope.of("e", "book")}) e
+                       WHERE {MOVES}{scope.of("e", "book")}) e
             ON e.balance_transaction = t.object_id
-            GROUP BY 1, 2
+            GROUP BY e.book, e.currency
             """,
             scope.params(),
         )
         for table, column in (("recon_t", "t_ids"), ("recon_e", "e_ids")):
             cursor.execute(f"INSERT INTO {table} SELECT DISTINCT UNNEST({column}) FROM recon_pass1")
-        cursor.execute("SELECT account, currency, ts, es FROM recon_pass1")
+        cursor.execute(
+            f"""
+            SELECT book, currency, ts, es FROM recon_pass1 UNION ALL
+            SELECT t.account, t.currency, 0, 0 FROM recon_t w JOIN {TXN} t ON t.id = w.id
+            GROUP BY t.account, t.currency
+            """
+        )
         rows = cursor.fetchall()
         # Each entry meets one transaction at most; a transaction that meets several entries was counted several times.
         cursor.execute(f"SELECT COUNT(*) FROM {TXN} t WHERE TRUE{scope.of('t', 'account')}", scope.params())
         transactions = cursor.fetchone()[0]
-        if sum(row[2] for row in rows) > transactions:
+        if sum(row[2] for row in rows) - transactions > _known_doubles(cursor, scope):
             _doubled(cursor, scope)
-        unnamed = _unnamed(cursor, scope)
-    return Looked(transactions, sum(row[3] for row in rows) + unnamed, frozenset((row[0], row[1]) for row in rows))
+    books = frozenset((row[0], row[1]) for row in rows if row[0] is not None)
+    return Looked(transactions, sum(row[3] for row in rows), books)
 
 
-def _unnamed(cursor: Any, scope: Scope) -> int:
-    """Entries that name no transaction."""
+def _known_doubles(cursor: Any, scope: Scope) -> int:
+    """How many entries more than one each transaction has among the members of items. Neither side ever loses a row,
+    so as long as a run finds no more than that, there is no new one."""
     cursor.execute(
         f"""
-        INSERT INTO recon_e SELECT e.id FROM {ENTRY} e
-        WHERE e.balance_transaction = '' AND {MOVES}{scope.of("e", "book")} ON CONFLICT DO NOTHING
+        SELECT COALESCE(SUM(many - 1), 0) FROM (
+            SELECT COUNT(*) AS many FROM {LINK} l JOIN {ENTRY} e ON e.id = l.entry_id
+            JOIN {TXN} t ON t.object_id = e.balance_transaction
+            WHERE e.balance_transaction <> ''{scope.of("e", "book")}{scope.of("t", "account")}
+            GROUP BY e.balance_transaction HAVING COUNT(*) > 1
+        ) d
         """,
         scope.params(),
     )
-    return int(max(cursor.rowcount, 0))
+    return int(cursor.fetchone()[0])
 
 
 def _doubled(cursor: Any, scope: Scope) -> None:
     """Entries that share their transaction with another one, which may each agree with it."""
-    since = "" if scope.since is None else " AND x.posted_at > %(since)s"
+    mine = f"e.balance_transaction <> '' AND {MOVES}{scope.of('e', 'book')}"
+    if scope.since is None:
+        named = f"SELECT e.balance_transaction AS txn FROM {ENTRY} e WHERE {mine}"
+        named += " GROUP BY e.balance_transaction HAVING COUNT(*) > 1"
+    else:
+        named = f"SELECT DISTINCT e.balance_transaction AS txn FROM {ENTRY} e WHERE {mine} AND e.posted_at > %(since)s"
+    other = f"SELECT 1 FROM {ENTRY} o WHERE o.balance_transaction = e.balance_transaction AND o.id <> e.id"
+    other += " AND o.balance_transaction <> '' AND (o.cash <> 0 OR o.fee <> 0)"
     cursor.execute(
         f"""
-        INSERT INTO recon_e SELECT e.id FROM {ENTRY} e WHERE e.balance_transaction IN (
-            SELECT e.balance_transaction FROM {ENTRY} e WHERE e.balance_transaction <> '' AND {MOVES}
-            {scope.of("e", "book")}
-            {
-            ""
-            if scope.since is None
-            else f"AND e.balance_transaction IN (SELECT x.balance_transaction FROM {ENTRY} x"
-            f" WHERE x.balance_transaction <> ''{since})"
-        }
-            GROUP BY e.balance_transaction HAVING COUNT(*) > 1
-        ) AND e.balance_transaction <> '' AND {MOVES}{scope.of("e", "book")} ON CONFLICT DO NOTHING
+        INSERT INTO recon_e SELECT e.id FROM ({named}) d JOIN {ENTRY} e ON e.balance_transaction = d.txn
+        WHERE {mine} AND EXISTS ({other}) ON CONFLICT DO NOTHING
         """,
         scope.params(),
     )

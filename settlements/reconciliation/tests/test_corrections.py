@@ -170,7 +170,9 @@ def two_sides(gap: int = 0) -> tuple[ReconciliationItem, ReconciliationItem]:
 
 def test_a_match_by_hand_holds_through_later_runs(finance):
     stripe, ledger = two_sides()
-    services.match_by_hand(item_id=stripe.pk, others=[ledger.pk], reason="the bank says so", actor=Actor.person(finance))
+    services.match_by_hand(
+        item_id=stripe.pk, others=[ledger.pk], reason="the bank says so", actor=Actor.person(finance)
+    )
     for full in (False, True):
         look(full=full)
         stripe.refresh_from_db()
