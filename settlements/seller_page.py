@@ -83,8 +83,9 @@ def balances(seller: Seller, today: date) -> list[Balance]:
         if row["first"]:
             one.next_day = max(plans.next_payout_day(seller.schedule, row["first"]), today)
     in_payouts = PayoutItem.objects.filter(earning__account=seller.account, state=PayoutItem.State.IN_FLIGHT)
-    for row in in_payouts.order_by().values("earning__currency").annotate(sum=Sum("amount")):
-        of(row["earning__currency"]).waiting = row["sum"]
+    sums_in = in_payouts.order_by().values_list("earning__currency").annotate(sum=Sum("amount"))
+    for currency, amount in sums_in:
+        of(currency).waiting = amount
     _releases(earnings, of)
     return [found[currency] for currency in sorted(found)]
 

@@ -13,7 +13,7 @@ from billingops.money import format_amount
 from settlements.trace.graph import Flow, Node
 
 BOX, GAP_X, GAP_Y, LEAST, ROOM = 168, 64, 14, 50, 340
-MARGIN, WORDS = 2, 25
+MARGIN, WORDS = 2, 21
 MOST = 60  # boxes; more would be a wall: the table has them all
 
 

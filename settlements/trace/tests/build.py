@@ -153,7 +153,8 @@ class World:
         arrived = self.txn(payment, record.amount, "charge", account=record.account)
         self.post(
             f"arrival:{transfer}", Kind.TRANSFER, (Account.CASH, record.amount, record.account),
-            (Account.SETTLED, -record.amount, record.account), book=record.account, seller=record.account, source=payment, balance_transaction=arrived,
+            (Account.SETTLED, -record.amount, record.account), book=record.account,
+            seller=record.account, source=payment, balance_transaction=arrived,
         )  # fmt: skip
         self.stripe("transfer", transfer, amount=record.amount, destination=record.account, destination_payment=payment)
         return transfer
