@@ -336,23 +336,12 @@ def parts_taken(row: Earning) -> tuple[int, int]:
 
 
 def _reversible(rows: Sequence[Earning]) -> dict[int, int]:
-    """Of each earning what can still be reversed of the transfers it was paid with. At most two statements."""
+    """Of each earning what can still be reversed of the transfers it was paid with. At most one statement."""
     if not rows:
         return {}
-    own = {row.pk for row in rows}
-    items = PayoutItem.objects.filter(earning__in=own, state=PayoutItem.State.SETTLED).exclude(record__transfer="")
-    found = list(items.values_list("earning_id", "record_id", "record__amount", "record__amount_reversed", "amount"))
-    left = {record: amount - reversed_ for _, record, amount, reversed_, _ in found}
-    shared = PayoutItem.objects.filter(record__in=left, record__invoice="", state=PayoutItem.State.SETTLED)
-    claims = shared.exclude(earning__in=own).order_by().values_list("record_id").annotate(sum=Sum("earning__claimed"))
-    for record, claimed in claims if left else ():
-        left[record] -= claimed
-    answer: dict[int, int] = {}
-    for earning, record, _, _, amount in sorted(found):
-        part = max(0, min(left[record], amount))
-        left[record] -= part
-        answer[earning] = answer.get(earning, 0) + part
-    return answer
+    items = PayoutItem.objects.filter(earning__in=[row.pk for row in rows], state=PayoutItem.State.SETTLED)
+    items = items.exclude(record__transfer="").order_by()
+    return dict(items.values_list("earning_id").annotate(sum=Sum("reversible")))
 
 
 def _own_taken(happened: Mapping[str, Happened], rows: Mapping[str, list[Earning]], at: datetime) -> list[Draft]:

@@ -6,7 +6,7 @@ in this order: suggestion, payout record, earnings.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -235,8 +235,10 @@ def _as_answered(record: PayoutRecord) -> TransferFacts:
 def _settle_items(record: PayoutRecord, transfer: TransferFacts, *, actor: Actor, kept: int = 0) -> None:
     """The money has left: the items are settled, the journal says so, and each earning stands where it has to. `kept`:
     the application fee that came back of it."""
-    items = list(record.items.filter(state=PayoutItem.State.IN_FLIGHT).select_related("earning"))
-    PayoutItem.objects.filter(pk__in=[item.pk for item in items]).update(state=PayoutItem.State.SETTLED)
+    items = list(record.items.filter(state=PayoutItem.State.IN_FLIGHT).select_related("earning").order_by("pk"))
+    for item, room in zip(items, plans.rooms([item.amount for item in items]), strict=True):
+        item.state, item.reversible = PayoutItem.State.SETTLED, room
+    bulk.update(PayoutItem, items, ["state", "reversible"])
     parts = [(item.earning.invoice, item.amount) for item in items]
     if rest := transfer.amount - sum(amount for _, amount in parts):
         parts.append(("", rest))
@@ -320,16 +322,19 @@ def _book_reversals(record: PayoutRecord, transfer: TransferFacts, *, actor: Act
     fresh = [one for key, one in sorted(keys.items()) if key not in booked]
     if not fresh:
         return
-    items = list(record.items.filter(state=PayoutItem.State.SETTLED).order_by("earning_id"))
+    items = list(record.items.filter(state=PayoutItem.State.SETTLED).order_by("pk"))
     locked = Earning.objects.select_for_update().filter(pk__in=[item.earning_id for item in items]).order_by("pk")
     rows = {row.pk: row for row in locked}
-    left = {item.earning_id: item.amount for item in items}
+    claimed = {row.pk: row.claimed for row in rows.values()}
     back: dict[int, int] = {}
     drafts = []
     for one in fresh:
-        parts = _share_back(one.amount, rows, left, back)
-        for earning, amount in parts.items():
-            back[earning] = back.get(earning, 0) + amount
+        parts = _share_back(one.amount, [(item.earning_id, item.reversible) for item in items], claimed)
+        for item in items:
+            part = parts.get(item.earning_id, 0)
+            item.reversible -= part
+            claimed[item.earning_id] -= min(part, claimed[item.earning_id])
+            back[item.earning_id] = back.get(item.earning_id, 0) + part
         of = [(rows[earning].invoice, amount) for earning, amount in parts.items()]
         if rest := one.amount - sum(parts.values()):
             of.append(("", rest))
@@ -337,8 +342,9 @@ def _book_reversals(record: PayoutRecord, transfer: TransferFacts, *, actor: Act
             books.reversal(one, transfer=transfer, items=of, invoice=record.invoice, suggestion=_asked_by(one))
         )
         drafts.append(books.departure(one, transfer=transfer))
+    bulk.update(PayoutItem, items, ["reversible"])
     journal.post(drafts, actor=actor)
-    paid = {earning: -amount for earning, amount in back.items()}
+    paid = {earning: -amount for earning, amount in back.items() if amount}
     of_invoice = of_charges({row.invoice: row.charge for row in rows.values()})
     earnings.bring_up_to_date(of_invoice, actor=actor, paid=paid)
 
@@ -351,14 +357,15 @@ def _asked_by(reversal: ReversalFacts) -> UUID | None:
         return None
 
 
-def _share_back(amount: int, rows: dict[int, Earning], left: dict[int, int], back: dict[int, int]) -> dict[int, int]:
-    """Of which earnings a reversal took money back: first where it is claimed, then in their order."""
+def _share_back(amount: int, room: Sequence[tuple[int, int]], claimed: Mapping[int, int]) -> dict[int, int]:
+    """Of which earnings a reversal took money back: first where it is claimed, then in the transfer's order. `room`:
+    (earning, what can still be taken back of it)."""
     parts: dict[int, int] = {}
-    for limit in ("claimed", "paid"):
-        for pk in sorted(rows):
-            had = parts.get(pk, 0) + back.get(pk, 0)
-            part = max(0, min(amount, getattr(rows[pk], limit) - had, left[pk] - had))
+    for first in (True, False):
+        for earning, most in room:
+            had = parts.get(earning, 0)
+            part = max(0, min(amount, most - had, claimed.get(earning, 0) - had if first else most))
             if part:
-                parts[pk] = parts.get(pk, 0) + part
+                parts[earning] = had + part
                 amount -= part
     return parts

@@ -61,6 +61,18 @@ def next_payout_day(schedule: str, due_on: date) -> date:
     return due_on
 
 
+def rooms(amounts: Sequence[int]) -> list[int]:
+    """Of each item of a transfer what can be taken back by reversing that: a debt that was netted swallowed the first
+    ones. Adds up to the transfer."""
+    owed = -sum(amount for amount in amounts if amount < 0)
+    found = []
+    for amount in amounts:
+        swallowed = min(owed, max(0, amount))
+        owed -= swallowed
+        found.append(max(0, amount) - swallowed)
+    return found
+
+
 def pooled(opens: Sequence[Open], *, minimum: int, step: int = 1) -> Plan | None:
     """One payout of all of it, or None when it is carried forward."""
     total = sum(one.amount for one in opens)

@@ -75,10 +75,9 @@ def claimed_of_transfers(concerned: Sequence[int]) -> list[tuple[PayoutRecord, i
         left[item.earning_id] = item.earning.claimed
     found = []
     for record in records:  # the newest first: what came last goes back first
-        room = record.amount - record.amount_reversed
         claimed = 0
         for item in by_record.get(record.pk, ()):
-            part = max(0, min(left[item.earning_id], item.amount, room - claimed))
+            part = max(0, min(left[item.earning_id], item.reversible))
             left[item.earning_id] -= part
             claimed += part
         if claimed:

@@ -62,6 +62,7 @@ class Earning(models.Model):
             models.CheckConstraint(
                 condition=Q(moved_by_stripe=True)
                 | Q(paid__lte=0)
+                | Q(share__lt=0, paid__lte=F("adjustment"))  # a negative share that was refunded is nothing
                 | Q(paid__lte=F("share") + F("adjustment") - F("stripe_fee") - F("withheld")),
                 name="never_paid_more_than_earned",
             ),

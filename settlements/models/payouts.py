@@ -128,6 +128,7 @@ class PayoutItem(models.Model):
     earning = models.ForeignKey("settlements.Earning", on_delete=models.PROTECT, related_name="items")
     state = models.CharField(max_length=12, choices=State.choices, default=State.IN_FLIGHT)
     amount = models.BigIntegerField(help_text="minor units of the payout's currency; negative: a debt that is netted")
+    reversible = models.BigIntegerField(default=0, help_text="what of it can still be taken back of the transfer")
 
     class Meta:
         ordering = ["id"]
