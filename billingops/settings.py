@@ -316,6 +316,12 @@ PAYOUT_FLAG_OVER = env_amounts("PAYOUT_FLAG_OVER", "usd:500000,eur:500000,gbp:50
 # How long an open finding is looked at again by itself; after that a person, an import or an event has to.
 FINDING_RECHECK_DAYS = env_int("FINDING_RECHECK_DAYS", 30)
 FORECAST_KEEP_DAYS = env_int("FORECAST_KEEP_DAYS", 120)  # old forecasts, for comparing with what happened
+# How long one side of a movement waits for the other, and how far apart a match by amount may be (reconciliation).
+RECONCILIATION_TRANSACTION_GRACE_HOURS = env_int("RECONCILIATION_TRANSACTION_GRACE_HOURS", 6)
+RECONCILIATION_ENTRY_GRACE_DAYS = env_int("RECONCILIATION_ENTRY_GRACE_DAYS", 3)
+RECONCILIATION_MATCH_DAYS = env_int("RECONCILIATION_MATCH_DAYS", 3)
+RECONCILIATION_TOLERANCE = env_amounts("RECONCILIATION_TOLERANCE", "")
+RECONCILIATION_WRITE_OFF_LIMIT = env_amounts("RECONCILIATION_WRITE_OFF_LIMIT", "usd:1000,eur:1000")
 
 # -- the audit log -----------------------------------------------------------------------------------------------------
 AUDIT_SIGNING_KEY = os.environ.get("AUDIT_SIGNING_KEY", "")  # a file or base64; signs checkpoints of the log

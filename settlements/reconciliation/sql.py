@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
+from django.utils import timezone
 
 from settlements.reconciliation.states import OPEN, SETTLED
 
@@ -198,9 +199,11 @@ def _lookups(scope: Scope) -> Looked:
 
 
 def gather(scope: Scope) -> None:
-    """Leave out what was settled and has not moved; add open items, and whatever belongs to what is there: the other
-    members of its items, its partners by id, and all that is about the same object of Stripe's."""
-    params = scope.params()
+    """Leave out what was settled and has not moved; add open items (of a look at what is new only those whose grace
+    time is over: what else may have changed about them comes with the new rows), and whatever belongs to what is there:
+    the other members of its items, its partners by id, and all that is about the same object of Stripe's."""
+    params = {**scope.params(), "now": connection.ops.adapt_datetimefield_value(timezone.now())}
+    waits = f"i.state IN ({OPEN_STATES})" if scope.since is None else "i.state = 'expected' AND i.due_at <= %(now)s"
     with connection.cursor() as cursor:
         for table, row, column, net, currency in (
             ("recon_t", TXN, "transaction_id", "r.net", "r.currency"),
@@ -220,7 +223,7 @@ def gather(scope: Scope) -> None:
             cursor.execute(
                 f"""
                 INSERT INTO {table} SELECT l.{column} FROM {LINK} l JOIN {ITEM} i ON i.id = l.item_id
-                WHERE i.state IN ({OPEN_STATES}) AND l.{column} IS NOT NULL{scope.of("i", "account")}
+                WHERE {waits} AND l.{column} IS NOT NULL{scope.of("i", "account")}
                 ON CONFLICT DO NOTHING
                 """,
                 params,
@@ -231,7 +234,7 @@ def gather(scope: Scope) -> None:
 
 
 def _freed(cursor: Any, scope: Scope) -> None:
-    """What was matched by reference or amount, and now has another partner that names it."""
+    """What is open, or was matched by reference or amount, and now has a partner that agrees by id."""
     for table, column, mine, other, new in (
         ("recon_t", "transaction_id", f"{TXN} t", f"{ENTRY} e", "e.posted_at"),
         ("recon_e", "entry_id", f"{ENTRY} e", f"{TXN} t", "t.synced_at"),
@@ -243,7 +246,8 @@ def _freed(cursor: Any, scope: Scope) -> None:
             JOIN {mine} ON {alias}.id = l.{column}
             JOIN {other} ON e.balance_transaction = t.object_id AND e.balance_transaction <> '' AND {SAME}
             LEFT JOIN {LINK} own ON own.{partners} = {partner}.id AND own.item_id = l.item_id
-            WHERE i.state = 'matched' AND i.how IN ('reference', 'amount') AND own.id IS NULL
+            WHERE (i.state IN ({OPEN_STATES}) OR (i.state = 'matched' AND i.how IN ('reference', 'amount')))
+            AND own.id IS NULL
             {f"AND {new} > %(since)s" if scope.since else ""}{scope.of("i", "account")}
             ON CONFLICT DO NOTHING
             """,

@@ -126,6 +126,7 @@ def test_what_is_expected_becomes_a_difference_when_its_grace_is_over(settings):
     one = movement(at=NOW)
     post(one.entry)
     look()
+    ReconciliationItem.objects.update(due_at=NOW)
     settings.RECONCILIATION_ENTRY_GRACE_DAYS = 0
     run = look()
     item = ReconciliationItem.objects.get()
