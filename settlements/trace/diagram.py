@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from billingops.money import format_amount
 from settlements.trace.graph import Flow, Node
 
-BOX, GAP_X, GAP_Y, LEAST, ROOM = 168, 64, 14, 50, 340
-MARGIN, WORDS = 2, 21
+BOX, GAP_X, GAP_Y, LEAST, ROOM = 150, 40, 12, 62, 340
+MARGIN, WORDS, LINE = 2, 18, 17
 MOST = 60  # boxes; more would be a wall: the table has them all
 
 
@@ -122,7 +122,7 @@ def _tops(nodes: Sequence[Node], columns: list[int], heights: dict[str, int], fl
 def _box(node: Node, number: int, x: int, y: int, height: int, amount: str, wrong: bool, focus: bool) -> Box:
     tone = "problem" if wrong else "rest" if node.is_rest else "end" if node.stays else "way"
     words = _wrapped(node.label)
-    middle = y + height // 2 - (len(words) * 15 + 15) // 2 + 12
+    first = y + height // 2 - (len(words) + 1) * LINE // 2 + 13
     return Box(
         key=node.key,
         number=number,
@@ -130,9 +130,9 @@ def _box(node: Node, number: int, x: int, y: int, height: int, amount: str, wron
         y=y,
         width=BOX,
         height=height,
-        lines=tuple((middle + 15 * index, words[index]) for index in range(len(words))),
+        lines=tuple((first + LINE * index, words[index]) for index in range(len(words))),
         amount=amount,
-        amount_y=middle + 15 * len(words),
+        amount_y=first + LINE * len(words),
         tone=tone,
         mark=MARKS[tone],
         title=f"{node.label}: {amount}" + (" – does not add up" if wrong else ""),

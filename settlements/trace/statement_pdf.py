@@ -12,12 +12,15 @@ from typing import IO
 from django.conf import settings
 from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4, landscape
+from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
+from reportlab.platypus import Paragraph
 
+from approvals.admin.story_pdf import marked_up
 from billingops.money import format_amount
 from settlements.trace.statement import Statement, Sums
 
@@ -27,14 +30,14 @@ WIDTH, HEIGHT = landscape(A4)
 LEFT, RIGHT, TOP, BOTTOM = 12 * mm, WIDTH - 12 * mm, HEIGHT - 14 * mm, 14 * mm
 LINE, SIZE = 11.5, 7
 GREY, RULE = colors.HexColor("#5f5f5f"), colors.HexColor("#c8c8c8")
-PER_PAGE, FIRST_PAGE = 36, 28
+PER_PAGE, FIRST_PAGE = 40, 34
 # (name, right or left edge in mm from LEFT, whether it is a figure); widths come from the next one's edge.
 TEXTS = (("Day", 0, 18), ("What", 18, 40), ("Invoice or transfer", 58, 34), ("Rule", 92, 36))
 FIGURES = (
     ("Gross", "gross"), ("Platform fee", "fee"), ("Stripe fee", "stripe_fee"), ("Tax", "withheld"),
     ("Paid out", "paid"), ("Kept back", "kept"), ("To payable", "payable"), ("Payable", ""),
 )  # fmt: skip
-FIGURES_AT, FIGURE = 128, 18.2
+FIGURES_AT, FIGURE = 128, 18.1
 
 
 @cache
@@ -72,7 +75,7 @@ def write(statement: Statement, target: IO[bytes]) -> None:
             canvas.showPage()
             number, left = number + 1, PER_PAGE
             y = _total(canvas, statement, _head(canvas, TOP), "Carried forward", so_far)
-        texts = (f"{row.at:%Y-%m-%d}", row.what, row.invoice or row.reference, row.rule)
+        texts = (f"{row.at:%Y-%m-%d}", row.what, row.reference or row.invoice, row.rule)
         y = _row(canvas, statement, y, texts, row.sums, row.balance)
         so_far, left = so_far + row.sums, left - 1
     y = _total(canvas, statement, y, "All of the month", so_far)
@@ -91,8 +94,11 @@ def _summary(canvas: Canvas, statement: Statement) -> float:
     canvas.setFont(BOLD, 10)
     canvas.drawRightString(RIGHT, y, f"{statement.month}   {statement.currency.upper()}")
     y -= 15
+    style = ParagraphStyle("name", fontName=REGULAR, fontSize=9, leading=11)
+    name = Paragraph(marked_up(f"{statement.name} · {statement.account}"), style)  # in any script
+    name.wrap(RIGHT - LEFT - 70 * mm, 11)
+    name.drawOn(canvas, LEFT, y - 2)
     canvas.setFont(REGULAR, 9)
-    canvas.drawString(LEFT, y, _shown(f"{statement.name}  ·  {statement.account}"))
     canvas.drawRightString(RIGHT, y, f"{statement.first:%Y-%m-%d} to {statement.last:%Y-%m-%d} (UTC)")
     y -= 8
     canvas.setStrokeColor(RULE)
