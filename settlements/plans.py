@@ -92,15 +92,16 @@ def per_invoice(opens: Sequence[Open], *, minimum: int, step: int = 1) -> tuple[
     if sum(one.amount for one in fresh) - owed < max(minimum, step):
         return [], leftover
     waiting = rest if owed or not any(one.amount > 0 for one in rest) else []
+    carried = sum(one.amount for one in waiting)
     plans: list[Plan] = []
     for one in fresh:
-        amount = one.amount - owed
-        if amount < step:  # swallowed whole by the debt; it goes along with the payout that outgrows it
-            waiting, owed = [*waiting, one], max(0, -amount)
+        amount = one.amount + carried
+        if amount < step:  # swallowed by a debt, or less than can be moved: goes along with the payout that outgrows it
+            waiting, carried = [*waiting, one], amount
             continue
         amount -= amount % step
         plans.append(Plan(one.invoice, amount, _items([*waiting, one], amount), amount <= one.shareable))
-        waiting, owed = [], 0
+        waiting, carried = [], 0
     return plans, leftover
 
 
