@@ -4,7 +4,7 @@ BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadscope
 
-.PHONY: demo test test-sqlite test-postgres test-browser test-llm check bench fault format clean
+.PHONY: demo test test-sqlite test-postgres test-browser test-llm check bench fault histories format clean
 .DELETE_ON_ERROR:
 
 .venv/.runtime: requirements.txt constraints.txt
@@ -60,6 +60,12 @@ fault: STRENGTH ?= 0.4
 fault: .venv/.dev
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m tests.faults --count $(COUNT) --seed $(SEED) \
 		--workers $(WORKERS) --strength $(STRENGTH) $(if $(JSON),--json $(JSON))
+
+# COUNT random histories of sellers' money, each heard in two orders, every step checked; the first that breaks is named.
+histories: COUNT ?= 100000
+histories: SEED ?= 1
+histories: .venv/.dev
+	$(BIN)/python -m tests.histories --count $(COUNT) --seed $(SEED) --workers 2 $(if $(JSON),--json $(JSON))
 
 format: .venv/.dev
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
