@@ -57,6 +57,7 @@ class EarningItemSerializer(serializers.ModelSerializer[PayoutItem]):
 
     payout = serializers.IntegerField(source="record_id")
     transfer = serializers.CharField(source="record.transfer")
+    state = serializers.CharField(help_text="in_flight, settled or released")
 
     class Meta:
         model = PayoutItem

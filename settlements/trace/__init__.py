@@ -7,7 +7,7 @@ Reads only: earnings, payout records, the journal and the mirror; nothing is ask
 graph.py      nodes and flows that add up, or say where they do not
 refs.py       what an id leads to, and whether this person may see it
 facts.py      all rows behind an invoice, in a fixed number of statements
-invoice.py    the graph of an invoice
+invoice.py    the graph of an invoice; limits.py: what of it a person sees
 pooled.py     the graph of a payout over many invoices, and of a deposit at a seller's bank
 platform.py   the graph of a deposit at the platform's bank
 diagram.py    a graph as the shapes of an SVG

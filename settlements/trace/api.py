@@ -110,7 +110,7 @@ class TraceSerializer(serializers.Serializer[Any]):
     """Amounts: minor units of `currency`. `parts`: at most 200, from page `page` of `pages` on; `part_count` of all."""
 
     ref = serializers.CharField()
-    kind = serializers.ChoiceField(choices=["invoice", "payout", "deposit"])
+    kind = serializers.CharField(help_text="invoice, payout or deposit")
     subject = serializers.CharField()
     title = serializers.CharField()
     currency = serializers.CharField()

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from billingops import access
 from billingops.admin import names
 from billingops.money import format_money
 from settlements.ledger.accounts import Account, Kind
 from settlements.models import Earning
-from settlements.trace import onward
+from settlements.trace import limits, onward
 from settlements.trace.facts import Facts, of_invoice
 from settlements.trace.graph import Graph
 from settlements.trace.refs import Target
 from settlements.trace.trace import Trace, made
 
-OTHERS = "others"
 GIVEN_BACK = (Kind.REFUND, Kind.DISPUTE)
-OTHERS_TEXT = "The platform, other sellers and taxes, as one sum: not shown to whoever is limited to some sellers."
 
 
 def trace(target: Target, *, user: Any) -> Trace:
@@ -34,7 +31,7 @@ def trace(target: Target, *, user: Any) -> Trace:
     _platform(graph, facts)
     _given_back(graph, facts)
     _corrections(graph, facts)
-    shown = _limit(graph, facts, user)
+    shown = limits.fold(graph, facts, user)
     number = (facts.invoice and facts.invoice.number) or next((one.invoice_number for one in facts.earnings), "")
     return made(
         target,
@@ -378,34 +375,6 @@ def _corrections(graph: Graph, facts: Facts) -> None:
             else:
                 graph.flow(_party(posting.account, posting.seller), key, posting.amount, "corrected")
         graph.change(key, brings=max(outside, 0), stays=max(-outside, 0))
-
-
-# -- who sees what -----------------------------------------------------------------------------------------------------
-
-
-def _limit(graph: Graph, facts: Facts, user: Any) -> set[str]:
-    """Fold what `user` may not see into one node; returns the accounts that are shown."""
-    accounts = {earning.account for earning in facts.earnings}
-    mine = access.accounts_of(user)
-    if not user.has_perm("ledger.view_journalentry"):
-        for key in list(graph.nodes):
-            graph.change(key, entries=())
-    if mine is None:
-        return accounts
-    common = {"invoice", "back"}
-    hidden = {
-        key
-        for key, node in graph.nodes.items()
-        if node.account not in mine and key not in common and node.kind not in ("payment", "refund", "dispute")
-    }
-    for key in common | {key for key, node in graph.nodes.items() if node.kind in ("payment", "refund", "dispute")}:
-        if key in graph.nodes:
-            graph.change(key, entries=(), facts=())
-    for key in hidden & set(graph.nodes):
-        if graph.nodes[key].kind == "correction":
-            graph.change(key, text="")
-    graph.collapse(hidden, key=OTHERS, label="Other parties", text=OTHERS_TEXT)
-    return accounts & mine
 
 
 def _sentences(graph: Graph, facts: Facts) -> tuple[str, ...]:
