@@ -108,8 +108,8 @@ class ReconciliationItemAdmin(ReadOnlyAdmin):
     change_form_template = "admin/reconciliation/item_detail.html"
     export_fields = (
         "id", "state", "how", "cause", "account", "currency", "family", "reference", "stripe", "ledger", "stripe_fee",
-        "ledger_fee", "difference", "transactions", "entries", "occurred_at", "text", "reason", "suggestion", "found_at",
-        "closed_at", "closed_by",
+        "ledger_fee", "difference", "transactions", "entries", "occurred_at", "text", "reason", "suggestion",
+        "found_at", "closed_at", "closed_by",
     )  # fmt: skip
     empty_text = (
         "A difference appears here when Stripe's balance transactions and the ledger do not say the same. They are "
@@ -121,8 +121,8 @@ class ReconciliationItemAdmin(ReadOnlyAdmin):
         ("About", {"fields": ("book", "reference_", "occurred_at", "found_at", "closed_at", "closed_by")}),
     )
     readonly_fields = (
-        "state_", "meaning", "cause_", "text", "text_by", "how_", "reason", "stripe_", "ledger_", "money", "fees", "book",
-        "reference_", "occurred_at", "found_at", "closed_at", "closed_by",
+        "state_", "meaning", "cause_", "text", "text_by", "how_", "reason", "stripe_", "ledger_", "money", "fees",
+        "book", "reference_", "occurred_at", "found_at", "closed_at", "closed_by",
     )  # fmt: skip
 
     state_ = state_column()

@@ -78,7 +78,7 @@ class PayoutCheckViewSet(mixins.ListModelMixin, ScopedViewSet):
 
 
 class LineSerializer(serializers.Serializer[Any]):
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     amount = serializers.IntegerField()
 
 

@@ -37,8 +37,8 @@ KIND = "ledger_correction"
 MAX_REASON = 500
 # What a correction may go against; cash is its other half, and a seller's own positions are not touched from here.
 COUNTER_ACCOUNTS = (
-    Account.SUSPENSE, Account.WRITE_OFF, Account.RECEIVABLE, Account.BANK, Account.PLATFORM_REVENUE, Account.STRIPE_FEES,
-    Account.SALES_TAX, Account.TAX_WITHHELD, Account.SETTLED,
+    Account.SUSPENSE, Account.WRITE_OFF, Account.RECEIVABLE, Account.BANK, Account.PLATFORM_REVENUE,
+    Account.STRIPE_FEES, Account.SALES_TAX, Account.TAX_WITHHELD, Account.SETTLED,
 )  # fmt: skip
 # Of these the last word has not been said: the same is not suggested beside them.
 _LIVE = (Gate.PENDING, Gate.SECOND_REVIEW, Gate.APPROVED, Gate.EXECUTING, Gate.EXECUTED, Gate.UNKNOWN, Gate.FAILED)

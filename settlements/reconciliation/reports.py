@@ -1,10 +1,11 @@
-"""Reports: a month of every seller and of the platform, and one payout. Figures come from the ledger's postings, grouped
-by the database: a month of three hundred sellers is a handful of statements.
+"""Reports: a month of every seller and of the platform, and one payout. Figures come from the ledger's postings,
+grouped by the database: a month of three hundred sellers is a handful of statements.
 
 A seller's part says what could be paid out: opening + what came and went = closing. Closing is summed up from the
 seller's account by itself; the lines come from the other accounts of the same entries. Where both agree the report
 "ties", else the difference is named. The money on a connected account and the platform's cash at Stripe are told in the
-same way, and held against Stripe's own transactions. Amounts: minor units; positive is the seller's (or on the balance).
+same way, and held against Stripe's own transactions. Amounts: minor units; positive is the seller's (or on the
+balance).
 """
 
 from __future__ import annotations
@@ -262,7 +263,7 @@ def _payable(part: Any, window: tuple[datetime, datetime], wanted: frozenset[str
         found = part("payable", row["seller"], row["currency"])
         found.opening, found.closing = -int(row["opening"]), -int(row["closing"])
     # The other accounts of the platform's entries about this seller: together they are what its account moved by.
-    other = Posting.objects.filter(entry__occurred_at__gte=start, entry__occurred_at__lt=end, entry__book="")
+    other: Any = Posting.objects.filter(entry__occurred_at__gte=start, entry__occurred_at__lt=end, entry__book="")
     other = _only(other.exclude(entry__seller="").exclude(account=Account.SELLER_PAYABLE), "entry__seller", wanted)
     disputed = Case(When(entry__source__startswith="du_", then=Value(1)),
                     When(entry__source__startswith="dp_", then=Value(1)), default=Value(0))  # fmt: skip
@@ -340,7 +341,9 @@ def _stripe(part: Any, window: tuple[datetime, datetime], wanted: frozenset[str]
 
 def _open(part: Any, window: tuple[datetime, datetime], wanted: frozenset[str] | None) -> None:
     """Open differences, and what is expected: both are apart for a reason that is known."""
-    rows = ReconciliationItem.objects.open().filter(occurred_at__gte=window[0], occurred_at__lt=window[1]).order_by()
+    rows: Any = (
+        ReconciliationItem.objects.open().filter(occurred_at__gte=window[0], occurred_at__lt=window[1]).order_by()
+    )
     rows = _only(rows, "account", wanted).values("account", "currency")
     for row in rows.annotate(sum=Sum("difference"), count=Count("pk", filter=Q(state__in=DIFFERENCES))):
         found = part("cash", row["account"], row["currency"])
@@ -384,4 +387,4 @@ def payout(payout_id: str, *, user: Any) -> PayoutReport | None:
         .annotate(count=Count("pk"), amount=Sum("amount"), fee=Sum("fee"), net=Sum("net"))
     )
     of_it = ReconciliationItem.objects.differences().filter(links__transaction__in=held.values("pk"))
-    return PayoutReport(check, list(rows.order_by("reporting_category")), of_it.distinct().count())
+    return PayoutReport(check, [dict(row) for row in rows.order_by("reporting_category")], of_it.distinct().count())

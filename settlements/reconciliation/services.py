@@ -1,4 +1,5 @@
-"""What people do about differences by hand: match, and take a match apart. With a reason, and noted in the audit log."""
+"""What people do about differences by hand: match, and take a match apart. With a reason, and noted in the audit
+log."""
 
 from __future__ import annotations
 

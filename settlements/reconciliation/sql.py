@@ -33,9 +33,7 @@ class Scope:
     since: datetime | None = None
 
     def params(self) -> dict[str, Any]:
-        since = self.since
-        if since is not None:
-            since = connection.ops.adapt_datetimefield_value(since)
+        since = connection.ops.adapt_datetimefield_value(self.since) if self.since else None
         return {"account": self.account, "since": since}
 
     def of(self, alias: str, column: str) -> str:

@@ -91,7 +91,8 @@ def test_a_sellers_month_adds_up_line_by_line(bakery, lead):
     ]  # fmt: skip
     assert (cash.opening, cash.closing, cash.stripe) == (0, 3000, 3000)
     assert cash.rows == [("Arrived from the platform", 5000), ("Banked", -2000)]
-    assert report.ties and payable.verdict == "ties"
+    assert report.ties
+    assert payable.verdict == "ties"
 
 
 def test_what_is_open_is_named_and_everything_else_ties(bakery, lead):
@@ -145,7 +146,8 @@ def test_whoever_is_limited_to_accounts_gets_their_reports_alone(bakery, lead, c
     assert reports.one(MONTH, "acct_theirs", user=lead) is None
     client.force_login(lead)
     text = client.get(reverse("admin:reconciliation_month", args=[MONTH])).content.decode()
-    assert "Bakery Supplies" in text and "acct_theirs" not in text
+    assert "Bakery Supplies" in text
+    assert "acct_theirs" not in text
     assert client.get(reverse("admin:reconciliation_report", args=[MONTH, "acct_theirs"])).status_code == 404
     assert client.get(reverse("admin:reconciliation_report", args=[MONTH, "platform"])).status_code == 404
 
@@ -157,7 +159,8 @@ def test_reports_come_as_files(bakery, lead, client, format, page):
     arguments = [MONTH] if page == "reconciliation_month" else [MONTH, bakery]
     answer = client.get(reverse(f"admin:{page}", args=arguments), {"format": format})
     body = b"".join(answer.streaming_content) if answer.streaming else answer.content
-    assert answer.status_code == 200 and answer["Content-Disposition"].endswith(f'.{format}"')
+    assert answer.status_code == 200
+    assert answer["Content-Disposition"].endswith(f'.{format}"')
     starts = {"csv": b"month,account", "xlsx": b"PK", "pdf": b"%PDF"}
     assert body.startswith(starts[format])
     if format == "csv":
@@ -169,7 +172,8 @@ def test_the_pages_say_what_ties(bakery, lead, client):
     month = client.get(reverse("admin:reconciliation_month", args=[MONTH])).content.decode()
     assert "2 of 2 reports tie" in month
     report = client.get(reverse("admin:reconciliation_report", args=[MONTH, bakery])).content.decode()
-    assert "It ties" in report and "Put into reserve" in report
+    assert "It ties" in report
+    assert "Put into reserve" in report
     empty = client.get(reverse("admin:reconciliation_month", args=["2020-01"])).content.decode()
     assert "Nothing moved in this month" in empty
     assert client.get(reverse("admin:reconciliation_month", args=["2026-13"])).status_code == 404
@@ -184,7 +188,8 @@ def test_a_payout_is_the_sum_of_what_it_holds(lead, client):
     payout, total = taken.txn["source_id"], first.txn["net"] + second.txn["net"]
     assert tasks.check_payout(payout, "", amount=total, currency="usd").ties
     report = reports.payout(payout, user=lead)
-    assert report is not None and {row["reporting_category"] for row in report.rows} == {"charge", "refund"}
+    assert report is not None
+    assert {row["reporting_category"] for row in report.rows} == {"charge", "refund"}
     assert not tasks.check_payout(payout, "", amount=total + 1, currency="usd").ties
     client.force_login(lead)
     text = client.get(reverse("admin:reconciliation_payout", args=[payout])).content.decode()
@@ -198,7 +203,8 @@ def test_the_api_gives_items_and_reports(bakery, lead, client):
     items: Any = client.get("/api/v1/reconciliation/items/", {"state": "missing_in_ledger"}).json()
     assert [(one["account"], one["cause"]) for one in items["results"]] == [(bakery, "manual_payout")]
     report = client.get(f"/api/v1/reconciliation/reports/{MONTH}/", {"account": bakery}).json()["reports"][0]
-    assert report["ties"] and report["parts"][0]["closing"] == 7100
+    assert report["ties"]
+    assert report["parts"][0]["closing"] == 7100
     assert client.get("/api/v1/reconciliation/reports/2026-13/").status_code == 400
     AccountAccess.objects.create(user=lead, account="acct_ours")
     del lead

@@ -1,5 +1,5 @@
-"""`manage.py reconcile [--full] [--account acct_…|platform] [--json]`: Stripe's balance transactions against the ledger,
-now, in the foreground. Exits with 1 while there are differences to explain."""
+"""`manage.py reconcile [--full] [--account acct_…|platform] [--json]`: Stripe's balance transactions against the
+ledger, now, in the foreground. Exits with 1 while there are differences to explain."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(answer))
         else:
             self.stdout.write(
-                f"Looked at {run.transactions:,} transactions and {run.entries:,} entries ({run.get_mode_display()}) in "
-                f"{run.duration_ms:,} ms; {run.opened:,} new differences, {run.closed:,} closed."
+                f"Looked at {run.transactions:,} transactions and {run.entries:,} entries ({run.get_mode_display()}) "
+                f"in {run.duration_ms:,} ms; {run.opened:,} new differences, {run.closed:,} closed."
             )
             for state, count in sorted(run.counts.items()):
                 self.stdout.write(f"  {State(state).label}: {count:,}")
