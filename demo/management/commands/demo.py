@@ -1,7 +1,11 @@
-"""`manage.py demo [--once] [--json]`: the main job on embedded defaults. See demo/story.py for what it plays."""
+"""`manage.py demo [--once] [--json]`: the main job on embedded defaults. See demo/story.py for what it plays.
+
+`--scale month` plays a month of 300 sellers and closes it instead; see demo/month/.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -19,12 +23,15 @@ from billingops.inbox.models import InboundEvent
 from billingops.stripe import client
 from demo import office, people, verdicts
 from demo.desk import Desk
+from demo.month.run import MonthDemo
 from demo.processes import Processes, free_port
 from demo.story import Story
 from sandbox import SandboxServer
 
 CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
 SANDBOX_PORT = 12111
+INVOICES = 3000
+LEAST_SELLERS, INVOICES_PER_SELLER = 12, 4  # with less not every kind of term, rule and fault is there
 
 
 def _interrupt(*args: Any) -> None:
@@ -47,6 +54,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--port", type=int, default=8000, help="of the web server (the next free one if it is taken)"
         )
+        parser.add_argument(
+            "--scale", choices=["story", "month"], default="story", help="month: a month of many sellers, and its close"
+        )
+        parser.add_argument("--sellers", type=int, default=300, help="with --scale month: at least 12")
+        parser.add_argument("--invoices", type=int, default=INVOICES, help="with --scale month: paid invoices")
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.quiet = options["json"]
@@ -56,6 +68,9 @@ class Command(BaseCommand):
             raise CommandError("The demo plays against the sandbox only: unset STRIPE_SECRET_KEY.")
         self._fresh_database()
         call_command("migrate", verbosity=0)
+        if options["scale"] == "month":
+            self._month(options)
+            return
         call_command("import_config", str(CONFIG), stdout=self.stderr if self.quiet else self.stdout)
         tokens, password = people.create()
         started = timezone.now()
@@ -105,6 +120,9 @@ class Command(BaseCommand):
             if wrong:
                 raise CommandError(f"{len(wrong)} of the story's demands are not met: " + "; ".join(wrong))
             return
+        self._stay(sandbox, processes, password)
+
+    def _stay(self, sandbox: SandboxServer, processes: Processes, password: str) -> None:
         self._say(f"\n  Back office   {processes.url}/admin/")
         self._say(f"  API           {processes.url}/api/docs/")
         self._say(f"  Sandbox       {sandbox.url}")
@@ -114,6 +132,42 @@ class Command(BaseCommand):
         while True:
             processes.check()
             time.sleep(1)
+
+    def _month(self, options: dict[str, Any]) -> None:
+        sellers, invoices = options["sellers"], options["invoices"]
+        if sellers < LEAST_SELLERS or invoices < INVOICES_PER_SELLER * sellers:
+            raise CommandError(
+                f"A month needs at least {LEAST_SELLERS} sellers and {INVOICES_PER_SELLER} invoices for each."
+            )
+        with SandboxServer(free_port(SANDBOX_PORT), kept_requests=100) as sandbox:
+            settings.STRIPE_API_BASE = sandbox.url
+            client.reset()
+            demo = MonthDemo(sandbox, sellers=sellers, invoices=invoices, say=self._say)
+            file = settings.VAR_DIR / "demo-month.yaml"
+            file.write_text(demo.config, encoding="utf-8")
+            self._say(f"{sellers} sellers, {invoices} invoices in {demo.month.name}; the config file is {file}")
+            call_command("import_config", str(file), stdout=io.StringIO())
+            tokens, password = people.create()
+            port = free_port(options["port"])
+            processes = Processes(port=port, stripe_api_base=sandbox.url, log_dir=settings.VAR_DIR / "demo-logs")
+            try:
+                demo.prepare()
+                with processes:
+                    desk = Desk(processes.url, tokens, check=processes.check)
+                    found = demo.play(processes, desk)
+                    if self.quiet:
+                        self.stdout.write(json.dumps(found, indent=2))
+                    else:
+                        self._report(found, found.pop("wrong"))
+                    if options["once"]:
+                        if not found["ok"]:
+                            raise CommandError(f"{len(demo.wrong)} of the close's demands are not met.")
+                        return
+                    self._stay(sandbox, processes, password)
+            except KeyboardInterrupt:
+                self._say("\nStopped: web server, worker and sandbox are down.")
+            except (RuntimeError, LookupError) as error:
+                raise CommandError(str(error))
 
     def _report(self, found: dict[str, Any], wrong: list[str]) -> None:
         self._say("")
