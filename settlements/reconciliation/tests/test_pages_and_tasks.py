@@ -54,7 +54,8 @@ def test_the_list_shows_what_is_to_be_explained_in_few_statements(lead, client):
     ("query", "count"),
     [
         ({}, 4), ({"tab": "expected"}, 1), ({"tab": "all"}, 5), ({"cause__exact": "topup"}, 1),
-        ({"currency": "eur"}, 0), ({"account": "platform"}, 4), ({"account": "acct_x"}, 0), ({"month": "2020-01"}, 0), ({"month": "rubbish"}, 0),
+        ({"currency": "eur"}, 0), ({"account": "platform"}, 4), ({"account": "acct_x"}, 0),
+        ({"month": "2020-01"}, 0), ({"month": "rubbish"}, 0),
         ({"state__exact": "over", "tab": "all"}, 2),
     ],
 )  # fmt: skip
