@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -41,9 +42,11 @@ def lost_in_disputes(charge_id: str) -> int:
     return rows.aggregate(total=Sum("amount"))["total"] or 0
 
 
-def look(*, charge_id: str, event_id: str, actor: Actor, live: bool = True) -> list[Suggestion]:
+def look(
+    *, charge_id: str, event_id: str, actor: Actor, live: bool = True, at: datetime | None = None
+) -> list[Suggestion]:
     """Bring the earnings of this charge up to date, and suggest what is to be taken back of the transfers that paid
-    them. Outside any transaction.
+    them. `at`: when Stripe's event says it happened. Outside any transaction.
 
     Idempotent: a suggestion is held per transfer, total to be taken back and number of reversals confirmed before, so a
     refund seen twice is one suggestion, a rejected one stays rejected, and a further refund asks for the rest.
@@ -55,7 +58,7 @@ def look(*, charge_id: str, event_id: str, actor: Actor, live: bool = True) -> l
     if charge is None:
         return []
     invoices = {row.invoice: charge for row in rows}
-    earnings.bring_up_to_date(of_many(invoices), actor=actor)
+    earnings.bring_up_to_date(of_many(invoices), actor=actor, at=at)
     lost = lost_in_disputes(charge_id)
     due = claimed_of_transfers([row.pk for row in rows])
     made = (_propose(record, charge, part, lost, event_id=event_id, actor=actor) for record, part in due)
@@ -131,6 +134,7 @@ def _propose(
         for value, word in ((charge.amount_refunded, "refunded"), (lost, "lost in a dispute"))
         if value
     )
+    got_for = f"for {record.period}, this charge among others" if record.period else "of this charge"
     with transaction.atomic():
         record = _lock(record)
         plan = _plan(record, part)
@@ -148,12 +152,11 @@ def _propose(
             customer=record.customer,
             amount=plan.amount,
             currency=record.currency,
-            params={"transfer": record.transfer, "charge": record.charge, "invoice": record.invoice},
+            params={"transfer": record.transfer, "charge": charge.id, "invoice": record.invoice},
             facts=facts,
             rationale=(
                 f"Of charge {charge.id} over {format_money(charge.amount, charge.currency)}: {taken}. Stripe took it "
-                "from the "
-                f"platform alone. {record.seller.name} got {record.money} of this charge; in proportion "
+                f"from the platform alone. {record.seller.name} got {record.money} {got_for}; in proportion "
                 f"{format_money(part, record.currency)} is to be taken back, "
                 f"{format_money(plan.already, record.currency)} of it already is."
             ),
