@@ -41,8 +41,8 @@ def run(server: Server, base: Base, *, rounds: int, quick: bool) -> report.Secti
             # In turns, so that what else the machine does falls on both.
             peers.append(processes.python(*WORKER, "peer", str(folder), env=env))
             full.append(processes.python(*WORKER, "full", env=env)["seconds"])
-            looked = processes.python(*WORKER, "day", str(pairs), str(number), env=env)["rows"]
-            found = processes.python(*WORKER, "delta", env=env)
+            found = processes.python(*WORKER, "delta", str(pairs), str(number), env=env)
+            looked = found["rows"]
             if found["mode"] != "delta" or found["transactions"] < looked - 5:
                 raise RuntimeError(f"the delta looked at {found['transactions']} of {looked} new transactions")
             delta.append(found["seconds"])

@@ -1,6 +1,6 @@
 """Fills a mirror and a ledger with movements that agree (999 of 1,000); reconciles; and lets DuckDB join the same rows.
 
-    python -m benchmarks.workers.reconcile migrate | fill PAIRS | day PAIRS ROUND | full | delta | export FOLDER
+    python -m benchmarks.workers.reconcile migrate | fill PAIRS | day PAIRS ROUND | full | delta PAIRS ROUND | export FOLDER
         | peer FOLDER | plan
 
 PostgreSQL only. `fill` writes entries without postings, past the ledger's triggers: reconciliation reads none. All
@@ -89,8 +89,12 @@ def full() -> dict[str, Any]:
     return _reconcile(full=True)
 
 
-def delta() -> dict[str, Any]:
-    return _reconcile(full=False)
+def delta(pairs: str, number: str) -> dict[str, Any]:
+    """A worker that has run before meets a day's rows."""
+    from settlements.reconciliation.engine import reconcile
+
+    reconcile(trigger="bench")
+    return day(pairs, number) | _reconcile(full=False)
 
 
 def _reconcile(*, full: bool) -> dict[str, Any]:
@@ -115,8 +119,7 @@ def export(folder: str) -> dict[str, Any]:
     started = time.perf_counter()
     queries = {
         "t": f"SELECT id, object_id, account, currency, net, fee FROM {TXN}",
-        "e": f"SELECT id, balance_transaction, book, currency, cash, fee FROM {ENTRY} "
-        "WHERE cash <> 0 OR fee <> 0",
+        "e": f"SELECT id, balance_transaction, book, currency, cash, fee FROM {ENTRY} WHERE cash <> 0 OR fee <> 0",
     }
     for name, query in queries.items():
         copy = f"COPY ({query}) TO STDOUT WITH (FORMAT csv, HEADER)"
