@@ -1,7 +1,7 @@
 """Fills a mirror and a ledger with movements that agree (999 of 1,000); reconciles; and lets DuckDB join the same rows.
 
-    python -m benchmarks.workers.reconcile migrate | fill PAIRS | day PAIRS ROUND | full | delta PAIRS ROUND | export FOLDER
-        | peer FOLDER | plan
+    python -m benchmarks.workers.reconcile migrate | fill PAIRS | day PAIRS ROUND | full | delta PAIRS ROUND
+        | export FOLDER | peer FOLDER | plan
 
 PostgreSQL only. `fill` writes entries without postings, past the ledger's triggers: reconciliation reads none. All
 print seconds.
