@@ -8,7 +8,7 @@ reconciliation matches by them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, time
 from uuid import UUID
 
 from billingops.stripe.facts import (
@@ -74,8 +74,9 @@ def own_sale(*, invoice: str, currency: str, at: datetime, amount: int, tax: int
 
 def moved(earning: Earning, to: Standing, *, reserve_taken: int, tax_taken: int, at: datetime) -> list[Draft]:
     """From where an earning stands in the books to where it has to stand. `reserve_taken`, `tax_taken`: what of the
-    reserve and the tax this step takes back."""
+    reserve and the tax this step takes back. A reserve is released on its day, whenever somebody looks."""
     taken = to.taken - earning.taken
+    released_at = datetime.combine(earning.reserve_until, time(), UTC) if earning.reserve_until else at
     released = earning.reserve_left - reserve_taken - to.reserve_left
     steps = (
         (
@@ -105,7 +106,7 @@ def moved(earning: Earning, to: Standing, *, reserve_taken: int, tax_taken: int,
             key=f"{kind.value}:{earning.invoice}:{earning.account}:{earning.moves + 1}",
             kind=kind,
             currency=earning.currency,
-            occurred_at=at,
+            occurred_at=max(released_at, earning.paid_at) if kind == Kind.RESERVE_RELEASED else at,
             lines=tuple(
                 Line(
                     account,
@@ -230,21 +231,23 @@ def transfer(
     )
 
 
-def arrival(facts: TransferFacts, *, txn: str = "") -> Draft:
-    """The same transfer, in the book of the account it went to."""
+def arrival(facts: TransferFacts, *, txn: str = "", fee: int = 0) -> Draft:
+    """The same transfer, in the book of the account it went to. `fee`: the application fee, which Stripe keeps
+    of it for the platform."""
     return Draft(
         key=f"arrival:{facts.id}",
         kind=Kind.TRANSFER,
         currency=facts.currency,
         occurred_at=facts.created,
         lines=(
-            Line(Account.CASH, facts.amount, seller=facts.destination),
-            Line(Account.SETTLED, -facts.amount, seller=facts.destination),
+            Line(Account.CASH, facts.amount - fee, seller=facts.destination),
+            Line(Account.SETTLED, fee - facts.amount, seller=facts.destination),
         ),
         seller=facts.destination,
         book=facts.destination,
         source=facts.destination_payment,
         balance_transaction=txn,
+        fee=fee,
         text=f"Arrival of transfer {facts.id}",
     )
 

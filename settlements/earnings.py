@@ -239,23 +239,29 @@ def _store_volumes(changed: Mapping[VolumeKey, int], cases: Sequence[Case]) -> N
 
 
 def bring_up_to_date(
-    happened: Mapping[str, Happened], *, actor: Actor, on: date | None = None, paid: Mapping[int, int] | None = None
+    happened: Mapping[str, Happened],
+    *,
+    actor: Actor,
+    on: date | None = None,
+    paid: Mapping[int, int] | None = None,
+    at: datetime | None = None,
 ) -> list[Earning]:
     """Let the books of these invoices say what the facts say: post the differences. Returns the earnings that moved.
 
     `happened`: what has become of each invoice's payment. `paid`: what was transferred (+) or reversed (−) of earnings
-    (by id) just now, in the same transaction; its own entries are the caller's.
+    (by id) just now, in the same transaction; its own entries are the caller's. `at`: when Stripe says it happened, so
+    that what is heard late, or backfilled, stands in its own month; without it the time of the latest fact.
     """
     try:
         with transaction.atomic():
-            return _bring_up_to_date(happened, actor, on or today(), paid or {})
+            return _bring_up_to_date(happened, actor, on or today(), paid or {}, at)
     except IntegrityError:  # the platform's own part has no row to lock: somebody was faster
         with transaction.atomic():
-            return _bring_up_to_date(happened, actor, on or today(), paid or {})
+            return _bring_up_to_date(happened, actor, on or today(), paid or {}, at)
 
 
 def _bring_up_to_date(
-    happened: Mapping[str, Happened], actor: Actor, on: date, paid: Mapping[int, int]
+    happened: Mapping[str, Happened], actor: Actor, on: date, paid: Mapping[int, int], heard: datetime | None
 ) -> list[Earning]:
     wanted = Q(invoice__in=list(happened)) | Q(pk__in=list(paid)) if paid else Q(invoice__in=list(happened))
     rows = list(Earning.objects.select_for_update().filter(wanted).order_by("pk"))
@@ -270,14 +276,18 @@ def _bring_up_to_date(
         elif row.pk in paid:  # its payment is not mirrored: it is looked at again when that is
             moved.append(row)
     reversible = _reversible([row for row in rows if row.paid > 0])
-    at = timezone.now()
+    now = timezone.now()
+    moments = {invoice: min(now, heard or of.at or now) for invoice, of in happened.items()}
     drafts: list[Draft] = []
     for invoice, own in by_invoice.items():
+        at = max(moments[invoice], own[0].paid_at)  # a credit may be older than the payment
         changed, made = advance(own, happened[invoice], reversible, on=on, at=at)
         drafts += made
         moved += [row for row in own if row in changed or row.pk in paid]
-    drafts += _own_taken(happened, by_invoice, at)
+    drafts += _own_taken(happened, by_invoice, moments)
     journal.post(drafts, actor=actor)
+    for row in moved:
+        row.updated_at = now
     bulk.update(Earning, moved, MOVED)
     return moved
 
@@ -344,7 +354,9 @@ def _reversible(rows: Sequence[Earning]) -> dict[int, int]:
     return dict(items.values_list("earning_id").annotate(sum=Sum("reversible")))
 
 
-def _own_taken(happened: Mapping[str, Happened], rows: Mapping[str, list[Earning]], at: datetime) -> list[Draft]:
+def _own_taken(
+    happened: Mapping[str, Happened], rows: Mapping[str, list[Earning]], at: Mapping[str, datetime]
+) -> list[Draft]:
     """The platform's part of what was taken: the rest. Compared with what was posted of it before. Two statements."""
     entries = JournalEntry.objects.filter(invoice__in=list(happened), seller="", kind__in=(Kind.SALE, Kind.TAKEN))
     posted: dict[tuple[str, str, str], int] = {}
@@ -371,7 +383,9 @@ def _own_taken(happened: Mapping[str, Happened], rows: Mapping[str, list[Earning
         if more or more_tax:
             number = len(keys.get(invoice, ())) + 1
             drafts.append(
-                books.own_taken(invoice=invoice, number=number, currency=code, at=at, amount=more, tax=more_tax)
+                books.own_taken(
+                    invoice=invoice, number=number, currency=code, at=at[invoice], amount=more, tax=more_tax
+                )
             )
     return drafts
 

@@ -69,8 +69,8 @@ def _look_at(charge_id: str, note: EventNote) -> None:
     # What was held for a dispute, or came to nothing, may be due again.
     open_ones = Earning.objects.filter(charge=charge_id).exclude(invoice__in=records.values("invoice"))
     for invoice_id in sorted(waiting | set(open_ones.values_list("invoice", flat=True))):
-        services.settle_invoice(invoice_id=invoice_id, event_id=note.event_id, actor=ACTOR, live=True)
-    reversals.look(charge_id=charge_id, event_id=note.event_id, actor=ACTOR)
+        services.settle_invoice(invoice_id=invoice_id, event_id=note.event_id, actor=ACTOR, live=True, at=note.created)
+    reversals.look(charge_id=charge_id, event_id=note.event_id, actor=ACTOR, at=note.created)
 
 
 @on("payout.created", "payout.updated", "payout.paid", "payout.failed", "payout.canceled")
@@ -108,7 +108,9 @@ def confirm_payout(note: EventNote) -> None:
         # Its reversal may have come in before anybody knew whose transfer it was.
         _note_reversed(transfer, note)
         # Money may have left the charge while the transfer was on its way; the mirror knows without a read.
-        reversals.look(charge_id=transfer.source_transaction, event_id=note.event_id, actor=ACTOR, live=False)
+        reversals.look(
+            charge_id=transfer.source_transaction, event_id=note.event_id, actor=ACTOR, live=False, at=note.created
+        )
 
 
 @on("transfer.reversed", "transfer.updated")

@@ -4,18 +4,23 @@ number of statements that does not grow with theirs."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from billingops.stripe import mirrored
-from billingops.stripe.facts import ChargeFacts, CreditNoteFacts, DisputeFacts
+from billingops.stripe.facts import ChargeFacts, CreditNoteFacts, DisputeFacts, RefundFacts
 from settlements.positions import Happened
 
 LOST, VOID = "lost", "void"
 
 
 def happened(
-    charge: ChargeFacts, *, disputes: Iterable[DisputeFacts] = (), notes: Iterable[CreditNoteFacts] = ()
+    charge: ChargeFacts,
+    *,
+    disputes: Iterable[DisputeFacts] = (),
+    notes: Iterable[CreditNoteFacts] = (),
+    refunds: Iterable[RefundFacts] = (),
 ) -> Happened:
-    """Of one payment."""
+    """Of one payment. The refunds say when; how much, the charge says."""
     disputes, notes = list(disputes), [note for note in notes if note.status != VOID]
     before = sum(note.pre_payment_amount for note in notes)
     disputed = sum(dispute.amount for dispute in disputes if dispute.is_open and not dispute.is_inquiry)
@@ -29,20 +34,35 @@ def happened(
         disputed=disputed,
         credited=before + sum(note.credit_amount + note.out_of_band_amount for note in notes),
         before=before,
+        at=_latest(disputes, notes, refunds),
     )
 
 
+def _latest(
+    disputes: Iterable[DisputeFacts], notes: Iterable[CreditNoteFacts], refunds: Iterable[RefundFacts]
+) -> datetime | None:
+    moments = [one.created for one in disputes] + [one.created for one in notes] + [one.created for one in refunds]
+    moments += [movement.created for dispute in disputes for movement in dispute.balance_transactions]
+    return max(moments, default=None)
+
+
 def of_many(charges: Mapping[str, ChargeFacts]) -> dict[str, Happened]:
-    """By invoice, of the payments (invoice id → charge). Three statements for each thousand."""
+    """By invoice, of the payments (invoice id → charge). Four statements for each thousand."""
     answer: dict[str, Happened] = {}
     invoices = list(charges)
     for start in range(0, len(invoices), mirrored.MOST):
         part = invoices[start : start + mirrored.MOST]
         disputes = mirrored.disputes_of_many(charges[invoice].id for invoice in part)
         notes = mirrored.credit_notes_of_many(part)
+        refunds = mirrored.refunds_of_many(charges[invoice].id for invoice in part if charges[invoice].amount_refunded)
         for invoice in part:
             charge = charges[invoice]
-            answer[invoice] = happened(charge, disputes=disputes[charge.id], notes=notes[invoice])
+            answer[invoice] = happened(
+                charge,
+                disputes=disputes[charge.id],
+                notes=notes[invoice],
+                refunds=refunds.get(charge.id, ()),
+            )
     return answer
 
 

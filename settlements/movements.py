@@ -3,13 +3,14 @@ in, journal entries out, each once, whatever the order and number of the events 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from billingops.actors import Actor
 from billingops.money import format_money
-from billingops.stripe import mirrored, sync
+from billingops.stripe import mirrored, reader, store, sync
 from billingops.stripe.facts import PayoutFacts, TransferFacts
-from billingops.stripe.models import MirroredBalanceTransaction
+from billingops.stripe.models import MirroredBalanceTransaction, MirroredObject
 from settlements import books, findings, payouts
 from settlements.ledger import journal
 from settlements.ledger.models import JournalEntry
@@ -77,6 +78,21 @@ def book_payout(payout: PayoutFacts, *, at: datetime, actor: Actor) -> None:
             currency=payout.currency,
             actor=actor,
         )
+
+
+def book_destination_charges(rows: Sequence[Earning], *, actor: Actor) -> dict[int, Earning]:
+    """What Stripe moved with the payments of these earnings and is known already: a transfer may be heard of before its
+    invoice is recorded, or be backfilled. Returns the earnings that moved, by id; one statement where none is due."""
+    waiting = {row.charge: row for row in rows if row.moved_by_stripe and not row.paid}
+    if not waiting:
+        return {}
+    known = MirroredObject.objects.filter(object_type="transfer", account="", parent_id__in=list(waiting))
+    ids = list(known.order_by("object_id").values_list("object_id", flat=True))
+    for data in store.load("transfer", ids).values():
+        transfer = reader.read_transfer(data)
+        book_destination_charge(transfer, actor=actor)
+        payouts.note_reversals(transfer=transfer, actor=actor, event_id="known before its invoice was")
+    return {row.pk: row for row in Earning.objects.filter(pk__in=[row.pk for row in waiting.values()])} if ids else {}
 
 
 def book_destination_charge(transfer: TransferFacts, *, actor: Actor) -> PayoutRecord | None:

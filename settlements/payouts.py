@@ -246,13 +246,16 @@ def _settle_items(record: PayoutRecord, transfer: TransferFacts, *, actor: Actor
     journal.post(
         [
             books.transfer(transfer, items=parts, invoice=record.invoice, txn=txn, suggestion=record.suggestion_id),
-            books.arrival(transfer),
+            books.arrival(transfer, fee=kept),
         ],
         actor=actor,
     )
     paid = {item.earning_id: item.amount - kept for item in items}
     earnings.bring_up_to_date(
-        of_charges({item.earning.invoice: item.earning.charge for item in items}), actor=actor, paid=paid
+        of_charges({item.earning.invoice: item.earning.charge for item in items}),
+        actor=actor,
+        paid=paid,
+        at=transfer.created,
     )
 
 
@@ -346,7 +349,7 @@ def _book_reversals(record: PayoutRecord, transfer: TransferFacts, *, actor: Act
     journal.post(drafts, actor=actor)
     paid = {earning: -amount for earning, amount in back.items() if amount}
     of_invoice = of_charges({row.invoice: row.charge for row in rows.values()})
-    earnings.bring_up_to_date(of_invoice, actor=actor, paid=paid)
+    earnings.bring_up_to_date(of_invoice, actor=actor, paid=paid, at=max(one.created for one in fresh))
 
 
 def _asked_by(reversal: ReversalFacts) -> UUID | None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
@@ -64,6 +64,7 @@ class Happened:
     disputed: int = 0  # in disputes that are open, inquiries aside
     credited: int = 0  # by credit notes that refunded nothing
     before: int = 0  # of `credited`: before the payment, which came in smaller for it
+    at: datetime | None = None  # the latest of it that is known, None when nothing has happened
 
     @property
     def taken(self) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -21,7 +21,7 @@ from billingops import jobs
 from billingops.actors import Actor, save_with_history
 from billingops.ids import seal
 from billingops.money import format_money
-from settlements import cases, earnings, findings, flags, memos, payouts, plans, rules
+from settlements import cases, earnings, findings, flags, memos, movements, payouts, plans, rules
 from settlements.cases import Case
 from settlements.memos import Memo
 from settlements.models import Earning, Finding, PayoutLine, PayoutRecord, Seller, ShareRule
@@ -69,13 +69,15 @@ def settle_invoice(
     live: bool = False,
     previous: Suggestion | None = None,
     release: bool = False,
+    at: datetime | None = None,
 ) -> Settled:
     """Record what each seller earned of a paid invoice, once; suggest what may be paid out of it now; keep the findings
     of the others up to date.
 
     `account`: where the invoice was made; on a connected account the money is the seller's already. `live`: read
     Stripe, not the mirror; only then is a waiting suggestion replaced when its facts have moved. `release`: the
-    seller's minimum is reached by what goes out together. Idempotent. Call it outside any transaction.
+    seller's minimum is reached by what goes out together. `at`: when Stripe's event says that it happened.
+    Idempotent. Call it outside any transaction.
     """
     if account:
         return Settled(notes=("made on a connected account: the money is there already",))
@@ -83,7 +85,7 @@ def settle_invoice(
     if case is None:
         return Settled(notes=("Stripe no longer has this invoice",))
     look = _Look(actor, live, event_id, previous, holds.reasons_for(case.sellers), release=release)
-    return _settle(case, _recorded([case], actor=actor).get(case.invoice.id, {}), look)
+    return _settle(case, _recorded([case], actor=actor, at=at).get(case.invoice.id, {}), look)
 
 
 def settle_many(*, invoice_ids: Sequence[str], actor: Actor) -> Iterator[tuple[str, Settled | None]]:
@@ -107,10 +109,12 @@ def settle_many(*, invoice_ids: Sequence[str], actor: Actor) -> Iterator[tuple[s
         yield invoice_id, _settle(case, rows.get(invoice_id, {}), look) if case else None
 
 
-def _recorded(found: Sequence[Case], *, actor: Actor) -> dict[str, dict[str, Earning]]:
+def _recorded(found: Sequence[Case], *, actor: Actor, at: datetime | None = None) -> dict[str, dict[str, Earning]]:
     """The earnings of these invoices as they stand after all that is known has been booked: invoice → seller → row."""
     rows = earnings.record(found, actor=actor)
     payouts.adopt(rows, actor=actor)
+    moved = movements.book_destination_charges(rows, actor=actor)
+    rows = [moved.get(row.pk, row) for row in rows]
     by_invoice: dict[str, dict[str, Earning]] = {}
     for row in rows:
         by_invoice.setdefault(row.invoice, {})[row.account] = row
@@ -123,7 +127,7 @@ def _recorded(found: Sequence[Case], *, actor: Actor) -> dict[str, dict[str, Ear
         and (case.happened.taken or case.happened.disputed or _may_move(by_invoice.get(case.invoice.id, {}), today))
     }
     if stirred:
-        for row in earnings.bring_up_to_date(stirred, actor=actor, on=today):
+        for row in earnings.bring_up_to_date(stirred, actor=actor, on=today, at=at):
             by_invoice[row.invoice][row.account] = row
     return by_invoice
 
