@@ -70,6 +70,8 @@ def _of_transactions(members: list[Member], known: Known) -> Cause:
             return Cause.TOPUP
         case "payout":
             return Cause.MISSING_EVENT if known.automatic.get(first.source) else Cause.MANUAL_PAYOUT
+        case "refund" if first.category == "refund_failure":
+            return Cause.MISSING_EVENT
         case "refund":
             paid = known.paid_at.get(first.source)
             if paid and (paid.year, paid.month) != (first.at.year, first.at.month):
