@@ -68,6 +68,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(skip_postgres)
         if item.get_closest_marker("llm") and not os.environ.get("BILLINGOPS_TEST_LLM"):
             item.add_marker(skip_llm)
+    if on_postgres:  # what touches no database has run with SQLite already, and answers the same
+        without = [item for item in items if not _touches_the_database(item)]
+        config.hook.pytest_deselected(items=without)
+        items[:] = [item for item in items if _touches_the_database(item)]
+
+
+def _touches_the_database(item: pytest.Item) -> bool:
+    asked = {"db", "transactional_db", "django_db_reset_sequences", "live_server"}
+    return item.get_closest_marker("django_db") is not None or bool(asked & set(getattr(item, "fixturenames", ())))
 
 
 @pytest.fixture(autouse=True)
