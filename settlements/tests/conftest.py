@@ -106,3 +106,11 @@ def approve(finance: Any) -> Callable[..., Suggestion]:
         )
 
     return run
+
+
+@pytest.fixture
+def life(market: Market, approve: Callable[..., Suggestion], monkeypatch: Any) -> Any:
+    """The market with days that go by; see life.py."""
+    from settlements.tests import life as lives
+
+    return lives.of(market, approve, monkeypatch)
