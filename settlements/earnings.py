@@ -204,7 +204,7 @@ def _lock_volumes(cases: Sequence[Case], known: Collection[tuple[str, str]]) -> 
         (key, case.invoice.currency)
         for case in cases
         for key in case.tier_keys
-        if (case.invoice.id, key[0]) not in known
+        if (case.invoice.id, key[0]) not in known and _counts(case, key)
     }
     if not wanted:
         return {}
@@ -218,8 +218,13 @@ def _lock_volumes(cases: Sequence[Case], known: Collection[tuple[str, str]]) -> 
     rows = TierVolume.objects.select_for_update().filter(
         account__in={key[0] for key, _ in wanted}, rule__in={key[1] for key, _ in wanted}
     )
-    found = {(row.account, row.rule, row.rule_version, row.period): row.volume for row in rows.order_by("pk")}
-    return {key: found.get(key, 0) for key, _ in wanted}
+    of_row = {(row.account, row.rule, row.rule_version, row.period, row.currency): row for row in rows.order_by("pk")}
+    return {key: of_row[*key, currency].volume for key, currency in wanted}
+
+
+def _counts(case: Case, key: VolumeKey) -> bool:
+    """Whether the invoice is in the currency that the rule's tiers are in: others have no part in its volume."""
+    return any((rule.name, rule.version, rule.currency) == (*key[1:3], case.invoice.currency) for rule in case.known)
 
 
 def _store_volumes(changed: Mapping[VolumeKey, int], cases: Sequence[Case]) -> None:
