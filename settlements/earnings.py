@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -19,7 +18,6 @@ from django.utils import timezone
 
 from billingops import bulk
 from billingops.actors import Actor
-from billingops.money import round_half_even
 from settlements import books, positions, rules
 from settlements.cases import Case
 from settlements.ledger import journal
@@ -297,6 +295,12 @@ def _bring_up_to_date(
     return moved
 
 
+def lock(invoices: Iterable[str]) -> list[Earning]:
+    """All earnings of these invoices, under their locks: in one order for everybody, and no more of them later in the
+    same transaction, so that two workers never wait for one another."""
+    return list(Earning.objects.select_for_update().filter(invoice__in=list(invoices)).order_by("pk"))
+
+
 def advance(
     rows: Sequence[Earning], happened: Happened, reversible: Mapping[int, int], *, on: date, at: datetime
 ) -> tuple[list[Earning], list[Draft]]:
@@ -339,14 +343,14 @@ def position(row: Earning, reversible: int = 0) -> Position:
         paid=row.paid,
         reversible=reversible,
         reverses=agreed(row.terms).reverses and not row.offset,
+        adjustment=row.adjustment,
     )
 
 
 def parts_taken(row: Earning) -> tuple[int, int]:
     """(tax, reserve) that went back with what was taken of the share; see positions.standings."""
-    if not row.share:
-        return 0, 0
-    tax, reserve = (round_half_even(Fraction(of * row.taken, row.share)) for of in (row.withheld, row.reserve))
+    gross = row.share + row.adjustment
+    tax, reserve = (positions.taken_with(of, row.taken, gross=gross) for of in (row.withheld, row.reserve))
     return tax, reserve
 
 

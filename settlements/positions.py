@@ -87,6 +87,7 @@ class Position:
     paid: int = 0
     reversible: int = 0  # of the transfers it was paid with, what can still be reversed
     reverses: bool = True
+    adjustment: int = 0  # part of what tax and reserve were computed of, and not of what a refund takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,11 @@ def taken_parts(shares: Sequence[int], *, amount: int, taken: int, step: int = 1
     return parts
 
 
+def taken_with(part: int, taken: int, *, gross: int) -> int:
+    """Of `part` (tax, reserve) of a seller's `gross` (share + adjustment) what goes with what is `taken` of it."""
+    return min(part, round_half_even(Fraction(part * taken, gross))) if gross else 0
+
+
 def own_taken(happened: Happened, *, sellers: int, tax: int) -> tuple[int, int]:
     """(what was taken of the platform's own part and its fees, of that the sales tax): the rest beyond the `sellers`'
     parts together. What was credited before the payment never came in, so nothing of it is in the books to be taken."""
@@ -185,10 +191,9 @@ def standings(
 
 
 def _standing(position: Position, taken: int, disputed: int, *, today: date) -> Standing:
-    def proportion(of: int) -> int:
-        return round_half_even(Fraction(of * taken, position.share)) if position.share else 0
-
-    tax_taken, reserve_taken = proportion(position.withheld), proportion(position.reserve)
+    gross = position.share + position.adjustment
+    tax_taken = taken_with(position.withheld, taken, gross=gross)
+    reserve_taken = taken_with(position.reserve, taken, gross=gross)
     released = position.reserve_until is None or today >= position.reserve_until
     reserve_left = 0 if released else position.reserve - reserve_taken
     entitled = position.earned - (taken - tax_taken) - reserve_left
