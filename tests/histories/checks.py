@@ -83,11 +83,13 @@ def invoice(office: Office, name: str, has: Happened) -> None:
         entitled = row.share + row.adjustment - row.stripe_fee - tax - row.taken
         demand(settled == entitled, f"{what}: parts come to {settled}, the seller is entitled to {entitled}")
         demand(row.moved_by_stripe or row.paid <= at_most(row), f"{what}: {row.paid} paid of {row.earned} earned")
-        left = tax * row.share - row.withheld * (row.share - row.taken)
-        demand(abs(left) * 2 <= abs(row.share), f"{what}: tax of {tax} kept on {row.share - row.taken} of {row.share}")
-        reserved = row.reserve_left * row.share - row.reserve * (row.share - row.taken)
+        gross = max(1, row.share + row.adjustment)
+        left = max(0, gross - row.taken)  # of what tax and reserve were computed of
+        off = tax * gross - row.withheld * left
+        demand(abs(off) * 2 <= gross, f"{what}: tax of {tax} kept of {row.withheld}, {row.taken} of {gross} taken")
+        reserved = row.reserve_left * gross - row.reserve * left
         kept = row.reserve_until is not None and office.today < row.reserve_until
-        near = abs(reserved) * 2 <= abs(row.share) if kept else row.reserve_left == 0
+        near = abs(reserved) * 2 <= gross if kept else row.reserve_left == 0
         demand(near, f"{what}: {row.reserve_left} in reserve of {row.reserve} on {office.today}")
     if rows:
         _taken(office, name, list(rows.values()), has)
