@@ -28,6 +28,8 @@ from billingops.journal import Note, note
 
 T = TypeVar("T")
 MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 20  # of mappings and lists within one another; the parser recurses
+MAX_DIGITS = 20
 NOTED_CHANGES = 100  # in the audit log; each section notes its own besides
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]*)\Z")
@@ -101,6 +103,12 @@ def register_section(section: Section) -> None:
 
 def sections() -> list[Section]:
     return sorted(_sections.values(), key=lambda section: (section.order, section.name))
+
+
+_OPENING = (
+    yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken, yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken,
+)  # fmt: skip
+_CLOSING = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
 
 
 class _Stop(Exception):
@@ -177,6 +185,9 @@ class Value:
     def whole(self, *, minimum: int = 0, maximum: int = 2**53) -> int | None:
         if self.type != "int" or not _WHOLE.match(self.node.value):
             self._expected("a whole number written in plain digits")
+            return None
+        if len(self.node.value) > MAX_DIGITS:  # int() takes its time over thousands of digits, and refuses more
+            self.refuse(f"must be between {minimum} and {maximum}.")
             return None
         number = int(self.node.value)
         if not minimum <= number <= maximum:
@@ -328,8 +339,12 @@ def _compose(text: str, file: str, problems: list[Problem]) -> Value:
 
     if len(text.encode()) > MAX_BYTES:
         raise stop(1, f"the file is larger than {MAX_BYTES:,} bytes.")
+    depth = 0
     try:
         for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+            if depth > MAX_DEPTH:
+                raise stop(token.start_mark.line + 1, f"this is nested more than {MAX_DEPTH} deep.")
             if isinstance(token, (yaml.AnchorToken, yaml.AliasToken, yaml.TagToken)):
                 raise stop(
                     token.start_mark.line + 1,

@@ -162,8 +162,8 @@ def parse_moment(raw: str, name: str, *, end_of_day: bool = False) -> datetime:
         if len(raw) <= 10 and (day := parse_date(raw)):
             return _edge(day, end_of_day)
         if moment := parse_datetime(raw):
-            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except ValueError:
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # the last moments of the year 9999 may lie behind it in UTC
         pass
     raise InvalidInput(f"{name}={raw!r} is no date (2026-11-27) or time (2026-11-27T09:00:00Z).", field=name)
 

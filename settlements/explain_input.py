@@ -27,6 +27,7 @@ MAX_TEXT = 20_000
 MAX_RULES = 20
 MAX_LINES = 50
 MAX_TOLD = 200
+YEARS = range(2000, 2201)  # in which a made-up invoice may be paid; what follows from the day must be a day too
 
 
 @dataclass
@@ -44,6 +45,8 @@ def try_out(
     Raises ConfigError for the text, InvalidInput (with `field`) for the rest. Reads a few statements, writes nothing.
     """
     accounts = access.accounts_of(user)
+    if example.paid_on.year not in YEARS:
+        raise InvalidInput(f"Choose a day of the years {YEARS[0]} to {YEARS[-1]}.", field="paid_on")
     invoice = example.invoice
     named = {example.seller, *(str(line.price_metadata.get("seller_account", "")) for line in example.lines)} - {""}
     _check_accounts(named, accounts, "seller")
@@ -56,7 +59,7 @@ def try_out(
         found |= {(row.name, row.version): row.as_rule() for row in rows if (row.name, row.version) not in found}
         known = [rule for rule in found.values() if accounts is None or rule.seller in accounts]
     chosen = _chosen(name, version, user) if name else None
-    wanted = [*([chosen] if chosen else []), *(_next_version(plan) for plan in pasted.rules)]
+    wanted = [*([chosen] if chosen else []), *(_next_version(plan, user) for plan in pasted.rules)]
     if not known and not wanted:
         what = "There is no rule to try: paste one, name one, or let the stored rules take part."
         if not stored:
@@ -116,9 +119,10 @@ def _chosen(name: str, version: int | None, user: Any) -> Rule:
     return row.as_rule()
 
 
-def _next_version(plan: RulePlan) -> Rule:
-    """As it will be numbered when it is imported."""
-    held = ShareRule.objects.filter(name=plan.name).order_by("-version").values_list("version", flat=True).first()
+def _next_version(plan: RulePlan, user: Any) -> Rule:
+    """As it will be numbered when it is imported, as far as this person may know: others' names are not told."""
+    mine = access.scope(ShareRule.objects.filter(name=plan.name), user, field="seller__account")
+    held = mine.order_by("-version").values_list("version", flat=True).first()
     return plan.as_rule(version=(held or 0) + 1)
 
 

@@ -77,7 +77,7 @@ class PeriodFilter(ExactFilter):
             return queryset
         try:
             first, behind = period_of(value)
-        except ValueError:
+        except (ValueError, OverflowError):  # there is no day behind 9999-12-31
             return queryset.none()
         edges = [datetime.combine(day, time.min, tzinfo=UTC) for day in (first, behind)]
         return queryset.filter(occurred_at__gte=edges[0], occurred_at__lt=edges[1])

@@ -5,6 +5,7 @@ A selection is of whole entries, so that what is written adds up.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -16,6 +17,8 @@ from settlements.ledger.formats import FORMATS, Format
 from settlements.ledger.models import JournalEntry
 from settlements.ledger.querysets import JournalEntryQuerySet
 
+YEARS = range(1970, 2201)
+_SELLER = re.compile(r"[A-Za-z0-9_]{0,64}")  # it becomes a part of the file's name
 CHUNK = 2_000  # entries in memory at a time, with their postings
 
 
@@ -68,11 +71,14 @@ def read_selection(given: dict[str, str]) -> tuple[Selection, Format]:
         raise InvalidInput(f"There is no format {given['format']!r}; there are {', '.join(FORMATS)}.", field="format")
     days = {name: _day(given.get(name, ""), name) for name in ("from", "to")}
     currency = (given.get("currency") or "").strip()
+    seller = (given.get("seller") or "").strip()
+    if not _SELLER.fullmatch(seller):
+        raise InvalidInput("seller is a connected account: acct_…", field="seller")
     return (
         Selection(
             start=days["from"],
             end=days["to"],
-            seller=(given.get("seller") or "").strip(),
+            seller=seller,
             currency=normalise_currency(currency) if currency else "",
         ),
         form,
@@ -81,6 +87,9 @@ def read_selection(given: dict[str, str]) -> tuple[Selection, Format]:
 
 def _day(text: str, name: str) -> date:
     try:
-        return date.fromisoformat(text.strip())
+        day = date.fromisoformat(text.strip())
     except ValueError:
         raise InvalidInput(f"{name}: {text!r} is no day; write it as 2026-11-30.", field=name)
+    if day.year not in YEARS:
+        raise InvalidInput(f"{name}: choose a day of the years {YEARS[0]} to {YEARS[-1]}.", field=name)
+    return day

@@ -17,7 +17,7 @@ from settlements.risk.models import RiskAssessment, RiskHold
 
 
 def _score(raw: str, name: str) -> int:
-    if not raw.isdecimal() or int(raw) > 100:
+    if not raw.isdecimal() or len(raw) > 3 or int(raw) > 100:
         raise InvalidInput(f"{name}={raw!r} is no score; scores are 0 to 100.", field=name)
     return int(raw)
 

@@ -206,6 +206,9 @@ def test_whoever_sees_one_account_tries_its_rules_alone_and_learns_nothing_of_ot
     error = ask(rule=split, lines=[{"amount": 1, "price": "price_1"}], expect=400)["error"]
     assert "acct_studio is no seller of this file or the database; known: acct_bakery." in error["message"]
     assert ask(name="studio", lines=[{"amount": 1}], expect=400)["error"]["message"] == "There is no rule studio."
+    namesake = "name: studio\nseller: acct_bakery\nshare: {type: percent, seller: '50'}\nvalid_from: 2026-01-01"
+    part = ask(rule=namesake, lines=[{"amount": 1}])["lines"][0]["parts"][0]
+    assert (part["rule"], part["version"]) == ("studio", 1)  # not how many versions another account has of that name
     foreign = "sellers: [{account: acct_studio, name: X}]\nrules: []"
     assert ask(rule=foreign, lines=[{"amount": 1}], expect=400)["error"]["field"] == "rule"
 
