@@ -140,6 +140,7 @@ def suggest(*, item_id: int, counter: str = "", write_off: bool = False, reason:
         if problem := why_not(item):
             raise InvalidTransition(f"{problem} Nothing was suggested.")
         counter = str(Account.WRITE_OFF) if write_off else counter or default_counter(item)
+        write_off = counter == Account.WRITE_OFF  # by whichever name it is asked for: the limit is the same
         if counter not in {str(account) for account in COUNTER_ACCOUNTS}:
             raise InvalidInput(f"{counter!r} is no account that a correction may go against.", field="counter")
         found = gaps(item)

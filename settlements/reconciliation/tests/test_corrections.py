@@ -147,6 +147,29 @@ def test_write_offs_have_a_limit(finance, lead, settings):
     assert JournalEntry.objects.get(suggestion=suggestion.pk).kind == Kind.WRITE_OFF
 
 
+def test_the_limit_also_holds_for_a_correction_against_the_write_off_account(finance, settings):
+    item = the_item("fee_changed")
+    settings.RECONCILIATION_WRITE_OFF_LIMIT = {"usd": 29}
+    asked = {"item_id": item.pk, "counter": str(Account.WRITE_OFF), "reason": "small", "actor": Actor.person(finance)}
+    with pytest.raises(PermissionDenied, match=r"above USD 0\.29"):
+        corrections.suggest(**asked)
+    settings.RECONCILIATION_WRITE_OFF_LIMIT = {"usd": 30}
+    assert corrections.suggest(**asked).params["write_off"] is True
+
+
+def test_whoever_suggests_a_correction_cannot_approve_it_by_page_or_api(client, make_user):
+    item = the_item("manual_payout")
+    both = make_user("both", "Finance lead")
+    suggestion = corrections.suggest(item_id=item.pk, reason="paid out by hand", actor=Actor.person(both))
+    client.force_login(both)
+    body = {"version": suggestion.version, "comment": "mine"}
+    answer = client.post(f"/api/v1/suggestions/{suggestion.pk}/approve/", body, content_type="application/json")
+    assert answer.status_code == 403
+    client.post(f"/admin/approvals/suggestion/{suggestion.pk}/approve/", body)
+    suggestion.refresh_from_db()
+    assert suggestion.state == Gate.PENDING
+
+
 def test_whoever_only_looks_suggests_nothing(auditor):
     item = the_item("manual_payout")
     with pytest.raises(PermissionDenied):
