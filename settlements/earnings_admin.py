@@ -156,7 +156,7 @@ class EarningAdmin(ReadOnlyAdmin):
                 "steps": computation(earning),
                 "now": where_it_is(earning),
                 "items": items,
-                "entries": [shown_entry(as_entry(entry)) for entry in entries],
+                "entries": [shown_entry(as_entry(entry, request.user)) for entry in entries],
             }
         return super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
 

@@ -19,6 +19,7 @@ from billingops.stripe.facts import InvoiceFacts, PayoutFacts, TransferFacts
 from billingops.stripe.models import InvoicePayment, MirroredBalanceTransaction, MirroredObject
 from settlements.ledger.accounts import Account, Kind
 from settlements.ledger.models import JournalEntry, Posting
+from settlements.ledger.scope import postings_shown
 from settlements.models import Earning, Finding, PayoutItem
 from settlements.trace import people
 from settlements.trace.graph import Entry
@@ -41,8 +42,9 @@ class Arrival:
 @dataclass
 class Later:
     """What is known of transfers once they were made. `entries`: of the platform's book and of connected accounts'
-    books, oldest first. `transfers`, `payouts`: by id; `arrivals`: by transfer."""
+    books, oldest first. `transfers`, `payouts`: by id; `arrivals`: by transfer. `user`: whom it is shown to."""
 
+    user: Any
     entries: list[JournalEntry]
     transfers: dict[str, TransferFacts]
     arrivals: dict[str, Arrival]
@@ -85,11 +87,12 @@ class Facts(Later):
         )
 
     def shown(self, entries: Iterable[JournalEntry]) -> tuple[Entry, ...]:
-        return tuple(as_entry(entry) for entry in entries)
+        return tuple(as_entry(entry, self.user) for entry in entries)
 
 
-def as_entry(entry: JournalEntry) -> Entry:
-    postings = tuple((posting.account, posting.seller, posting.amount) for posting in entry.postings.all())
+def as_entry(entry: JournalEntry, user: Any) -> Entry:
+    """With the postings that the journal's own pages show to `user`."""
+    postings = tuple((posting.account, posting.seller, posting.amount) for posting in postings_shown(entry, user))
     return Entry(entry.pk, entry.kind, entry.key, entry.occurred_at, entry.source, entry.text, postings)
 
 
@@ -128,6 +131,7 @@ def of_invoice(invoice_id: str, *, user: Any) -> Facts:
     payouts = _payouts([one.payout for one in arrivals.values()] + [txn.payout_id for txn in moved if not txn.account])
     return Facts(
         invoice_id=invoice_id,
+        user=user,
         invoice=invoice,
         earnings=earnings,
         charges=charges,
@@ -144,7 +148,7 @@ def of_invoice(invoice_id: str, *, user: Any) -> Facts:
     )
 
 
-def after(transfer: str) -> Later:
+def after(transfer: str, *, user: Any) -> Later:
     """The same of one transfer, whatever it pays. Its entries come with the postings that name no invoice."""
     transfers = {one: reader.read_transfer(data) for one, data in store.load("transfer", [transfer]).items()}
     postings = Posting.objects.filter(invoice="").order_by("id")
@@ -154,7 +158,7 @@ def after(transfer: str) -> Later:
     payments = [one.destination_payment for one in transfers.values() if one.destination_payment]
     moved = list(MirroredBalanceTransaction.objects.filter(source_id__in=payments))
     arrivals = _arrivals(transfers, moved, list(entries))
-    return Later(list(entries), transfers, arrivals, _payouts(one.payout for one in arrivals.values()))
+    return Later(user, list(entries), transfers, arrivals, _payouts(one.payout for one in arrivals.values()))
 
 
 def _unique(values: Iterable[str]) -> list[str]:

@@ -180,7 +180,7 @@ def arrive(graph: Graph, facts: Later, key: str, transfer: str, account: str, am
         ref=arrival.txn,
         owner=account,
         at=arrival.at,
-        entries=tuple(as_entry(entry) for entry in booked),
+        entries=tuple(as_entry(entry, facts.user) for entry in booked),
     )
     graph.flow(key, here, amount, "arrived")
     whole = facts.transfers.get(transfer)

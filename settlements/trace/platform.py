@@ -82,7 +82,7 @@ def trace(target: Target, *, user: Any, page: int) -> Trace:
         at=payout.arrival_date if payout else None,
         stays=payout.amount if payout else net,
         facts=(("Bank’s trace id", payout.trace_id),) if payout and payout.trace_id else (),
-        entries=tuple(as_entry(entry) for entry in entries[:PAGE_SIZE])
+        entries=tuple(as_entry(entry, user) for entry in entries[:PAGE_SIZE])
         if user.has_perm("ledger.view_journalentry")
         else (),
     )

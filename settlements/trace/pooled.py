@@ -96,10 +96,10 @@ def _reversals_of(transfers: list[str]) -> Q:
 
 def _after(graph: Graph, record: PayoutRecord, key: str, user: Any) -> None:
     """Transfer → reversed, arrival, bank: through the same nodes as an invoice's."""
-    found = after(record.transfer)
+    found = after(record.transfer, user=user)
     entries = [entry for entry in found.entries if not entry.book]
     if user.has_perm("ledger.view_journalentry"):
-        graph.change(key, entries=tuple(as_entry(entry) for entry in entries))
+        graph.change(key, entries=tuple(as_entry(entry, user) for entry in entries))
     else:
         found.entries = []
     booked = -sum(entry.cash for entry in entries if entry.source == record.transfer)

@@ -63,6 +63,24 @@ def test_a_limited_persons_page_names_no_other_party(client, make_user, sale):
     assert "studio-flat" not in text
 
 
+def test_a_limited_person_sees_of_the_journal_behind_it_what_the_journal_shows_them(client, make_user, lead, sale):
+    own = {"cash", "bank", "sales_tax", "platform_revenue", "stripe_fees", "suspense", "write_off"}
+
+    def accounts(user):
+        client.force_login(user)
+        nodes = client.get(f"/api/v1/trace/{sale.invoice}/").json()["nodes"]
+        entries = [entry for node in nodes if node["kind"] in ("seller", "transfer") for entry in node["entries"]]
+        return {posting["account"] for entry in entries for posting in entry["postings"]}
+
+    assert accounts(lead) & own
+    limited = make_user("ana", "Finance", accounts=[BAKERY])
+    assert accounts(limited)
+    assert not accounts(limited) & own
+    earning = sale.earning()
+    page_of = client.get(reverse("admin:settlements_earning_change", args=[earning.pk]))
+    assert all(label != "Platform revenue" for entry in page_of.context["entries"] for label, *_ in entry["postings"])
+
+
 def test_the_api_gives_the_same_trace(client, lead, sale):
     client.force_login(lead)
     answer = client.get(f"/api/v1/trace/{sale.invoice}/").json()
