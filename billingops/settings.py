@@ -279,6 +279,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "SuggestionStateEnum": "approvals.states.State",
         "PayoutRecordStateEnum": "settlements.states.PayoutState",
+        "ReconciliationStateEnum": "settlements.reconciliation.states.State",
+        "JournalEntryKindEnum": "settlements.ledger.accounts.Kind",
     },
 }
 

@@ -23,23 +23,27 @@ from settlements.forecast.models import Forecast, ForecastDay
 _PARAMETERS = ("seller", "currency", "days")
 
 
-class BandSerializer(serializers.Serializer[Any]):
+class ForecastBandSerializer(serializers.Serializer[Any]):
     low = serializers.IntegerField()
     expected = serializers.IntegerField()
     high = serializers.IntegerField()
 
 
-class DaySerializer(serializers.Serializer[Any]):
+class ForecastDaySerializer(serializers.Serializer[Any]):
     """`in` and `out` of the day, and `running`: in − out since the first day. `low` to `high` holds 8 of 10 cases."""
 
     day = serializers.DateField()
-    out = BandSerializer()
-    running = BandSerializer()
+    out = ForecastBandSerializer()
+    running = ForecastBandSerializer()
     parts = serializers.DictField(child=serializers.IntegerField(), help_text="kind → minor units")
 
     def get_fields(self) -> dict[str, Any]:
         found = super().get_fields()
-        return {"day": found.pop("day"), "in": BandSerializer(), **found}  # a keyword: no attribute can be called so
+        return {
+            "day": found.pop("day"),
+            "in": ForecastBandSerializer(),
+            **found,
+        }  # a keyword: no attribute can be called so
 
 
 class VerdictSerializer(serializers.Serializer[Any]):
@@ -71,7 +75,7 @@ class ForecastSerializer(serializers.Serializer[Any]):
     version = serializers.CharField(allow_blank=True)
     parameters = serializers.DictField()
     apart = serializers.DictField(child=serializers.IntegerField(), help_text="known, but not counted")
-    days = DaySerializer(many=True)
+    days = ForecastDaySerializer(many=True)
     comparison = ComparisonSerializer(allow_null=True)
 
 
