@@ -66,6 +66,7 @@ def look_at_the_credit(note: EventNote) -> None:
 def _look_at(charge_id: str, note: EventNote) -> None:
     records = PayoutRecord.objects.filter(charge=charge_id).live()
     waiting = set(records.filter(state=PayoutRecord.State.PENDING_REVIEW).values_list("invoice", flat=True))
+    waiting |= set(records.filter(items=None).values_list("invoice", flat=True))  # from before there were earnings
     # What was held for a dispute, or came to nothing, may be due again.
     open_ones = Earning.objects.filter(charge=charge_id).exclude(invoice__in=records.values("invoice"))
     for invoice_id in sorted(waiting | set(open_ones.values_list("invoice", flat=True))):
@@ -108,9 +109,8 @@ def confirm_payout(note: EventNote) -> None:
         # Its reversal may have come in before anybody knew whose transfer it was.
         _note_reversed(transfer, note)
         # Money may have left the charge while the transfer was on its way; the mirror knows without a read.
-        reversals.look(
-            charge_id=transfer.source_transaction, event_id=note.event_id, actor=ACTOR, live=False, at=note.created
-        )
+        for charge_id in reversals.charges_claimed(transfer.id):
+            reversals.look(charge_id=charge_id, event_id=note.event_id, actor=ACTOR, live=False, at=note.created)
 
 
 @on("transfer.reversed", "transfer.updated")
@@ -138,12 +138,14 @@ def _note_reversed(transfer: TransferFacts, note: EventNote) -> None:
 
 
 def _look_at_what_waits(transfer: TransferFacts, note: EventNote) -> None:
-    """Somebody sent a seller money by hand: a payout for the same that waits for approval is withdrawn."""
-    waiting = PayoutRecord.objects.filter(charge=transfer.source_transaction, account=transfer.destination)
-    waiting = waiting.filter(state=PayoutRecord.State.PENDING_REVIEW)
+    """Somebody sent a seller money by hand: a payout for the same that waits for approval is withdrawn, and what would
+    go out with a period's stays behind."""
     if not transfer.source_transaction:
-        waiting = waiting.none()
-    for invoice_id in set(waiting.values_list("invoice", flat=True)):
+        return
+    of = {"charge": transfer.source_transaction, "account": transfer.destination}
+    waiting = PayoutRecord.objects.filter(state=PayoutRecord.State.PENDING_REVIEW, **of)
+    unpaid = Earning.objects.filter(moved_by_stripe=False, **of).exclude(open=0)
+    for invoice_id in sorted({*waiting.values_list("invoice", flat=True), *unpaid.values_list("invoice", flat=True)}):
         services.settle_invoice(invoice_id=invoice_id, event_id=note.event_id, actor=ACTOR, live=True)
 
 

@@ -326,8 +326,9 @@ def _book_reversals(record: PayoutRecord, transfer: TransferFacts, *, actor: Act
     if not fresh:
         return
     items = list(record.items.filter(state=PayoutItem.State.SETTLED).order_by("pk"))
-    locked = Earning.objects.select_for_update().filter(pk__in=[item.earning_id for item in items]).order_by("pk")
-    rows = {row.pk: row for row in locked}
+    invoices = Earning.objects.filter(pk__in=[item.earning_id for item in items]).values_list("invoice", flat=True)
+    held = {item.earning_id for item in items}
+    rows = {row.pk: row for row in earnings.lock(invoices) if row.pk in held}
     claimed = {row.pk: row.claimed for row in rows.values()}
     back: dict[int, int] = {}
     drafts = []

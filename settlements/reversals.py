@@ -33,6 +33,8 @@ from settlements.models import Earning, Finding, PayoutItem, PayoutRecord
 from settlements.states import PayoutState
 
 KIND = "transfer_reversal"
+# Rejected, let lie, or given up after Stripe refused it: the money is still the platform's to get.
+NOTHING_CAME_OF_IT = (State.REJECTED, State.EXPIRED, State.CANCELLED)
 IN_FLIGHT = (State.APPROVED, State.EXECUTING, State.EXECUTED, State.UNKNOWN, State.FAILED)
 
 
@@ -63,6 +65,12 @@ def look(
     due = claimed_of_transfers([row.pk for row in rows])
     made = (_propose(record, charge, part, lost, event_id=event_id, actor=actor) for record, part in due)
     return [suggestion for suggestion in made if suggestion is not None]
+
+
+def charges_claimed(transfer: str) -> list[str]:
+    """The charges of which this transfer holds money that is to be taken back."""
+    rows = Earning.objects.filter(items__record__transfer=transfer, claimed__gt=0).order_by("charge")
+    return list(rows.values_list("charge", flat=True).distinct())
 
 
 def claimed_of_transfers(concerned: Sequence[int]) -> list[tuple[PayoutRecord, int]]:
@@ -190,21 +198,23 @@ def current_facts(suggestion: Suggestion) -> dict[str, Any]:
 
 
 def follow(*, changes: Sequence[Change], actor: Actor) -> None:
-    """A stale reversal is looked at again; a rejected one is netted against later earnings instead."""
+    """A stale reversal is looked at again; one that came to nothing is netted against later earnings instead."""
     for suggestion in (change.suggestion for change in changes if change.suggestion.kind == KIND):
         if suggestion.state == State.STALE:
             jobs.enqueue("settlements.tasks.look_back", suggestion.params["charge"], suggestion.event_id)
-        elif suggestion.state == State.REJECTED:
+        elif suggestion.state in NOTHING_CAME_OF_IT:
             jobs.enqueue("settlements.tasks.net_instead", str(suggestion.pk))
 
 
 def net_instead(suggestion: Suggestion, *, actor: Actor) -> int:
-    """A person wants no reversal: what was claimed of this transfer becomes a debt. Returns how many earnings moved."""
-    if suggestion.kind != KIND or suggestion.state != State.REJECTED:
+    """Nobody wants the reversal, or it could not be: what was claimed of this transfer becomes a debt. Returns how many
+    earnings moved."""
+    if suggestion.kind != KIND or suggestion.state not in NOTHING_CAME_OF_IT:
         return 0
     with transaction.atomic():
         items = PayoutItem.objects.filter(record__transfer=suggestion.subject, earning__claimed__gt=0)
+        charges = dict(items.values_list("earning__invoice", "earning__charge"))
+        earnings.lock(charges)
         rows = Earning.objects.filter(pk__in=items.values("earning"))
-        charges = dict(rows.values_list("invoice", "charge"))
         rows.update(offset=True)
         return len(earnings.bring_up_to_date(of_charges(charges), actor=actor))
