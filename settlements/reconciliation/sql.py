@@ -7,6 +7,7 @@ book, and since when. Everything here is set-based: what agrees never reaches Py
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,9 +20,13 @@ from settlements.reconciliation.states import OPEN, SETTLED
 
 TXN, ENTRY = "mirror_mirroredbalancetransaction", "ledger_journalentry"
 ITEM, LINK = "reconciliation_reconciliationitem", "reconciliation_reconciliationlink"
-MOVES = "(e.cash <> 0 OR e.fee <> 0)"
+MOVES = "(NOT (e.cash = 0) OR NOT (e.fee = 0))"
 SAME = "e.book = t.account AND e.currency = t.currency AND e.cash = t.net AND e.fee = t.fee"
 MAX_ROUNDS = 6
+# Which book a row is of, beside what it is looked up by.
+_BOOKS = re.compile(
+    r"(?=\b(?:e\.book = (?:t\.account|o\.book)|t\.account = (?:e\.book|o\.account)|p\.account = e\.book)\b)"
+)
 FETCH = 2000
 
 
@@ -38,6 +43,12 @@ class Scope:
 
     def of(self, alias: str, column: str) -> str:
         return "" if self.account is None else f" AND {alias}.{column} = %(account)s"
+
+
+def planned(statement: str) -> str:
+    """For SQLite, which does not know that a book is nearly everything and would walk through all of it for each row: a
+    plus keeps a column from being looked up by its index. PostgreSQL counts."""
+    return _BOOKS.sub("+", statement) if connection.vendor == "sqlite" else statement
 
 
 def _in(values: tuple[Any, ...]) -> str:
@@ -57,18 +68,119 @@ class Looked:
     books: frozenset[tuple[str, str]] = frozenset()
 
 
-def prepare() -> None:
-    """Empty work tables, and on PostgreSQL room for hashing a million rows. In the run's transaction."""
-    postgres = connection.vendor == "postgresql"
+def look(scope: Scope) -> Looked:
+    """Fill the work tables with what is to be judged. What is new, on PostgreSQL, is found in one statement."""
+    if scope.since is not None and connection.vendor == "postgresql":
+        prepare(few=True)
+        looked, left = _what_is_new(scope)
+        if left:
+            widen()
+        return looked
+    prepare()
+    looked = first_pass(scope)
+    gather(scope)
+    return looked
+
+
+def prepare(*, few: bool = False) -> None:
+    """Empty work tables, in the run's transaction. On PostgreSQL: room for hashing a million rows, or, of `few` rows,
+    plans that look each of them up by index and start no workers for that."""
+    if connection.vendor == "postgresql":
+        settings = {"jit": "off"}  # compiles longer than these statements run
+        settings |= (
+            {"max_parallel_workers_per_gather": "0", "random_page_cost": "1.1"}
+            if few
+            else {"work_mem": "'256MB'", "hash_mem_multiplier": "2"}
+        )
+        statements = [f"SET LOCAL {name} = {value}" for name, value in settings.items()]
+        for table, column in (("recon_t", "bigint"), ("recon_e", "uuid")):
+            statements.append(f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} (id {column} PRIMARY KEY) ON COMMIT DROP")
+            statements.append(f"DELETE FROM {table}")
+        with connection.cursor() as cursor:
+            cursor.execute("; ".join(statements))
+        return
     with connection.cursor() as cursor:
-        if postgres:
-            # Only for this transaction. JIT compiles longer than these statements run.
-            cursor.execute("SET LOCAL work_mem = '256MB'")
-            cursor.execute("SET LOCAL hash_mem_multiplier = 2")
-            cursor.execute("SET LOCAL jit = off")
-        for table, column in (("recon_t", "bigint"), ("recon_e", "uuid" if postgres else "char(32)")):
+        for table, column in (("recon_t", "bigint"), ("recon_e", "char(32)")):
             cursor.execute(f"DROP TABLE IF EXISTS {table}")
             cursor.execute(f"CREATE TEMPORARY TABLE {table} (id {column} PRIMARY KEY)")
+
+
+def _what_is_new(scope: Scope) -> tuple[Looked, int]:
+    """What was synced or posted, met with whatever has the same id: both sides of it that do not agree one to one, and
+    what `gather` says of settled and freed members and of expected ones. Returns how many rows are to be judged, too.
+    """
+    held = f"EXISTS (SELECT 1 FROM {LINK} l JOIN {ITEM} i ON i.id = l.item_id WHERE i.state IN ({SETTLED_STATES})"
+    t_held = f"{held} AND l.transaction_id = m.t_id AND (l.net, l.fee, l.currency) = (m.net, m.t_fee, m.t_currency))"
+    e_held = f"{held} AND l.entry_id = m.e_id AND (l.net, l.fee, l.currency) = (m.cash, m.e_fee, m.e_currency))"
+    loose = f"(i.state IN ({OPEN_STATES}) OR (i.state = 'matched' AND i.how IN ('reference', 'amount')))"
+
+    def freed(column: str, mine: str, partners: str, partner: str) -> str:
+        return f"""
+            SELECT l.{column} FROM met m JOIN {LINK} l ON l.{column} = m.{mine} JOIN {ITEM} i ON i.id = l.item_id
+            LEFT JOIN {LINK} own ON own.{partners} = m.{partner} AND own.item_id = l.item_id
+            WHERE m.same AND own.id IS NULL AND {loose}{scope.of("i", "account")}
+        """
+
+    def waiting(column: str) -> str:
+        return f"""
+            SELECT l.{column} FROM {ITEM} i JOIN {LINK} l ON l.item_id = i.id
+            WHERE i.state = 'expected' AND i.due_at <= %(now)s AND l.{column} IS NOT NULL{scope.of("i", "account")}
+        """
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH new_t AS MATERIALIZED (
+                SELECT t.id, t.object_id, t.account, t.currency, t.net, t.fee FROM {TXN} t
+                WHERE t.synced_at > %(since)s{scope.of("t", "account")}
+            ), new_e AS MATERIALIZED (
+                SELECT e.id, e.balance_transaction, e.book, e.currency, e.cash, e.fee FROM {ENTRY} e
+                WHERE e.posted_at > %(since)s AND {MOVES}{scope.of("e", "book")}
+            ), named AS MATERIALIZED (
+                -- Grouped, not joined: how much is new the planner cannot know.
+                SELECT txn, MAX(id) AS id, MAX(account) AS account, MAX(currency) AS currency, MAX(net) AS net,
+                       MAX(fee) AS fee
+                FROM (SELECT object_id AS txn, id, account, currency, net, fee FROM new_t UNION ALL
+                      SELECT balance_transaction, NULL, NULL, NULL, NULL, NULL FROM new_e
+                      WHERE balance_transaction <> '') n
+                GROUP BY txn
+            ), known AS MATERIALIZED (
+                -- Only what is not new itself is looked up; to look for NULL costs nothing.
+                SELECT n.txn, COALESCE(n.id, o.id) AS id, COALESCE(n.account, o.account) AS account,
+                       COALESCE(n.currency, o.currency) AS currency, COALESCE(n.net, o.net) AS net,
+                       COALESCE(n.fee, o.fee) AS fee
+                FROM named n LEFT JOIN {TXN} o
+                ON o.object_id = CASE WHEN n.id IS NULL THEN n.txn END{scope.of("o", "account")}
+            ), met AS MATERIALIZED (
+                SELECT t.id AS t_id, t.net, t.fee AS t_fee, t.currency AS t_currency,
+                       e.id AS e_id, e.cash, e.fee AS e_fee, e.currency AS e_currency,
+                       COALESCE({SAME}, FALSE) AS same, COUNT(e.id) OVER (PARTITION BY t.txn) AS many
+                FROM known t LEFT JOIN {ENTRY} e
+                ON e.balance_transaction = t.txn AND {MOVES}{scope.of("e", "book")}
+                UNION ALL
+                SELECT NULL, NULL, NULL, NULL, e.id, e.cash, e.fee, e.currency, FALSE, 0
+                FROM new_e e WHERE e.balance_transaction = ''
+            ), left_t AS (
+                INSERT INTO recon_t
+                SELECT m.t_id FROM met m WHERE m.t_id IS NOT NULL AND NOT (m.same AND m.many = 1) AND NOT {t_held}
+                UNION {freed("transaction_id", "t_id", "entry_id", "e_id")} UNION {waiting("transaction_id")}
+                RETURNING 1
+            ), left_e AS (
+                INSERT INTO recon_e
+                SELECT m.e_id FROM met m WHERE m.e_id IS NOT NULL AND NOT (m.same AND m.many = 1) AND NOT {e_held}
+                UNION {freed("entry_id", "e_id", "transaction_id", "t_id")} UNION {waiting("entry_id")}
+                RETURNING 1
+            )
+            SELECT 't', account, currency, COUNT(*) FROM new_t GROUP BY account, currency
+            UNION ALL SELECT 'e', book, currency, COUNT(*) FROM new_e GROUP BY book, currency
+            UNION ALL SELECT 'left', '', '', (SELECT COUNT(*) FROM left_t) + (SELECT COUNT(*) FROM left_e)
+            """,
+            {**scope.params(), "now": timezone.now()},
+        )
+        rows = cursor.fetchall()
+    counts = {side: sum(row[3] for row in rows if row[0] == side) for side in ("t", "e", "left")}
+    books = frozenset((row[1], row[2]) for row in rows if row[0] != "left")
+    return Looked(counts["t"], counts["e"], books), counts["left"]
 
 
 def first_pass(scope: Scope) -> Looked:
@@ -130,7 +242,7 @@ def _known_doubles(cursor: Any, scope: Scope) -> int:
         SELECT COALESCE(SUM(many - 1), 0) FROM (
             SELECT COUNT(*) AS many FROM {LINK} l JOIN {ENTRY} e ON e.id = l.entry_id
             JOIN {TXN} t ON t.object_id = e.balance_transaction
-            WHERE e.balance_transaction <> ''{scope.of("e", "book")}{scope.of("t", "account")}
+            WHERE NOT (e.balance_transaction = ''){scope.of("e", "book")}{scope.of("t", "account")}
             GROUP BY e.balance_transaction HAVING COUNT(*) > 1
         ) d
         """,
@@ -141,18 +253,19 @@ def _known_doubles(cursor: Any, scope: Scope) -> int:
 
 def _doubled(cursor: Any, scope: Scope) -> None:
     """Entries that share their transaction with another one, which may each agree with it."""
-    mine = f"e.balance_transaction <> '' AND {MOVES}{scope.of('e', 'book')}"
+    mine = f"NOT (e.balance_transaction = '') AND {MOVES}{scope.of('e', 'book')}"
     if scope.since is None:
         named = f"SELECT e.balance_transaction AS txn FROM {ENTRY} e WHERE {mine}"
         named += " GROUP BY e.balance_transaction HAVING COUNT(*) > 1"
     else:
         named = f"SELECT DISTINCT e.balance_transaction AS txn FROM {ENTRY} e WHERE {mine} AND e.posted_at > %(since)s"
     other = f"SELECT 1 FROM {ENTRY} o WHERE o.balance_transaction = e.balance_transaction AND o.id <> e.id"
-    other += " AND o.balance_transaction <> '' AND (o.cash <> 0 OR o.fee <> 0)"
+    other += " AND NOT (o.balance_transaction = '') AND (NOT (o.cash = 0) OR NOT (o.fee = 0))"
+    own = mine.replace("AND e.book", "AND +e.book") if connection.vendor == "sqlite" else mine  # see `planned`
     cursor.execute(
         f"""
         INSERT INTO recon_e SELECT e.id FROM ({named}) d JOIN {ENTRY} e ON e.balance_transaction = d.txn
-        WHERE {mine} AND EXISTS ({other}) ON CONFLICT DO NOTHING
+        WHERE {own} AND EXISTS ({other}) ON CONFLICT DO NOTHING
         """,
         scope.params(),
     )
@@ -166,29 +279,29 @@ def _lookups(scope: Scope) -> Looked:
     params = scope.params()
     with connection.cursor() as cursor:
         cursor.execute(
-            f"""
+            planned(f"""
             INSERT INTO recon_t SELECT t.id FROM {TXN} t WHERE TRUE{t_mine} AND NOT EXISTS (
-                SELECT 1 FROM {ENTRY} e WHERE e.balance_transaction = t.object_id AND e.balance_transaction <> ''
+                SELECT 1 FROM {ENTRY} e WHERE e.balance_transaction = t.object_id AND NOT (e.balance_transaction = '')
                 AND {MOVES} AND {SAME}
             )
-            """,
+            """),
             params,
         )
         cursor.execute(
-            f"""
+            planned(f"""
             INSERT INTO recon_e SELECT e.id FROM {ENTRY} e WHERE {MOVES}{e_mine} AND NOT EXISTS (
                 SELECT 1 FROM {TXN} t WHERE t.object_id = e.balance_transaction AND {SAME}
             )
-            """,
+            """),
             params,
         )
         _doubled(cursor, scope)
         cursor.execute(
-            f"""
+            planned(f"""
             SELECT 't', t.account, t.currency, COUNT(*) FROM {TXN} t WHERE TRUE{t_mine} GROUP BY t.account, t.currency
             UNION ALL
             SELECT 'e', e.book, e.currency, COUNT(*) FROM {ENTRY} e WHERE {MOVES}{e_mine} GROUP BY e.book, e.currency
-            """,
+            """),
             params,
         )
         rows = cursor.fetchall()
@@ -226,9 +339,7 @@ def gather(scope: Scope) -> None:
                 """,
                 params,
             )
-        for _ in range(MAX_ROUNDS):
-            if not _widen(cursor):
-                break
+    widen()
 
 
 def _freed(cursor: Any, scope: Scope) -> None:
@@ -239,21 +350,21 @@ def _freed(cursor: Any, scope: Scope) -> None:
     ):
         alias, partner, partners = mine[-1], other[-1], "entry_id" if column == "transaction_id" else "transaction_id"
         cursor.execute(
-            f"""
+            planned(f"""
             INSERT INTO {table} SELECT DISTINCT l.{column} FROM {LINK} l JOIN {ITEM} i ON i.id = l.item_id
             JOIN {mine} ON {alias}.id = l.{column}
-            JOIN {other} ON e.balance_transaction = t.object_id AND e.balance_transaction <> '' AND {SAME}
+            JOIN {other} ON e.balance_transaction = t.object_id AND NOT (e.balance_transaction = '') AND {SAME}
             LEFT JOIN {LINK} own ON own.{partners} = {partner}.id AND own.item_id = l.item_id
             WHERE (i.state IN ({OPEN_STATES}) OR (i.state = 'matched' AND i.how IN ('reference', 'amount')))
             AND own.id IS NULL
             {f"AND {new} > %(since)s" if scope.since else ""}{scope.of("i", "account")}
             ON CONFLICT DO NOTHING
-            """,
+            """),
             scope.params(),
         )
 
 
-_WIDER = (
+_WIDER: tuple[tuple[str, str], ...] = (
     # the other members of the same items
     ("recon_t", f"SELECT o.transaction_id FROM recon_t w JOIN {LINK} l ON l.transaction_id = w.id"
                 f" JOIN {LINK} o ON o.item_id = l.item_id WHERE o.transaction_id IS NOT NULL"),
@@ -265,33 +376,56 @@ _WIDER = (
                 f" JOIN {LINK} o ON o.item_id = l.item_id WHERE o.entry_id IS NOT NULL"),
     # partners by id
     ("recon_e", f"SELECT e.id FROM recon_t w JOIN {TXN} t ON t.id = w.id JOIN {ENTRY} e"
-                f" ON e.balance_transaction = t.object_id AND e.balance_transaction <> ''"
+                f" ON e.balance_transaction = t.object_id AND NOT (e.balance_transaction = '')"
                 f" AND e.book = t.account AND {MOVES} WHERE TRUE"),
     ("recon_t", f"SELECT t.id FROM recon_e w JOIN {ENTRY} e ON e.id = w.id JOIN {TXN} t"
                 f" ON t.object_id = e.balance_transaction AND t.account = e.book WHERE TRUE"),
     # the same object of Stripe's
     ("recon_t", f"SELECT t.id FROM recon_t w JOIN {TXN} o ON o.id = w.id JOIN {TXN} t"
-                f" ON t.source_id = o.source_id AND t.account = o.account WHERE o.source_id <> ''"),
+                f" ON t.source_id = o.source_id AND t.account = o.account WHERE NOT (o.source_id = '')"),
     ("recon_t", f"SELECT t.id FROM recon_e w JOIN {ENTRY} e ON e.id = w.id JOIN {TXN} t"
-                f" ON t.source_id = e.source AND t.account = e.book WHERE e.source <> ''"),
+                f" ON t.source_id = e.source AND t.account = e.book WHERE NOT (e.source = '')"),
     ("recon_e", f"SELECT e.id FROM recon_t w JOIN {TXN} t ON t.id = w.id JOIN {ENTRY} e"
-                f" ON e.source = t.source_id AND e.source <> '' AND e.book = t.account"
-                f" AND {MOVES} WHERE t.source_id <> ''"),
+                f" ON e.source = t.source_id AND NOT (e.source = '') AND e.book = t.account"
+                f" AND {MOVES} WHERE NOT (t.source_id = '')"),
     ("recon_e", f"SELECT e.id FROM recon_e w JOIN {ENTRY} o ON o.id = w.id JOIN {ENTRY} e"
-                f" ON e.source = o.source AND e.source <> '' AND e.book = o.book AND {MOVES} WHERE o.source <> ''"),
+                f" ON e.source = o.source AND NOT (e.source = '') AND e.book = o.book AND {MOVES}"
+                f" WHERE NOT (o.source = '')"),
 )  # fmt: skip
 
 
-def _widen(cursor: Any) -> int:
-    """One round; how many came in."""
-    added = 0
-    if connection.vendor == "postgresql":
-        cursor.execute("ANALYZE recon_t")
-        cursor.execute("ANALYZE recon_e")
-    for table, select in _WIDER:
-        cursor.execute(f"INSERT INTO {table} {select} ON CONFLICT DO NOTHING")
-        added += max(cursor.rowcount, 0)
-    return added
+def widen() -> None:
+    """Add whatever belongs to what is there: members of the same items, partners by id, all about the same object."""
+    postgres = connection.vendor == "postgresql"
+    with connection.cursor() as cursor:
+        for _ in range(MAX_ROUNDS):
+            if postgres:
+                # The tables are new: without their sizes the planner would read whole the tables that they meet.
+                cursor.execute(f"ANALYZE recon_t; ANALYZE recon_e; {_WIDER_AT_ONCE}")
+                while cursor.nextset():
+                    pass
+                added = cursor.fetchone()[0]
+            else:
+                added = 0
+                for table, select in _WIDER:
+                    cursor.execute(f"INSERT INTO {table} {select} ON CONFLICT DO NOTHING")
+                    added += max(cursor.rowcount, 0)
+            if not added:
+                break
+
+
+def _at_once() -> str:
+    """One round in one statement; what each half adds the other sees in the next round."""
+    halves = [
+        f"{table}_in AS (INSERT INTO {table} "
+        + " UNION ".join(select.removesuffix(" WHERE TRUE") for name, select in _WIDER if name == table)
+        + " ON CONFLICT DO NOTHING RETURNING 1)"
+        for table in ("recon_t", "recon_e")
+    ]
+    return f"WITH {', '.join(halves)} SELECT (SELECT COUNT(*) FROM recon_t_in) + (SELECT COUNT(*) FROM recon_e_in)"
+
+
+_WIDER_AT_ONCE = _at_once()
 
 
 # One row a member, those of one component together. A match by hand, and what was corrected, stays together.
@@ -323,6 +457,6 @@ def members() -> Iterator[tuple[Any, ...]]:
     if connection.vendor == "postgresql":
         sql = sql.replace("t.id, NULL,", "t.id, NULL::uuid,").replace("'e', NULL, e.id,", "'e', NULL::bigint, e.id,")
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT * FROM ({sql}) m ORDER BY 4, 15, 1 DESC, 8, 2, 3")
+        cursor.execute(planned(f"SELECT * FROM ({sql}) m ORDER BY 4, 15, 1 DESC, 8, 2, 3"))
         while rows := cursor.fetchmany(FETCH):
             yield from rows

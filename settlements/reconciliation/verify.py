@@ -13,7 +13,7 @@ from django.utils import timezone
 from billingops.money import format_money
 from settlements.ledger.verify import Difference, Outcome, Progress, register_check
 from settlements.reconciliation import config
-from settlements.reconciliation.sql import ENTRY, ITEM, LINK, MOVES, SAME, SETTLED_STATES, TXN
+from settlements.reconciliation.sql import ENTRY, ITEM, LINK, MOVES, SAME, SETTLED_STATES, TXN, planned
 
 _ALLOWED = f"""
     SELECT 1 FROM {LINK} l JOIN {ITEM} i ON i.id = l.item_id WHERE i.state IN ({SETTLED_STATES})
@@ -21,7 +21,7 @@ _ALLOWED = f"""
 # Whoever takes part in a matched sum: the sum itself is checked by _SUMS.
 _TRANSACTION = f"""
 SELECT t.object_id, t.net, t.fee, t.currency, t.account FROM {TXN} t WHERE t.created < %(txn_before)s AND NOT EXISTS (
-    SELECT 1 FROM {ENTRY} e WHERE e.balance_transaction = t.object_id AND e.balance_transaction <> '' AND {MOVES}
+    SELECT 1 FROM {ENTRY} e WHERE e.balance_transaction = t.object_id AND NOT (e.balance_transaction = '') AND {MOVES}
     AND {SAME}
 ) AND NOT EXISTS ({_ALLOWED} AND l.transaction_id = t.id AND l.net = t.net AND l.fee = t.fee
                   AND l.currency = t.currency)
@@ -35,7 +35,7 @@ WHERE {MOVES} AND e.occurred_at < %(entry_before)s AND NOT EXISTS (
 ORDER BY e.occurred_at, e.id LIMIT 1
 """
 _TWICE = f"""
-SELECT e.balance_transaction FROM {ENTRY} e WHERE e.balance_transaction <> '' AND {MOVES} AND NOT EXISTS (
+SELECT e.balance_transaction FROM {ENTRY} e WHERE NOT (e.balance_transaction = '') AND {MOVES} AND NOT EXISTS (
     {_ALLOWED} AND l.entry_id = e.id
 ) GROUP BY e.balance_transaction HAVING COUNT(*) > 1 ORDER BY e.balance_transaction LIMIT 1
 """
@@ -54,11 +54,11 @@ def mirror_agrees(say: Progress) -> Outcome:
         cursor.execute(f"SELECT COUNT(*) FROM {TXN}")
         checked = int(cursor.fetchone()[0])
         say(checked)
-        cursor.execute(_TRANSACTION, params)
+        cursor.execute(planned(_TRANSACTION), params)
         if row := cursor.fetchone():
             moved = format_money(int(row[1]), row[3])
             return Outcome(checked, Difference(_where(row[0], row[4]), f"an entry of {moved} net", "none that agrees"))
-        cursor.execute(_ENTRY, params)
+        cursor.execute(planned(_ENTRY), params)
         if row := cursor.fetchone():
             booked = format_money(int(row[1]), row[3])
             return Outcome(
