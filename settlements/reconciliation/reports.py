@@ -42,7 +42,8 @@ SELLER_LINES = {
     "disputes": "Disputes",
     "released": "Released from reserve",
     "transferred": "Transferred",
-    "reversed": "Reversed",
+    "reversed": "Transfers reversed",
+    "claimed": "Claimed back, still to be reversed",
     "corrections": "Corrections",
     "other": "Other",
 }
@@ -242,7 +243,7 @@ _KIND_LINES = {
     EntryKind.RESERVE_RELEASED: "released",
     EntryKind.TRANSFER: "transferred",
     EntryKind.TRANSFER_REVERSAL: "reversed",
-    EntryKind.CLAIM: "reversed",
+    EntryKind.CLAIM: "claimed",  # moves what a seller owes aside until its transfer is reversed: no money yet
     EntryKind.CORRECTION: "corrections",
     EntryKind.WRITE_OFF: "corrections",
     EntryKind.DISPUTE: "disputes",
