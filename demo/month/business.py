@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 
 class Business:
-    """`early`, `late`: what was refunded or disputed before and after the transfers, by what it was (for the report)."""
+    """`paid`: the invoices, each with its charge and whose lines are on it. `counts`: what happened, for the report."""
 
     def __init__(self, sandbox: SandboxServer, deals: Sequence[Deal], month: Month, invoices: int) -> None:
         self.sandbox, self.deals, self.month = sandbox, list(deals), month
@@ -46,7 +46,7 @@ class Business:
     def count(self, what: str, number: int = 1) -> None:
         self.counts[what] = self.counts.get(what, 0) + number
 
-    # -- who is there ------------------------------------------------------------------------------------------------
+    # -- who is there --------------------------------------------------------------------------------------------------
 
     def open_shops(self) -> None:
         """Accounts, products, prices, customers with a card: all before the month."""
@@ -85,7 +85,7 @@ class Business:
         self.api.customers.update(made.id, {"invoice_settings": {"default_payment_method": card.id}})
         return made.id
 
-    # -- sales -------------------------------------------------------------------------------------------------------
+    # -- sales ---------------------------------------------------------------------------------------------------------
 
     def sell(self, *, live: bool) -> int:
         """The month's paid invoices: most of them at once (`live` False); those of destination charges, and a few more,
@@ -226,8 +226,8 @@ class Business:
     # -- to the banks --------------------------------------------------------------------------------------------------
 
     def bank(self, accounts: int) -> None:
-        """Automatic payouts, paid and reconciled: of the platform, and of so many connected accounts; two of theirs come
-        back from the bank, one after it was paid."""
+        """Automatic payouts, paid and reconciled: the platform’s and those of so many accounts; one of theirs comes
+        back from the bank after that."""
         self.at(BANK)
         currencies = sorted({currency for deal in self.deals for currency in deal.currencies})
         holding: dict[str, list[str]] = {}

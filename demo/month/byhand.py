@@ -1,7 +1,7 @@
-"""The month computed once more: what each seller was owed, from what is at Stripe and what was agreed, and nothing else.
+"""The month computed once more: what each seller was owed, from what is at Stripe and what was agreed, and no more.
 
-Imports nothing of settlements: the deals are market.py's, the objects are read over the sandbox's API, the arithmetic is
-written out here. So a report that agrees with this does not agree with itself by construction. Amounts: minor units.
+Imports nothing of settlements: the deals are market.py's, the objects are read over the sandbox's API, the arithmetic
+is written out here. So a report that agrees with this does not agree with itself by construction. Amounts: minor units.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def _compare(what: str, parts: Mapping[Key, Part], by_hand: Mapping[Key, Figures
     for key in sorted(parts.keys() | by_hand.keys()):
         figures = by_hand.get(key, Figures())
         part = parts.get(key, Part(what, *key))
-        said = {name: amount for name, amount in part.lines.items()}
+        said = dict(part.lines)
         for name, members in TOGETHER.items() if what == "payable" else ():
             said[name] = sum(said.pop(member, 0) for member in members)
         for name in sorted(said.keys() | figures.lines.keys()):

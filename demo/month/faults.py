@@ -1,5 +1,5 @@
-"""Faults, put in at the sandbox after the close: what no event tells of, and movements that are falsified. For each what
-reconciliation must find, in which state and with which cause; nothing besides may be open.
+"""Faults, put in at the sandbox after the close: what no event tells of, and movements that are falsified. For each
+what reconciliation must find, in which state and with which cause; nothing besides may be open.
 
 Two are none: a movement booked a few hours off, and one whose description changed. Nothing may be said about them.
 """
@@ -48,7 +48,7 @@ class Saboteur:
     """Makes them, each of a movement of its own."""
 
     def __init__(self, demo: MonthDemo) -> None:
-        self.business, self.sandbox = demo.business, demo.sandbox
+        self.business, self.office, self.sandbox = demo.business, demo.office, demo.sandbox
         self.balance = demo.sandbox.balance
         self.made: list[Fault] = []
         charges = self.balance.find(reporting_category="charge")
@@ -83,15 +83,29 @@ class Saboteur:
 
 
 def inject(demo: MonthDemo) -> list[Fault]:
-    """All of them. At the end of the month, with nobody listening."""
+    """All of them, at the end of the month; but for the first with nobody listening."""
     demo.business.at(BANK + 0.6)
     saboteur = Saboteur(demo)
+    for make in HEARD:
+        make(saboteur)
+    demo.office.turn_a_deaf_ear()
     for make in MAKERS:
         make(saboteur)
     return saboteur.made
 
 
 # -- falsified movements -----------------------------------------------------------------------------------------------
+
+
+def missing(to: Saboteur) -> None:
+    """Payouts that are told and booked, and of which Stripe's list has no movement."""
+    to.sandbox.webhooks.pause()
+    for account in ("", to.funded(300)):
+        made = to.sandbox.pay_out(300, "usd", account or None)
+        to.balance.hide(made["balance_transaction"])
+        to.add("a movement is missing", Wanted(account, made["id"], State.MISSING_IN_STRIPE, Cause.MISSING_EVENT))
+    to.sandbox.webhooks.resume()
+    to.office.settle()
 
 
 def doubled(to: Saboteur) -> None:
@@ -129,7 +143,7 @@ def currency_changed(to: Saboteur) -> None:
 def dispute_fee_changed(to: Saboteur) -> None:
     one = to.movement("dispute", fee=1500)
     to.balance.change(one["id"], fee=2000)
-    to.add("dispute fee changed", Wanted("", one["source"], State.OVER, Cause.DISPUTE_FEE))
+    to.add("dispute fee changed", Wanted("", one["source"], State.UNDER, Cause.DISPUTE_FEE))
 
 
 def transfer_changed(to: Saboteur) -> None:
@@ -138,7 +152,7 @@ def transfer_changed(to: Saboteur) -> None:
     to.add("transfer changed", Wanted("", one["source"], State.UNDER, Cause.AMOUNT_CHANGED))
 
 
-# -- movements that nobody knows of --------------------------------------------------------------------------------------
+# -- movements that nobody knows of ------------------------------------------------------------------------------------
 
 
 def stripes_own_fee(to: Saboteur) -> None:
@@ -180,9 +194,10 @@ def transfer_by_hand(to: Saboteur) -> None:
 
 def payment_without_an_invoice(to: Saboteur) -> None:
     customer = to.business.customers["usd"][0]
-    given: Any = {"customer": customer, "amount": 2_345, "currency": "usd", "confirm": True, "off_session": True}
-    card = to.business.api.customers.retrieve(customer).invoice_settings.default_payment_method
-    made = to.business.api.payment_intents.create({**given, "payment_method": str(card)})
+    card = to.sandbox.show(customer)["invoice_settings"]["default_payment_method"]
+    given: Any = {"customer": customer, "payment_method": card, "amount": 2_345, "currency": "usd", "confirm": True,
+                  "off_session": True}  # fmt: skip
+    made = to.business.api.payment_intents.create(given)
     to.add("payment without an invoice",
            Wanted("", str(made.latest_charge), State.MISSING_IN_LEDGER, Cause.NO_INVOICE))  # fmt: skip
 
@@ -207,7 +222,7 @@ def sellers_manual_payout(to: Saboteur) -> None:
     to.add("a seller’s manual payout", Wanted(account, made["id"], State.MISSING_IN_LEDGER, Cause.MANUAL_PAYOUT))
 
 
-# -- what is no difference -----------------------------------------------------------------------------------------------
+# -- what is no difference ---------------------------------------------------------------------------------------------
 
 
 def hours_off(to: Saboteur) -> None:
@@ -222,9 +237,10 @@ def described_otherwise(to: Saboteur) -> None:
     to.add("none: a description changed", listed=("",))
 
 
+HEARD: tuple[Callable[[Saboteur], None], ...] = (top_up, missing)
 MAKERS: tuple[Callable[[Saboteur], None], ...] = (
     doubled, amount_changed, fee_changed, fee_in_another_currency, currency_changed, dispute_fee_changed,
-    transfer_changed, stripes_own_fee, adjustment, top_up, manual_payout, dashboard_refund, transfer_by_hand,
+    transfer_changed, stripes_own_fee, adjustment, manual_payout, dashboard_refund, transfer_by_hand,
     payment_without_an_invoice, payout_came_back, sellers_manual_payout, hours_off, described_otherwise,
 )  # fmt: skip
 

@@ -17,31 +17,10 @@ import yaml
 DAY = 86_400
 BASE_PRICE = {"usd": 4_310, "eur": 3_970, "gbp": 3_450, "jpy": 5_230, "kwd": 13_370}
 CURRENCIES = ("usd",) * 9 + ("eur",) * 5 + ("gbp",) * 2 + ("jpy",) * 2 + ("kwd",) * 2
-WORDS = [
-    "Bakery",
-    "Studio",
-    "Kyoto",
-    "Cedar",
-    "Harbour",
-    "Lantern",
-    "Meadow",
-    "Copper",
-    "Atlas",
-    "Willow",
-    "Juniper",
-    "Granite",
-    "Orchard",
-    "Velvet",
-    "Comet",
-    "Saffron",
-    "Marble",
-    "Thistle",
-    "Ember",
-    "Pebble",
-]
-TRADES = (
-    "Supplies Ceramics Prints Coffee Leather Textiles Toys Tools Books Flowers Wines Cycles Music Paper Glass".split()
-)  # noqa: SIM905
+WORDS = ["Bakery", "Studio", "Kyoto", "Cedar", "Harbour", "Lantern", "Meadow", "Copper", "Atlas", "Willow", "Juniper",
+         "Granite", "Orchard", "Velvet", "Comet", "Saffron", "Marble", "Thistle", "Ember", "Pebble"]  # fmt: skip
+TRADES = ["Supplies", "Ceramics", "Prints", "Coffee", "Leather", "Textiles", "Toys", "Tools", "Books", "Flowers",
+          "Wines", "Cycles", "Music", "Paper", "Glass"]  # fmt: skip
 PERCENT, FLAT, PER_UNIT, TIERED = "percent", "flat", "flat_per_unit", "tiered"
 
 
@@ -182,7 +161,7 @@ def _fee(index: int, currency: str, rng: random.Random) -> Fee:
     return Fee(seller=percent)
 
 
-# -- as the config file --------------------------------------------------------------------------------------------
+# -- as the config file ------------------------------------------------------------------------------------------------
 
 
 def joint_product(account: str) -> str:
@@ -217,8 +196,13 @@ def config(deals: list[Deal], month: Month) -> str:
                 rules.append({**joint, "split": named, "valid_from": since})
             if deal.promotion:
                 first, end, percent = deal.promotion
-                sale = {"name": f"{short}-{currency}-sale", "seller": deal.account, "match": {"currency": currency}}
-                sale |= {"share": {"type": PERCENT, "seller": percent}, "promotion": True}
+                sale: dict[str, Any] = {
+                    "name": f"{short}-{currency}-sale",
+                    "seller": deal.account,
+                    "match": {"currency": currency},
+                }
+                sale["share"] = {"type": PERCENT, "seller": percent}
+                sale["promotion"] = True
                 rules.append({**sale, "valid_from": first, "valid_until": end})
     review = {"kind": "*", "account": None, "mode": "review"}
     content = {"sellers": sellers, "rules": rules, "policies": [review]}

@@ -37,8 +37,8 @@ class Office:
     # -- in ------------------------------------------------------------------------------------------------------------
 
     def backfill(self) -> Json:
-        """What was there before the webhooks were: the platform's own objects first, then which accounts there are; then
-        what the rules make of it."""
+        """What was there before the webhooks were: the platform's own objects first, then which accounts there are;
+        then what the rules make of it."""
         answer = io.StringIO()
         for models in (PLATFORM, ("Account",)):
             call_command("djstripe_sync_models", *models, stdout=answer, stderr=io.StringIO())
@@ -77,7 +77,7 @@ class Office:
         """List the balance transactions of these accounts ("" is the platform)."""
         return sum(sync.balance_transactions(account) for account in accounts)
 
-    # -- through the gate ------------------------------------------------------------------------------------------------
+    # -- through the gate ----------------------------------------------------------------------------------------------
 
     def pay_what_is_due(self) -> None:
         """As the schedule does every hour."""

@@ -84,7 +84,7 @@ class MonthDemo:
         return {"ok": not self.wrong, "wrong": self.wrong, **self.found, "seconds": self.seconds,
                 "total_seconds": round(sum(self.seconds.values()), 1)}  # fmt: skip
 
-    # -- the steps -------------------------------------------------------------------------------------------------------
+    # -- the steps -----------------------------------------------------------------------------------------------------
 
     def _transferred(self) -> set[str]:
         return set(Earning.objects.filter(paid__gt=0, moved_by_stripe=False).values_list("account", flat=True))
@@ -109,7 +109,6 @@ class MonthDemo:
             self.found[f"{kind} by state"] = self.office.states(kind)
 
     def _faults(self) -> None:
-        self.office.turn_a_deaf_ear()
         with self._phase("faults put in, found"):
             made = faults.inject(self)
             self.office.list_movements(sorted({book for fault in made for book in fault.books}))
