@@ -2,7 +2,8 @@
 hash join over the same rows exported; and a day's delta against everything.
 
 PostgreSQL; RECONCILE_PAIRS sets another size. The peer only finds what differs by id; our run also matches the rest,
-names causes and stores what it found. The first run writes the differences, the rounds are of a book that has them.
+names causes and stores what it found. The first run writes the differences, the rounds are of a book that has them, in
+workers that have done the same once before.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def run(server: Server, base: Base, *, rounds: int, quick: bool) -> report.Secti
         section.setting["exported in s"] = round(
             processes.python(*WORKER, "export", str(folder), env=env)["seconds"], 1
         )
-        first = processes.python(*WORKER, "full", env=env)
+        first = processes.python(*WORKER, "first", env=env)
         section.setting["first run, which stores the differences, s"] = round(first["seconds"], 2)
         section.setting["differences"] = first["counts"]
         full, delta, peers, looked = [], [], [], 0

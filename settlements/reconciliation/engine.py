@@ -56,9 +56,7 @@ def reconcile(
         lock()
         since = None if full else _since(account)
         scope = Scope(account, since)
-        sql.prepare()
-        looked = sql.first_pass(scope)
-        sql.gather(scope)
+        looked = sql.look(scope)
         tally = _work(now=started)
         _advance(scope, looked, started)
         run = Run(
@@ -91,9 +89,7 @@ def look_again(items: Iterable[int], *, actor: Actor = ACTOR) -> Tally:
                 f"INSERT INTO {table} SELECT {column} FROM {sql.LINK} WHERE item_id IN ({ids}) "  # noqa: S608
                 f"AND {column} IS NOT NULL"
             )
-        for _ in range(sql.MAX_ROUNDS):
-            if not sql._widen(cursor):
-                break
+    sql.widen()
     return _work(now=timezone.now(), actor=actor)
 
 
