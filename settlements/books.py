@@ -14,6 +14,7 @@ from uuid import UUID
 from billingops.stripe.facts import (
     BalanceTransactionFacts,
     ChargeFacts,
+    FeeRefundFacts,
     PayoutFacts,
     RefundFacts,
     ReversalFacts,
@@ -267,6 +268,25 @@ def application_fee(charge: ChargeFacts, transfer: TransferFacts, *, invoice: st
         invoice=invoice,
         source=charge.application_fee_id,
         text="Application fee of a destination charge",
+    )
+
+
+def application_fee_refund(facts: FeeRefundFacts, *, seller: str, invoice: str) -> Draft:
+    """Of what the platform kept of a destination charge, a part goes back to the seller's account."""
+    return Draft(
+        key=f"application_fee_refund:{facts.id}",
+        kind=Kind.APPLICATION_FEE,
+        currency=facts.currency,
+        occurred_at=facts.created,
+        lines=(
+            Line(Account.SELLER_PAYABLE, facts.amount, seller=seller, invoice=invoice),
+            Line(Account.CASH, -facts.amount, invoice=invoice),
+        ),
+        seller=seller,
+        invoice=invoice,
+        source=facts.id,
+        balance_transaction=facts.balance_transaction_id,
+        text="Application fee given back",
     )
 
 

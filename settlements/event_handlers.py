@@ -74,6 +74,14 @@ def _look_at(charge_id: str, note: EventNote) -> None:
     reversals.look(charge_id=charge_id, event_id=note.event_id, actor=ACTOR, at=note.created)
 
 
+@on("application_fee.refunded")
+def book_fee_given_back(note: EventNote) -> None:
+    """Of a destination charge that is refunded the platform may give its fee back."""
+    if not note.account:
+        fee = note.current or note.data
+        movements.book_fee_refunds(reader.read_fee_refunds(fee), charge_id=reader.charge_of_fee(fee), actor=INBOX)
+
+
 @on("payout.created", "payout.updated", "payout.paid", "payout.failed", "payout.canceled")
 def book_payout(note: EventNote) -> None:
     """Money that leaves a Stripe balance, the platform's or a seller's, for the bank, or comes back from there."""

@@ -6,12 +6,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from django.db import transaction
+from django.db.models import F
+
 from billingops.actors import Actor
 from billingops.money import format_money
 from billingops.stripe import mirrored, reader, store, sync
-from billingops.stripe.facts import PayoutFacts, TransferFacts
+from billingops.stripe.facts import FeeRefundFacts, PayoutFacts, TransferFacts
 from billingops.stripe.models import MirroredBalanceTransaction, MirroredObject
-from settlements import books, findings, payouts
+from settlements import books, earnings, findings, happened, payouts
 from settlements.ledger import journal
 from settlements.ledger.models import JournalEntry
 from settlements.models import Earning, Finding, PayoutRecord, Seller
@@ -109,6 +112,8 @@ def book_destination_charge(transfer: TransferFacts, *, actor: Actor) -> PayoutR
     if record is None:
         return PayoutRecord.objects.filter(transfer=transfer.id).first()
     row = Earning.objects.get(invoice=record.invoice, account=record.account)
+    for fee in store.load("application_fee", [charge.application_fee_id]).values() if charge.application_fee_id else ():
+        book_fee_refunds(reader.read_fee_refunds(fee), charge_id=charge.id, actor=actor)
     if row.paid != row.earned:
         findings.open_finding(
             code=Finding.Code.FEE_MISMATCH,
@@ -125,3 +130,21 @@ def book_destination_charge(transfer: TransferFacts, *, actor: Actor) -> PayoutR
             actor=actor,
         )
     return record
+
+
+def book_fee_refunds(refunds: Sequence[FeeRefundFacts], *, charge_id: str, actor: Actor) -> int:
+    """What the platform gave back of its fee on a destination charge: the seller has that much more. Each once; returns
+    how many are new. None before the transfer is booked, which then looks here again."""
+    moved = Earning.objects.filter(charge=charge_id, moved_by_stripe=True, items__record__account=F("account"))
+    invoice = moved.values_list("invoice", flat=True).first() if refunds else None
+    if invoice is None:
+        return 0
+    with transaction.atomic():
+        row = next(one for one in earnings.lock([invoice]) if one.moved_by_stripe)
+        drafts = [books.application_fee_refund(one, seller=row.account, invoice=row.invoice) for one in refunds]
+        new = journal.post(drafts, actor=actor)
+        if new:
+            more = -sum(entry.cash for entry in new)
+            has = happened.of_charges({row.invoice: row.charge})
+            earnings.bring_up_to_date(has, actor=actor, paid={row.pk: more})
+        return len(new)

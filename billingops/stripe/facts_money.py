@@ -61,6 +61,18 @@ class ReversalFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class FeeRefundFacts:
+    """A part of an application fee that the platform gave back to the connected account (fr_…)."""
+
+    id: str
+    fee_id: str
+    amount: int
+    currency: str
+    created: datetime
+    balance_transaction_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TransferFacts:
     """`reversals`: oldest first; their amounts add up to `amount_reversed`."""
 

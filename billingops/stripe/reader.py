@@ -27,10 +27,12 @@ from billingops.stripe.facts import (
 )
 from billingops.stripe.reader_accounts import read_account
 from billingops.stripe.reader_money import (
+    charge_of_fee,
     read_balance_transaction,
     read_credit_note,
     read_dispute,
     read_fee,
+    read_fee_refunds,
     read_payout,
     read_refund,
     read_reversal,
@@ -59,6 +61,7 @@ from billingops.stripe.shapes import (
 )
 
 __all__ = [
+    "charge_of_fee",
     "ident",
     "plain",
     "read_account",
@@ -68,6 +71,7 @@ __all__ = [
     "read_customer",
     "read_dispute",
     "read_fee",
+    "read_fee_refunds",
     "read_invoice",
     "read_invoice_payment",
     "read_line",

@@ -12,6 +12,7 @@ from billingops.stripe.facts_money import (
     CreditNoteFacts,
     DisputeFacts,
     FeeFacts,
+    FeeRefundFacts,
     PayoutFacts,
     RefundFacts,
     ReversalFacts,
@@ -98,6 +99,29 @@ def read_reversal(data: Any) -> ReversalFacts:
         destination_refund_id=ident(reversal.get("destination_payment_refund")),
         metadata=metadata_of(reversal.get("metadata")),
     )
+
+
+def read_fee_refunds(data: Any) -> tuple[FeeRefundFacts, ...]:
+    """What was given back of an application fee, as the fee itself tells it. Oldest first."""
+    fee = plain(data)
+    found = [
+        FeeRefundFacts(
+            id=text(item.get("id")),
+            fee_id=text(fee.get("id")),
+            amount=whole(item.get("amount")),
+            currency=currency_of(item),
+            created=created_of(item),
+            balance_transaction_id=ident(item.get("balance_transaction")),
+        )
+        for item in map(plain, items_of(fee.get("refunds")))
+    ]
+    return tuple(sorted(found, key=lambda item: (item.created, item.id)))
+
+
+def charge_of_fee(data: Any) -> str:
+    """The platform's charge that an application fee was taken of, "" when it was a direct charge's."""
+    fee = plain(data)
+    return ident(fee.get("originating_transaction"))
 
 
 def read_refund(data: Any, account: str = "") -> RefundFacts:

@@ -318,11 +318,6 @@ def test_another_application_fee_than_the_rules_is_told(life):
     life.prove()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="application_fee.refunded is not booked: what the platform gives back of its fee stays open as owed to the "
-    "seller. Needs the fee's refunds in reader_money and a draft in books (Dr seller_payable, Cr cash, paid += it).",
-)
 def test_a_refunded_destination_charge_gives_back_transfer_and_fee(life):
     invoice = destination_charge(life)
     life.refund(invoice, 5_000, reverse_transfer=True, refund_application_fee=True)
