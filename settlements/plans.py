@@ -87,9 +87,10 @@ def per_invoice(opens: Sequence[Open], *, minimum: int, step: int = 1) -> tuple[
     disputes), oldest first as given. A debt is netted against what is left over first, then invoice by invoice."""
     fresh = [one for one in opens if one.fresh and one.amount > 0]
     rest = [one for one in opens if not (one.fresh and one.amount > 0)]
-    leftover = pooled(rest, minimum=minimum, step=step)
+    enough = sum(one.amount for one in opens) >= minimum  # all of it together, whatever it is left over of
+    leftover = pooled(rest, minimum=0 if enough else minimum, step=step)
     owed = max(0, -sum(one.amount for one in rest))
-    if sum(one.amount for one in fresh) - owed < max(minimum, step):
+    if not enough or sum(one.amount for one in fresh) - owed < step:
         return [], leftover
     waiting = rest if owed or not any(one.amount > 0 for one in rest) else []
     carried = sum(one.amount for one in waiting)
