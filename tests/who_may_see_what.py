@@ -136,7 +136,12 @@ PAGES = [
     ),
     Page("reconciliation_months", (FINANCE, LEAD, AUDITOR), get=302, note="leads to this month"),
     Page("reconciliation_month", (FINANCE, LEAD, AUDITOR), note="the sellers one may see"),
-    Page("reconciliation_report", (FINANCE, LEAD, AUDITOR), note="of a seller one may see; else 404"),
+    Page(
+        "reconciliation_report",
+        (FINANCE, LEAD, AUDITOR),
+        post=DECIDERS,
+        note="of a seller one may see; else 404. POST: the PDF with a model's words",
+    ),
     Page("reconciliation_payout", (FINANCE, LEAD, AUDITOR), about="reconciliation.payoutcheck", arg="payout"),
     Page("settlements_trace_search", ALL),
     Page(

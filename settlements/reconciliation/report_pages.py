@@ -1,6 +1,7 @@
 """The reports as pages, CSV, workbook and PDF: /admin/reconciliation/months/[2026-11/[acct_…/]], and one payout's.
 
-Rights: whoever sees the differences; rows by account. Every download is noted in the audit log.
+Rights: whoever sees the differences; rows by account. Every download is noted in the audit log. A GET asks no model:
+the PDF with a model's words is a POST, for those who may act on differences.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from approvals.admin.story import Section, Story, Table
 from billingops.admin import export
 from billingops.admin.site import page, site
 from billingops.exceptions import InvalidInput
+from billingops.llm import client
 from billingops.money import format_money
-from settlements.reconciliation import memos, months, reports
+from settlements.reconciliation import causes, memos, months, reports
 from settlements.reconciliation.models import PayoutCheck
 from settlements.reconciliation.reports import Part, Report
 
@@ -70,14 +72,19 @@ def month_view(request: HttpRequest, month: str) -> HttpResponseBase:
 
 @page("reconciliation/months/<str:month>/<str:account>/", name="reconciliation_report")
 def report_view(request: HttpRequest, month: str, account: str) -> HttpResponseBase:
-    if refused := _check(request):
+    asks = request.method == "POST"
+    if not asks and (refused := _check(request)):
         return refused
+    if asks and not request.user.has_perm("reconciliation.suggest_correction"):
+        raise PermissionDenied("You may read reports but not ask the model to word them.")
     try:
         report = reports.one(month, "" if account == PLATFORM else account, user=request.user)
     except InvalidInput as problem:
         raise Http404(str(problem))
     if report is None:
         raise Http404("There is no such seller, or it is one that you have no access to.")
+    if asks:
+        return _file(request, [report], name=f"reconciliation-{month}-{account}", format="pdf", asks=True)
     if (wanted := request.GET.get("format", "")) in FORMATS:
         return _file(request, [report], name=f"reconciliation-{month}-{account}", format=wanted)
     context = {
@@ -87,6 +94,7 @@ def report_view(request: HttpRequest, month: str, account: str) -> HttpResponseB
         "report": report,
         "summary": report.built_in_summary(),
         "formats": FORMATS,
+        "may_ask": request.user.has_perm("reconciliation.suggest_correction") and not client.not_configured(),
         "items_url": reverse("admin:reconciliation_reconciliationitem_changelist")
         + f"?tab=open&month={month}&account={account}",
     }
@@ -138,16 +146,16 @@ def lines_of(part: Part) -> list[tuple[str, int]]:
     return lines
 
 
-def _file(request: HttpRequest, found: list[Report], *, name: str, format: str) -> HttpResponseBase:
+def _file(request: HttpRequest, found: list[Report], *, name: str, format: str, asks: bool = False) -> HttpResponseBase:
     if format != "pdf":
         return export.stream(request=request, filename=f"{name}.csv", header=HEADER, rows=rows_of(found), format=format)
     single = found[0] if len(found) == 1 else None
     text, author = "", ""
     if single is not None and single.parts:
-        facts = single.facts()[0]
-        text, author = memos.summary(
-            facts, subject=f"month:{single.month}", account=single.account, built_in=single.built_in_summary()
-        )
+        text, author = single.built_in_summary(), causes.VERSION
+        if asks:
+            about = {"subject": f"month:{single.month}", "account": single.account}
+            text, author = memos.summary(single.facts()[0], built_in=text, **about)
     sections = []
     for report in found:
         for part in report.parts:

@@ -10,6 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from billingops.llm.models import AgentRun
 from billingops.models import AccountAccess
 from settlements.ledger import journal
 from settlements.ledger.accounts import Account, Kind
@@ -165,6 +166,22 @@ def test_reports_come_as_files(bakery, lead, client, format, page):
     assert body.startswith(starts[format])
     if format == "csv":
         assert b"2026-03,acct_bakery,Bakery Supplies,payable,usd,Earned,10000" in body
+
+
+def test_reading_a_report_asks_no_model_and_whoever_only_reads_cannot_have_it_asked(
+    bakery, lead, auditor, client, settings
+):
+    url = reverse("admin:reconciliation_report", args=[MONTH, bakery])
+    settings.OPENAI_BASE_URL, settings.OPENAI_MODEL = "http://127.0.0.1:9/v1", "nobody-listens"
+    client.force_login(lead)
+    assert client.get(url, {"format": "pdf"}).status_code == 200
+    assert not AgentRun.objects.exists()
+    answer = client.post(url)
+    assert (answer.status_code, answer.content[:4]) == (200, b"%PDF")
+    assert AgentRun.objects.get().purpose == "summary"
+    client.force_login(auditor)
+    assert client.post(url).status_code == 403
+    assert AgentRun.objects.count() == 1
 
 
 def test_the_pages_say_what_ties(bakery, lead, client):
