@@ -153,8 +153,10 @@ def _look_at_what_waits(transfer: TransferFacts, note: EventNote) -> None:
     of = {"charge": transfer.source_transaction, "account": transfer.destination}
     waiting = PayoutRecord.objects.filter(state=PayoutRecord.State.PENDING_REVIEW, **of)
     unpaid = Earning.objects.filter(moved_by_stripe=False, **of).exclude(open=0)
-    for invoice_id in sorted({*waiting.values_list("invoice", flat=True), *unpaid.values_list("invoice", flat=True)}):
-        services.settle_invoice(invoice_id=invoice_id, event_id=note.event_id, actor=ACTOR, live=True)
+    withdrawn = set(waiting.values_list("invoice", flat=True))
+    for invoice_id in sorted(withdrawn | set(unpaid.values_list("invoice", flat=True))):
+        live = invoice_id in withdrawn  # else the mirror, which knows this transfer, says enough
+        services.settle_invoice(invoice_id=invoice_id, event_id=note.event_id, actor=ACTOR, live=live)
 
 
 def _suggestion(value: str, kind: str) -> Suggestion | None:

@@ -12,9 +12,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from approvals.models import Execution, Suggestion
+from approvals.models import Decision, Execution, Suggestion
 from approvals.signals import Change
 from approvals.states import State
 from billingops import bulk, jobs
@@ -27,7 +28,7 @@ from settlements.happened import of_charges
 from settlements.ledger import journal
 from settlements.ledger.models import JournalEntry
 from settlements.lookups import SUGGESTION_KEY
-from settlements.models import Earning, PayoutItem, PayoutRecord
+from settlements.models import Earning, Finding, PayoutItem, PayoutRecord
 from settlements.plans import Open, Plan
 from settlements.positions import Happened
 from settlements.states import PayoutState
@@ -44,6 +45,7 @@ FOLLOWS: dict[str, PayoutState] = {
         PayoutState.CANCELLED,
     ),
 }
+ENDED = (State.REJECTED, State.OBSERVED, State.EXPIRED, State.CANCELLED)  # unpaid, and they keep their dedupe key
 _CONCERNS_RECORDS = frozenset({*FOLLOWS, State.EXECUTED})
 
 
@@ -58,24 +60,38 @@ def period_key(account: str, currency: str, period: str) -> str:
 # -- what is due -------------------------------------------------------------------------------------------------------
 
 
-def due(*, account: str, currency: str, on: date, schedule: str) -> list[Open]:
-    """What is open of the seller's earnings on the day `on`, oldest first; what a person rejected for an invoice waits
-    for nobody. Three statements."""
-    rows = list(Earning.objects.due(account=account, currency=currency, on=on).filter(moved_by_stripe=False))
+def due(*, account: str, currency: str, on: date, schedule: str, sure: str = "") -> list[Open]:
+    """What is open of the seller's earnings on the day `on`, oldest first. What a person rejected or gave up for an
+    invoice waits for nobody; what nobody decided on is no longer fresh; what was sent by hand is not sent again, except
+    of the invoice `sure`, of which Stripe says otherwise now. Three statements."""
+    open_rows = Earning.objects.due(account=account, currency=currency, on=on).filter(moved_by_stripe=False)
+    rows = list(open_rows.exclude(invoice__in=sent_by_hand(account).exclude(subject=sure).values("subject")))
     if schedule != plans.PER_INVOICE:
         return [Open(row.pk, row.invoice, row.open, row.share) for row in rows]
     invoices = [row.invoice for row in rows]
     paid = set(
         PayoutRecord.objects.live().filter(account=account, invoice__in=invoices).values_list("invoice", flat=True)
     )
-    keys = [invoice_key(invoice, account) for invoice in invoices]
-    holding = Suggestion.objects.filter(dedupe_key__in=keys, state__in=(State.REJECTED, State.OBSERVED))
-    rejected = set(holding.values_list("dedupe_key", flat=True))
+    keys = {invoice_key(invoice, account): invoice for invoice in invoices}
+    ended = Suggestion.objects.filter(dedupe_key__in=list(keys), state__in=ENDED)
+    by_person = Exists(Decision.objects.filter(suggestion=OuterRef("pk"), verdict=Decision.Verdict.CANCEL))
+    lapsed: set[str] = set()
+    given_up: set[str] = set()
+    for key, state, by_hand in ended.annotate(by_hand=by_person).values_list("dedupe_key", "state", "by_hand"):
+        nobodys = state == State.EXPIRED or (state == State.CANCELLED and not by_hand)
+        (lapsed if nobodys else given_up).add(keys[key])
     return [
-        Open(row.pk, row.invoice, row.open, row.share, fresh=row.invoice not in paid)
+        Open(row.pk, row.invoice, row.open, row.share, fresh=row.invoice not in paid and row.invoice not in lapsed)
         for row in rows
-        if row.open < 0 or row.invoice in paid or invoice_key(row.invoice, account) not in rejected
+        if row.open < 0 or row.invoice in paid or row.invoice not in given_up
     ]
+
+
+def sent_by_hand(account: str) -> QuerySet[Finding]:
+    """The invoices (`subject`) of which the account has money that no payout of ours sent: found, or a person has said
+    that it was meant so."""
+    told = (Finding.State.OPEN, Finding.State.DISMISSED)
+    return Finding.objects.filter(code=Finding.Code.ALREADY_TRANSFERRED, account=account, state__in=told)
 
 
 def sealed_amounts(

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 GROUP = "period"  # how a transfer group of these begins
 MOST_READ = 500  # charges that are read anew before such a payout is carried out; of more the mirror is believed
 ATTEMPTS = 3
+PAUSED = "paused"  # stands for the period in a finding: one for a seller and a currency, however many periods it lasts
+SWITCHED_OFF = "it is switched off in the config file"
 
 
 def subject_of(account: str, currency: str, period: str) -> str:
@@ -47,7 +49,7 @@ def pay_what_is_due(*, account: str, currency: str, actor: Actor, on: date | Non
     (services.settle_invoice). Idempotent; outside any transaction."""
     on = on or earnings.today()
     seller = Seller.objects.filter(account=account).first()
-    if seller is None or not seller.active:
+    if seller is None:
         return []
     for _ in range(ATTEMPTS):
         period, plan = _planned(seller, currency, on)
@@ -78,13 +80,13 @@ def _propose(seller: Seller, currency: str, period: str, plan: Plan, *, actor: A
     key = payouts.period_key(seller.account, currency, period)
     if Suggestion.objects.holding(key).exists():
         return None
-    subject = subject_of(seller.account, currency, period)
+    subject, paused = (subject_of(seller.account, currency, of) for of in (period, PAUSED))
     rows = earnings.by_ids(earning for earning, _ in plan.items)
     facts = _facts(seller, currency, period, rows, live=False)
     if facts["amount"] != plan.amount:
         raise payouts.Moved
     if obstacle := facts["destination_obstacle"] or facts["hold"]:
-        _not_paid(seller, currency, subject, plan.amount, obstacle, risk=not facts["destination_obstacle"], actor=actor)
+        _not_paid(seller, currency, paused, plan.amount, obstacle, risk=not facts["destination_obstacle"], actor=actor)
         return None
     memo = memos.write_period(_memo_facts(seller, facts))
     usual = PayoutRecord.objects.usual(seller_id=seller.pk, currency=currency)
@@ -126,7 +128,7 @@ def _propose(seller: Seller, currency: str, period: str, plan: Plan, *, actor: A
             flags=noticed,
         )
         save_with_history(record, actor=actor, reason="suggested")
-        findings.resolve(subject=subject, account=seller.account, actor=actor, reason="a payout is suggested")
+        findings.resolve(subject=paused, account=seller.account, actor=actor, reason="a payout is suggested")
         payouts.hold(record, plan)
     return record
 
@@ -142,10 +144,11 @@ def _facts(seller: Seller, currency: str, period: str, rows: Sequence[Earning], 
         "period": period,
         "currency": currency,
         "destination": seller.account,
-        "destination_obstacle": cases.obstacle_of(seller.account, live=live),
+        "destination_obstacle": cases.obstacle_of(seller.account, live=live) if seller.active else SWITCHED_OFF,
         "hold": holds.reason_for(seller.account),
         "amount": amount if amount > 0 else None,
         "invoices": len({row.invoice for row in rows}),
+        "sent_by_hand": payouts.sent_by_hand(seller.account).filter(subject__in=[row.invoice for row in rows]).count(),
         "base": sum(row.base for row in rows),
         "fee": sum(row.fee - row.adjustment for row in rows),
         "stripe_fee": sum(row.stripe_fee for row in rows),

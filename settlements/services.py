@@ -219,7 +219,10 @@ def facts_of(case: Case, row: Earning, rows: Sequence[Earning], others: Sequence
 
 def _planned(case: Case, row: Earning, *, release: bool) -> tuple[Plan | None, int]:
     """(the payout of this invoice, None when it is carried forward; what is due to the seller together)."""
-    opens = payouts.due(account=row.account, currency=row.currency, on=earnings.today(), schedule=plans.PER_INVOICE)
+    today = earnings.today()
+    opens = payouts.due(
+        account=row.account, currency=row.currency, on=today, schedule=plans.PER_INVOICE, sure=row.invoice
+    )
     minimum = 0 if release else case.sellers[row.account].minimum.get(row.currency, 0)
     planned, _ = plans.per_invoice(opens, minimum=minimum, step=rules.smallest_step(row.currency))
     return next((plan for plan in planned if plan.invoice == row.invoice), None), sum(one.amount for one in opens)

@@ -89,8 +89,10 @@ def release_reserves() -> int:
     """Reserves whose day has come become payable. Returns how many earnings moved; goes on by itself while there are
     more."""
     rows = Earning.objects.filter(reserve_until__lte=earnings.today()).exclude(reserve_left=0).order_by("reserve_until")
-    found = dict(rows.values_list("invoice", "charge")[:RESERVES_AT_ONCE])
-    moved = earnings.bring_up_to_date(of_charges(found), actor=ACTOR)
+    found = list(
+        rows.values_list("invoice", "charge")[:RESERVES_AT_ONCE]
+    )  # of several sellers, an invoice stands twice
+    moved = earnings.bring_up_to_date(of_charges(dict(found)), actor=ACTOR)
     if len(found) == RESERVES_AT_ONCE and moved:
         jobs.enqueue("settlements.tasks.release_reserves")
     for account, currency in sorted({(row.account, row.currency) for row in moved}):
