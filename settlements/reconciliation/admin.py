@@ -116,18 +116,18 @@ class ReconciliationItemAdmin(ReadOnlyAdmin):
         "compared after each payout, every day, and by manage.py reconcile."
     )
     fieldsets = (
-        ("Difference", {"fields": ("state_", "meaning", "cause_", "text", "text_by", "how_", "reason")}),
+        ("Difference", {"fields": ("state_", "meaning", "cause_", "words", "words_by", "how_", "reason")}),
         ("Amounts", {"fields": ("stripe_", "ledger_", "money", "fees")}),
         ("About", {"fields": ("book", "reference_", "occurred_at", "found_at", "closed_at", "closed_by")}),
     )
     readonly_fields = (
-        "state_", "meaning", "cause_", "text", "text_by", "how_", "reason", "stripe_", "ledger_", "money", "fees",
+        "state_", "meaning", "cause_", "words", "words_by", "how_", "reason", "stripe_", "ledger_", "money", "fees",
         "book", "reference_", "occurred_at", "found_at", "closed_at", "closed_by",
     )  # fmt: skip
 
     state_ = state_column()
     stripe_ = money_column("stripe", description="Stripe")
-    ledger_ = money_column("ledger", description="Ledger")
+    ledger_ = money_column("ledger", "ledger_currency", description="Ledger")
     money = money_column("difference", description="Ledger − Stripe")
     age = age_column("found_at")
     reference_ = stripe_id_column("reference", "Object", account="account")
@@ -139,6 +139,14 @@ class ReconciliationItemAdmin(ReadOnlyAdmin):
     @admin.display(description="Probable cause")
     def cause_(self, item: ReconciliationItem) -> str:
         return item.get_cause_display() or "–"
+
+    @admin.display(description="In words")
+    def words(self, item: ReconciliationItem) -> str:
+        return item.text or "–"
+
+    @admin.display(description="Worded by")
+    def words_by(self, item: ReconciliationItem) -> str:
+        return item.text_by or "–"
 
     @admin.display(description="Found")
     def how_(self, item: ReconciliationItem) -> str:
@@ -156,7 +164,7 @@ class ReconciliationItemAdmin(ReadOnlyAdmin):
     def fees(self, item: ReconciliationItem) -> str:
         from billingops.money import format_money
 
-        return f"{format_money(item.stripe_fee, item.currency)}, {format_money(item.ledger_fee, item.currency)}"
+        return f"{format_money(item.stripe_fee, item.currency)}, {format_money(item.ledger_fee, item.ledger_currency)}"
 
     def object_title(self, obj: ReconciliationItem) -> str:
         return f"{obj.get_state_display()} · {obj.reference or obj.pk}"

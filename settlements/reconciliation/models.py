@@ -85,6 +85,12 @@ class ReconciliationItem(models.Model):
         return format_money(self.difference, self.currency)
 
     @property
+    def ledger_currency(self) -> str:
+        """What the ledger's side is in: another currency than Stripe's where the two are mixed up."""
+        entries = (self.evidence or {}).get("entries") or [{}]
+        return str(entries[0].get("currency") or self.currency)
+
+    @property
     def is_open(self) -> bool:
         return self.state in OPEN
 

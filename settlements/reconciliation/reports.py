@@ -28,8 +28,8 @@ from settlements.ledger.accounts import Kind as EntryKind
 from settlements.ledger.models import JournalEntry, Posting
 from settlements.models import Seller
 from settlements.reconciliation import months
-from settlements.reconciliation.models import PayoutCheck, ReconciliationItem
-from settlements.reconciliation.states import DIFFERENCES
+from settlements.reconciliation.models import PayoutCheck, ReconciliationItem, ReconciliationLink
+from settlements.reconciliation.states import DIFFERENCES, State
 
 # What a line is called, in the order of the report.
 SELLER_LINES = {
@@ -174,7 +174,7 @@ class Report:
 
 def month(month_name: str, *, user: Any, accounts: Iterable[str] | None = None) -> list[Report]:
     """The reports of all sellers (and the platform, "") that `user` may see and that had anything, by name; of
-    `accounts` alone where given. Seven statements whatever their number. Raises InvalidInput."""
+    `accounts` alone where given. Eight statements whatever their number. Raises InvalidInput."""
     window = _window(month_name)
     wanted = None if accounts is None else frozenset(accounts)
     limit = access.accounts_of(user)
@@ -341,14 +341,26 @@ def _stripe(part: Any, window: tuple[datetime, datetime], wanted: frozenset[str]
 
 
 def _open(part: Any, window: tuple[datetime, datetime], wanted: frozenset[str] | None) -> None:
-    """Open differences, and what is expected: both are apart for a reason that is known."""
+    """Open differences, and what is expected: both are apart for a reason that is known. Where two currencies meet,
+    each side stands in its own."""
     rows: Any = (
         ReconciliationItem.objects.open().filter(occurred_at__gte=window[0], occurred_at__lt=window[1]).order_by()
     )
-    rows = _only(rows, "account", wanted).values("account", "currency")
-    for row in rows.annotate(sum=Sum("difference"), count=Count("pk", filter=Q(state__in=DIFFERENCES))):
+    rows = _only(rows, "account", wanted)
+    one_currency = rows.exclude(state=State.CURRENCY_MISMATCH).values("account", "currency")
+    for row in one_currency.annotate(sum=Sum("difference"), count=Count("pk", filter=Q(state__in=DIFFERENCES))):
         found = part("cash", row["account"], row["currency"])
         found.unmatched, found.open_items = int(row["sum"]), row["count"]
+        if found.stripe is None:
+            found.stripe = 0
+    sides = ReconciliationLink.objects.filter(item__in=rows.filter(state=State.CURRENCY_MISMATCH)).order_by()
+    signed = Case(When(transaction=None, then=F("net")), default=-F("net"))
+    for row in sides.values("currency", account=F("item__account")).annotate(
+        sum=Sum(signed), count=Count("item", distinct=True)
+    ):
+        found = part("cash", row["account"], row["currency"])
+        found.unmatched += int(row["sum"])
+        found.open_items += row["count"]
         if found.stripe is None:
             found.stripe = 0
 
