@@ -4,7 +4,7 @@ what of it was paid out already. Reads only; a live case reads Stripe, so load i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -70,6 +70,11 @@ class Case:
             volumes=volumes,
         )
 
+    def waits_for_the_fee(self, seller: str) -> bool:
+        """Whether the seller bears Stripe's fee, and Stripe has not told it yet: until then nothing can be computed."""
+        bears = seller in self.sellers and self.sellers[seller].stripe_fees == Seller.FeesBy.SELLER
+        return bears and self.charge is not None and self.charge.fee is None
+
     def problems_of(self, seller: str) -> list[Problem]:
         """What stands in the way of paying this seller. A dispute that is closed does not any more."""
         found = [problem for problem in self.settlement.problems if problem.seller == seller]
@@ -100,6 +105,8 @@ def load(invoice_id: str, *, live: bool, but: str = "") -> Case | None:
     if invoice is None:
         return None
     charge = _charge(invoice.charge_id, live=live)
+    happened = of_many({invoice.id: charge})[invoice.id] if charge else None
+    charge = _as_disputed(charge, happened) if charge else None
     known = rules_for(invoice)
     tier = _tier(invoice, known)
     sellers = terms_of(rules.sellers_of(invoice, charge, known, tier), live=live)
@@ -109,7 +116,6 @@ def load(invoice_id: str, *, live: bool, but: str = "") -> Case | None:
         "tier": tier,
     }
     settlement = rules.settle(invoice, charge, rules=known, sellers=sellers, **inputs)
-    happened = of_many({invoice.id: charge})[invoice.id] if charge else None
     return Case(invoice, charge, settlement, sellers, happened=happened, known=known, **inputs)
 
 
@@ -119,6 +125,8 @@ def load_many(invoice_ids: Iterable[str]) -> dict[str, Case]:
     invoices = mirrored.invoices_facts(invoice_ids)
     charges = mirrored.charges_facts(invoice.charge_id for invoice in invoices.values() if invoice.charge_id)
     paid = {key: charges[one.charge_id] for key, one in invoices.items() if one.charge_id in charges}
+    happened = of_many(paid)
+    paid = {key: _as_disputed(charge, happened.get(key)) for key, charge in paid.items()}
     book = RuleBook([as_rule(row) for row in ShareRule.objects.select_related("seller")])
     known = {key: book.of(invoice) for key, invoice in invoices.items()}
     tiers: Mapping[str, Mapping[str, str]] = {}
@@ -129,7 +137,6 @@ def load_many(invoice_ids: Iterable[str]) -> dict[str, Case]:
     terms = _terms_of_many({account for accounts in named.values() for account in accounts})
     committed = _committed_of_many(invoices)
     foreign = _foreign_of_many(paid)
-    happened = of_many(paid)
     found: dict[str, Case] = {}
     for key, invoice in invoices.items():
         sellers = {account: terms[account] for account in sorted(named[key]) if account in terms}
@@ -143,6 +150,11 @@ def load_many(invoice_ids: Iterable[str]) -> dict[str, Case]:
             invoice, paid.get(key), settlement, sellers, happened=happened.get(key), known=known[key], **inputs
         )
     return found
+
+
+def _as_disputed(charge: ChargeFacts, happened: Happened | None) -> ChargeFacts:
+    """The event of a dispute brings the dispute, not the charge: the mirror's charge may not say so yet."""
+    return replace(charge, disputed=True) if happened is not None and happened.still_disputed else charge
 
 
 class RuleBook:
@@ -218,8 +230,8 @@ def _charge(charge_id: str, *, live: bool) -> ChargeFacts | None:
     if not charge_id:
         return None
     charge = sync.charge_facts(charge_id, live=live)
-    if not live and (charge is None or charge.status == "pending"):
-        charge = sync.charge_facts(charge_id, live=True)
+    if not live and (charge is None or charge.status == "pending" or charge.fee is None):
+        charge = sync.charge_facts(charge_id, live=True) or charge
     return charge
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from settlements import tasks
 from settlements.ledger.models import JournalEntry
 from settlements.models import Earning, PayoutRecord
 from settlements.tests.conftest import CONFIG
@@ -66,6 +67,15 @@ def test_after_a_backfill_what_was_refunded_stands_on_the_day_of_the_refund(mark
     assert Earning.objects.get().taken == 1_750
     assert dated("sale") == {day(then)}
     assert dated("taken") == {day(then + 5 * 86_400)}
+
+
+def test_what_is_disputed_is_not_suggested_again_by_who_looks_at_the_mirror_alone(market):
+    invoice, _ = market.settled(("acct_bakery", 10_000))
+    market.sandbox.create_dispute(market.charge_of(invoice), amount=4_000)
+    market.deliver()
+    tasks.pay_seller("acct_bakery", "usd")
+    call_command("suggest", stdout=StringIO(), stderr=StringIO())
+    assert list(PayoutRecord.objects.values_list("state", flat=True)) == ["cancelled"]
 
 
 def test_a_reserve_is_released_on_its_day_whenever_somebody_looks(market, then):
