@@ -65,7 +65,7 @@ def _record(cases: Sequence[Case], actor: Actor) -> list[Earning]:
     for case in sorted(cases, key=lambda case: (case.paid_at, case.invoice.id)):
         settlement = case.with_volumes(counted)
         for proposal in settlement.earned:
-            if (case.invoice.id, proposal.seller) not in known:
+            if (case.invoice.id, proposal.seller) not in known and not case.waits_for_the_fee(proposal.seller):
                 fresh.append(_computed(case, proposal, sellers[proposal.seller]))
                 for rule, version, period, base in proposal.volume:
                     key = (proposal.seller, rule, version, period)

@@ -252,6 +252,8 @@ def _settle_items(record: PayoutRecord, transfer: TransferFacts, *, actor: Actor
     """The money has left: the items are settled, the journal says so, and each earning stands where it has to. `kept`:
     the application fee that came back of it."""
     items = list(record.items.filter(state=PayoutItem.State.IN_FLIGHT).select_related("earning").order_by("pk"))
+    if not items:  # from before there were earnings: booked when they are, see adopt
+        return
     for item, room in zip(items, plans.rooms([item.amount for item in items]), strict=True):
         item.state, item.reversible = PayoutItem.State.SETTLED, room
     bulk.update(PayoutItem, items, ["state", "reversible"])

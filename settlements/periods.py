@@ -88,6 +88,8 @@ def _propose(seller: Seller, currency: str, period: str, plan: Plan, *, actor: A
     if obstacle := facts["destination_obstacle"] or facts["hold"]:
         _not_paid(seller, currency, paused, plan.amount, obstacle, risk=not facts["destination_obstacle"], actor=actor)
         return None
+    if gate.is_off(kind=KIND, account=seller.account):
+        return None
     memo = memos.write_period(_memo_facts(seller, facts))
     usual = PayoutRecord.objects.usual(seller_id=seller.pk, currency=currency)
     noticed = flags.payout_flags(amount=plan.amount, currency=currency, over=settings.PAYOUT_FLAG_OVER, usual=usual)
@@ -238,7 +240,8 @@ def _watch_the_debt(seller: Seller, currency: str, *, actor: Actor) -> None:
     limit = seller.negative_limit.get(currency)
     if limit is None:
         return
-    balance = Earning.objects.balances(account=seller.account, currency=currency).get(currency, 0)
+    of = {"account": seller.account, "currency": currency, "moved_by_stripe": False}
+    balance = Earning.objects.balances(**of).get(currency, 0)
     subject = f"debt:{seller.account}:{currency}"
     if balance >= -limit:
         findings.resolve(subject=subject, account=seller.account, actor=actor, reason="the debt is below the limit")

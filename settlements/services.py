@@ -97,7 +97,7 @@ def settle_many(*, invoice_ids: Sequence[str], actor: Actor) -> Iterator[tuple[s
     loaded = cases.load_many(invoice_ids)
     for invoice_id in invoice_ids:  # of what the mirror lacks Stripe is asked, one by one
         case = loaded.get(invoice_id)
-        incomplete = case is None or (case.charge is None and case.invoice.charge_id)
+        incomplete = case is None or (case.invoice.charge_id and (case.charge is None or case.charge.fee is None))
         if incomplete and (read := cases.load(invoice_id, live=False)) is not None:
             loaded[invoice_id] = read
     rows = _recorded(list(loaded.values()), actor=actor)
@@ -147,6 +147,8 @@ def _settle(case: Case, rows: Mapping[str, Earning], look: _Look) -> Settled:
         problems = case.problems_of(seller)
         if row is not None and row.moved_by_stripe:
             problems = []
+        elif row is None and not problems and case.waits_for_the_fee(seller):
+            problems = [_no_fee_yet(case, seller)]
         elif row is not None and not problems and (reason := look.held.get(seller)):
             problems = [_on_hold(case, row, reason)]
         if problems or row is None or not _goes_out_alone(case, row):
@@ -160,6 +162,15 @@ def _goes_out_alone(case: Case, row: Earning) -> bool:
     """Whether this earning is paid by itself now: not with others at the end of a period, nor later, nor never."""
     schedule = case.sellers[row.account].schedule
     return schedule == plans.PER_INVOICE and row.due_on <= earnings.today() and not row.moved_by_stripe
+
+
+def _no_fee_yet(case: Case, seller: str) -> Problem:
+    text = (
+        f"{case.sellers[seller].name} ({seller}) bears Stripe's fee on invoice "
+        f"{case.invoice.number or case.invoice.id}, and Stripe has not told the fee of charge {case.invoice.charge_id} "
+        "yet. Nothing was paid out; it is looked at again every hour."
+    )
+    return Problem(Finding.Code.NO_CHARGE, seller, text)
 
 
 def _on_hold(case: Case, row: Earning, reason: str) -> Problem:
@@ -251,6 +262,8 @@ def _propose(
     facts = facts_of(case, row, rows, others)
     if facts["amount"] != plan.amount:
         raise payouts.Moved
+    if gate.is_off(kind=KIND, account=row.account):
+        return None
     seller = Seller.objects.get(account=row.account)
     proposal = _as_earned(case, row)
     memo = memos.write(

@@ -85,6 +85,22 @@ def pay_what_is_due(after: str = "") -> int:
     return len(batch)
 
 
+@jobs.every(60, name="settlements-look-at-claims")
+def look_at_claims(after: int = 0) -> int:
+    """What is claimed and nobody was asked for: an event that was missed, or a policy that was off. A batch at a time;
+    a reversal that is held already is not suggested again."""
+    rows = Earning.objects.filter(pk__gt=after, claimed__gt=0).order_by("pk")
+    batch = list(rows.values_list("pk", "charge")[:BATCH])
+    if len(batch) == BATCH:
+        jobs.enqueue("settlements.tasks.look_at_claims", batch[-1][0])
+    for charge_id in dict.fromkeys(charge for _, charge in batch):
+        try:
+            reversals.look(charge_id=charge_id, event_id="", actor=ACTOR, live=False)
+        except StripeProblem as problem:
+            logger.warning("charge %s was not looked at again: %s", charge_id, problem.code)
+    return len(batch)
+
+
 def release_reserves() -> int:
     """Reserves whose day has come become payable. Returns how many earnings moved; goes on by itself while there are
     more."""

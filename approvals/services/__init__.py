@@ -19,7 +19,7 @@ import uuid
 
 from approvals.services.deciding import REJECTION_REASONS, approve, cancel, edit, look_again, may_decide, reject, retry
 from approvals.services.desk import AlreadyTaken, assign, comment, release, take
-from approvals.services.proposing import Proposed, propose
+from approvals.services.proposing import Proposed, is_off, propose
 from approvals.services.steps import MAX_COMMENT, changes_since
 from approvals.services.sweeping import expire_due, supersede
 from billingops.actors import Actor
@@ -37,6 +37,7 @@ __all__ = [
     "confirm",
     "edit",
     "expire_due",
+    "is_off",
     "look_again",
     "may_decide",
     "propose",

@@ -31,6 +31,12 @@ class Proposed:
     created: bool
 
 
+def is_off(*, kind: str, account: str = "") -> bool:
+    """Whether policy wants no suggestions of this kind for this account now: worth knowing before a model is asked."""
+    sample = Suggestion(kind=kind, account=account)
+    return any(policy.mode == Policy.Mode.OFF for policy in policies.Book([sample]).applicable(sample))
+
+
 def propose(
     *,
     kind: str,

@@ -76,6 +76,7 @@ class Earning(models.Model):
             models.Index(fields=["account", "currency", "due_on"], condition=~Q(open=0), name="earning_open"),
             models.Index(fields=["reserve_until"], condition=~Q(reserve_left=0), name="earning_reserve"),
             models.Index(fields=["account", "currency", "paid_at"], name="earning_paid_at"),
+            models.Index(fields=["id"], condition=~Q(claimed=0), name="earning_claimed"),
         ]
 
     def __str__(self) -> str:

@@ -176,7 +176,6 @@ def test_a_refund_of_what_was_paid_before_there_were_earnings_is_asked_back(life
     assert [one.amount for one in life.waiting("transfer_reversal")] == [3_500]
 
 
-@pytest.mark.xfail(strict=True, reason="the memo is written before the gate is asked; every hour anew")
 def test_while_policy_is_off_no_model_is_asked_for_a_memo(life, monkeypatch):
     from settlements import memos
 
