@@ -100,7 +100,9 @@ def approve(finance: Any) -> Callable[..., Suggestion]:
     """A person's yes to a record's suggestion (or to a suggestion) as it is now."""
 
     def run(of: PayoutRecord | Suggestion, user: Any = None) -> Suggestion:
-        suggestion = Suggestion.objects.get(pk=of.suggestion_id if isinstance(of, PayoutRecord) else of.pk)
+        pk = of.suggestion_id if isinstance(of, PayoutRecord) else of.pk
+        assert pk is not None  # what Stripe moved by itself waits for nobody
+        suggestion = Suggestion.objects.get(pk=pk)
         return gate.approve(
             suggestion_id=suggestion.pk, actor=Actor.person(user or finance), version=suggestion.version
         )
