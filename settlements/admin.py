@@ -226,12 +226,12 @@ class SellerAdmin(ReadOnlyAdmin):
     fieldsets = (
         ("Seller", {"fields": ("name", "account_", "active", "created_at")}),
         ("Paid out", {"fields": ("schedule", "hold_days", "minimum")}),
-        ("Kept back", {"fields": ("reserve", "tax_withholding_percent", "stripe_fees")}),
+        ("Kept back", {"fields": ("reserve", "withholding", "stripe_fees")}),
         ("After a refund or a lost dispute", {"fields": ("recovery", "debt")}),
     )
     readonly_fields = (
         "name", "account_", "active", "created_at", "schedule", "hold_days", "minimum", "reserve",
-        "tax_withholding_percent", "stripe_fees", "recovery", "debt",
+        "withholding", "stripe_fees", "recovery", "debt",
     )  # fmt: skip
 
     account_ = stripe_id_column("account", "Account")
@@ -255,6 +255,11 @@ class SellerAdmin(ReadOnlyAdmin):
     def reserve(self, seller: Seller) -> str:
         percent = wording.percent_text(seller.reserve_percent)
         return f"{percent} of each share for {seller.reserve_days} days" if seller.reserve_percent else "–"
+
+    @admin.display(description="Tax withheld")
+    def withholding(self, seller: Seller) -> str:
+        percent = seller.tax_withholding_percent
+        return f"{wording.percent_text(percent)} of each share, for the tax office" if percent else "–"
 
     @staticmethod
     def _amounts(of: dict[str, int]) -> SafeString | str:

@@ -33,18 +33,21 @@ SHAPES = {"waiting": "○", "moving": "◐", "good": "●", "attention": "▲", 
 TONES: Mapping[str, frozenset[str]] = {
     "waiting": frozenset(
         {"pending", "pending_review", "second_review", "waiting", "queued", "open", "draft", "incomplete", "trialing"}
+        | {"expected"}
     ),
     "moving": frozenset(
         {"approved", "executing", "executed", "pending_transfer", "in_progress", "in_transit", "processing", "claimed"}
         | {"retrying", "requires_capture", "scheduled", "under_review", "warning_under_review", "sending"}
+        | {"in_flight"}
     ),
     "good": frozenset(
         {"confirmed", "transferred", "paid", "succeeded", "active", "done", "processed", "won", "resolved", "recovered"}
-        | {"sent", "available", "completed"}
+        | {"sent", "available", "completed", "settled", "matched"}
     ),
     "attention": frozenset(
         {"unknown", "stale", "parked", "past_due", "needs_response", "warning_needs_response", "requires_action"}
         | {"requires_payment_method", "paused", "action_required", "escalated", "held"}
+        | {"over", "under", "partially_matched", "currency_mismatch", "missing_in_ledger", "missing_in_stripe"}
     ),
     "bad": frozenset(
         {"failed", "rejected", "uncollectible", "lost", "unpaid", "incomplete_expired", "error", "refused"}
