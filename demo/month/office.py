@@ -54,9 +54,16 @@ class Office:
             self.sandbox.webhooks.add(f"{url}/stripe/webhook/", settings.SANDBOX_WEBHOOK_SECRET, connect=connect)
 
     def turn_a_deaf_ear(self) -> None:
-        """From now on no event arrives."""
+        """From now on no event arrives; what happens meanwhile is never told."""
+        self._hear(False)
+
+    def listen_again(self) -> None:
+        """From now on events arrive again."""
+        self._hear(True)
+
+    def _hear(self, enabled: bool) -> None:
         for endpoint in self.sandbox.webhooks.endpoints:
-            endpoint.enabled = False
+            endpoint.enabled = enabled
 
     def settle(self, seconds: float = 900) -> None:
         """Wait until every webhook is delivered, every event dealt with, and the worker has nothing left to do."""

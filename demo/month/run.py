@@ -114,6 +114,7 @@ class MonthDemo:
             self.office.list_movements(sorted({book for fault in made for book in fault.books}))
             close.look(self.found, "after the faults", full=False)
             self.wrong += faults.check(made, self.found)
+        self.office.listen_again()  # who stays may go on working
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:

@@ -158,7 +158,7 @@ class Command(BaseCommand):
                     if self.quiet:
                         self.stdout.write(json.dumps(found, indent=2))
                     else:
-                        self._report(found, found.pop("wrong"))
+                        self._month_report(found)
                     if options["once"]:
                         if not found["ok"]:
                             raise CommandError(f"{len(demo.wrong)} of the close's demands are not met.")
@@ -169,11 +169,29 @@ class Command(BaseCommand):
             except (RuntimeError, LookupError) as error:
                 raise CommandError(str(error))
 
+    def _month_report(self, found: dict[str, Any]) -> None:
+        self._say("")
+        told = {**found, "faults": {**found["faults"]}}
+        by_kind = told["faults"].pop("by kind")
+        told["verify_ledger"] = found.get("verify_ledger", {}).get("ok")
+        for name, value in told.items():
+            if name != "wrong":
+                self._line(name, value)
+        self._say("\n  Faults put in, and how each was found:")
+        for kind, row in by_kind.items():
+            how = f"{row['state'].replace('_', ' ')}, {row['cause'].replace('_', ' ')}" if "state" in row else "–"
+            self._say(f"    {kind:45} {row['found']} of {row['to be found']}   {how}")
+        for line in found["wrong"]:
+            self._say(f"  OFF: {line}")
+
+    def _line(self, name: str, value: Any) -> None:
+        text = ", ".join(f"{key} {count}" for key, count in value.items()) if isinstance(value, dict) else value
+        self._say(f"  {name.replace('_', ' '):24} {text}")
+
     def _report(self, found: dict[str, Any], wrong: list[str]) -> None:
         self._say("")
         for name, value in found.items():
-            text = ", ".join(f"{key} {count}" for key, count in value.items()) if isinstance(value, dict) else value
-            self._say(f"  {name.replace('_', ' '):24} {text}")
+            self._line(name, value)
         waiting = found["suggestions_by_state"].get("pending", 0)
         self._say(f"\n  {waiting} suggestions wait for a person.")
         for line in wrong:
