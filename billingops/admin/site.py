@@ -55,6 +55,12 @@ APP_ORDER = [
     "djstripe",
     "mirror",
 ]
+# Pages without a model that people look for, as (app, title, URL name, permission): listed under their app, first.
+MENU = (
+    ("settlements", "Trace", "settlements_trace_search", "settlements.view_payoutrecord"),
+    ("reconciliation", "Months", "reconciliation_months", "reconciliation.view_reconciliationitem"),
+    ("ledger", "Balances", "ledger_balances", "ledger.view_journalentry"),
+)
 
 
 _pages: list[tuple[str, Callable[..., HttpResponse], str]] = []
@@ -132,6 +138,19 @@ class BillingOpsAdminSite(admin.AdminSite):
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         ranks = {label: rank for rank, label in enumerate(APP_ORDER)}
         found = super().get_app_list(request, app_label)
+        for app in found:
+            app["models"][:0] = [
+                {
+                    "name": title,
+                    "object_name": name,
+                    "admin_url": reverse(f"admin:{name}", current_app=self.name),
+                    "add_url": None,
+                    "view_only": True,
+                    "perms": {"view": True},
+                }
+                for label, title, name, permission in MENU
+                if label == app["app_label"] and request.user.has_perm(permission)
+            ]
         return sorted(found, key=lambda app: (ranks.get(app["app_label"], len(ranks)), app["name"].lower()))
 
     def find(self, request: HttpRequest) -> HttpResponse:

@@ -250,3 +250,15 @@ def test_an_export_needs_the_right_to_look(client, make_user):
     model = next(model for model in READ_ONLY if admin.site._registry[model].export_fields)
     client.force_login(make_user("nobody"))
     assert client.get(url(model, "export")).status_code == 403
+
+
+def test_pages_without_a_model_are_listed_for_those_who_may_open_them(client, lead, make_user):
+    pages = [
+        reverse(f"admin:{name}") for name in ("settlements_trace_search", "reconciliation_months", "ledger_balances")
+    ]
+    client.force_login(lead)
+    home = client.get(reverse("admin:index")).content.decode()
+    assert [page for page in pages if f'href="{page}"' not in home] == []
+    client.force_login(make_user("stranger"))
+    home = client.get(reverse("admin:index")).content.decode()
+    assert [page for page in pages if f'href="{page}"' in home] == []
