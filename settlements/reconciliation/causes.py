@@ -101,11 +101,11 @@ WORDS = {
     Cause.FEE_CURRENCY: "A part of Stripe’s fee was taken in another currency than the payment’s, so that the ledger’s "
     "{ledger_fee} is not what was kept.",
     Cause.TIMING: "One side is there since {day}; the other may still be on its way.",
-    Cause.REFUND_AFTER_CUTOFF: "Stripe refunded {stripe} on {day}, in a later month than the payment: it came after "
+    Cause.REFUND_AFTER_CUTOFF: "Stripe refunded {size} on {day}, in a later month than the payment: it came after "
     "the cut-off and was not booked.",
-    Cause.DASHBOARD_REFUND: "Stripe refunded {stripe} on {day}, and no step of ours booked it: somebody may have "
+    Cause.DASHBOARD_REFUND: "Stripe refunded {size} on {day}, and no step of ours booked it: somebody may have "
     "refunded in Stripe’s dashboard.",
-    Cause.MANUAL_PAYOUT: "{stripe} left Stripe’s balance on {day} by a payout that was made by hand.",
+    Cause.MANUAL_PAYOUT: "{size} left Stripe’s balance on {day} by a payout that was made by hand.",
     Cause.FX: "Stripe moved another currency than the ledger booked: money was exchanged on the way.",
     Cause.DUPLICATE: "The same stands there twice: Stripe moved {stripe}, the ledger has {ledger}.",
     Cause.TOPUP: "{stripe} was added to Stripe’s balance on {day} by a top-up that the ledger does not know.",
@@ -129,6 +129,7 @@ def facts(verdict: Verdict, cause: str) -> dict[str, Any]:
         "state": str(State(verdict.state).label),
         "cause": str(Cause(cause).label) if cause else "",
         "stripe": format_money(verdict.stripe, of_stripe),
+        "size": format_money(abs(verdict.stripe), of_stripe),  # where the verb says which way it went
         "ledger": format_money(verdict.ledger, of_ledger),
         "stripe_fee": format_money(sum(one.fee for one in verdict.transactions), of_stripe),
         "ledger_fee": format_money(sum(one.fee for one in verdict.entries), of_ledger),

@@ -103,7 +103,10 @@ class Part:
         if self.apart:
             return f"apart by {format_money(self.apart, self.currency)}"
         if self.unexplained:
-            return f"{format_money(self.unexplained, self.currency)} more in the ledger than at Stripe, unexplained"
+            size = format_money(abs(self.unexplained), self.currency)
+            return f"{size} {'more' if self.unexplained > 0 else 'less'} in the ledger than at Stripe, unexplained"
+        if self.unmatched:
+            return f"ties, with {format_money(abs(self.unmatched), self.currency)} of it in open differences"
         return "ties"
 
     @property
