@@ -15,8 +15,10 @@ from django.conf import settings as django_settings
 from django.test import Client, TransactionTestCase
 
 # The same examples in every run, so that a red build is a change of ours; HYPOTHESIS_PROFILE=explore looks further.
-hypothesis.settings.register_profile("repeatable", derandomize=True)
-hypothesis.settings.register_profile("explore", derandomize=False)
+# A busy machine makes examples slowly; that is no fault of theirs.
+PATIENT = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=PATIENT)
+hypothesis.settings.register_profile("explore", derandomize=False, deadline=None, suppress_health_check=PATIENT)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # Playwright's synchronous driver keeps an event loop in the test's thread; Django would refuse the ORM beside it.

@@ -75,7 +75,7 @@ def test_an_action_that_is_registered_but_not_permitted_this_time_is_not_taken(s
 
 
 def test_every_agent_of_the_project_is_registered_with_what_it_may_do() -> None:
-    assert [agent.name for agent in registry.agents()] == ["dunning", "settlement", "support"]
+    assert [agent.name for agent in registry.agents()] == ["dunning", "reconciliation", "settlement", "support"]
     dunning = registry.get("dunning")
     assert dunning is not None
     choose, message = dunning.tasks
@@ -175,7 +175,7 @@ def test_the_config_file_sets_each_agents_budget_and_says_what_changed(server: A
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("  - {name: nobody}\n", "one of dunning, settlement, support"),
+        ("  - {name: nobody}\n", "one of dunning, reconciliation, settlement, support"),
         ("  - {name: dunning, budget: 3}\n", "unknown key 'budget'"),
         ("  - {name: dunning, daily_cost: {eur: 3}}\n", "must name an amount in usd"),
         ("  - {name: dunning, daily_cost: 3}\n", "mapping of currency"),

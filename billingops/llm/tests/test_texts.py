@@ -115,7 +115,9 @@ def test_a_prompt_is_complete_and_sealed(label: str) -> None:
 
 def test_every_prompt_file_loads() -> None:
     dunning = ["dunning-choose-v1", "dunning-choose-v2", "dunning-message-v1"]
-    assert prompts.labels() == [*dunning, "settlement-memo-v1", "settlement-memo-v2", "settlement-period-v1"]
+    reconciliation = ["reconciliation-cause-v1", "reconciliation-summary-v1"]
+    settlement = ["settlement-memo-v1", "settlement-memo-v2", "settlement-period-v1"]
+    assert prompts.labels() == [*dunning, *reconciliation, *settlement]
 
 
 def test_a_prompt_that_contradicts_its_file_name_is_refused(tmp_path: Path, monkeypatch: Any) -> None:
