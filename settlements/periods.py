@@ -88,6 +88,8 @@ def _propose(seller: Seller, currency: str, period: str, plan: Plan, *, actor: A
     if obstacle := facts["destination_obstacle"] or facts["hold"]:
         _not_paid(seller, currency, paused, plan.amount, obstacle, risk=not facts["destination_obstacle"], actor=actor)
         return None
+    if seller.schedule == plans.PER_INVOICE and _was_rejected(seller.account, currency, facts["items"]):
+        return None
     if gate.is_off(kind=KIND, account=seller.account):
         return None
     memo = memos.write_period(_memo_facts(seller, facts))
@@ -133,6 +135,13 @@ def _propose(seller: Seller, currency: str, period: str, plan: Plan, *, actor: A
         findings.resolve(subject=paused, account=seller.account, actor=actor, reason="a payout is suggested")
         payouts.hold(record, plan)
     return record
+
+
+def _was_rejected(account: str, currency: str, items: str) -> bool:
+    """Whether a person said no to the very same leftovers last: they are not asked again each day, only for others."""
+    rows = Suggestion.objects.filter(kind=KIND, account=account, subject__startswith=subject_of(account, currency, ""))
+    last = rows.order_by("-id").first()
+    return last is not None and last.state == State.REJECTED and last.facts.get("items") == items
 
 
 # -- what it is decided on ---------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.core.management import call_command
 
+from approvals import services as gate
 from approvals.models import Suggestion
 from billingops.actors import Actor
 from settlements import books, payouts
@@ -122,6 +123,34 @@ def test_a_reserve_is_kept_and_paid_out_when_its_days_are_over(life):
     assert life.amounts() == [6_300, 700]
     life.looks_the_same_after_a_replay()
     life.prove()
+
+
+def test_a_released_reserve_that_a_person_rejected_is_not_asked_for_again_every_day(life, finance):
+    life.terms('reserve_percent: "10", reserve_days: 3')
+    life.funds()
+    life.sold(10_000)
+    life.say_yes()
+    life.days(3)
+    (suggestion,) = life.waiting()
+    reject(suggestion, finance)
+    life.days(1)
+    life.days(1)
+    assert life.waiting() == []
+    life.sold(5_000)  # something else is due: 3.50 of this one's reserve come on top
+    life.say_yes()
+    life.days(3)
+    (again,) = life.waiting()
+    assert again.amount == 700 + 350
+
+
+def reject(suggestion, user):
+    gate.reject(
+        suggestion_id=suggestion.pk,
+        actor=Actor.person(user),
+        version=suggestion.version,
+        reason_code="bad_timing",
+        comment="agreed with the seller",
+    )
 
 
 def test_tax_withheld_and_stripes_fee_are_taken_off_and_told(life):
