@@ -130,7 +130,9 @@ def strictest(*results: Result) -> Result:
 
 
 def is_stricter(one: Result, other: Result) -> bool:
-    """True when `one` asks for more than `other` in any way."""
+    """True when `one` asks for more than `other` in any way. Nothing asks for more than `off`, which denies all."""
+    if Policy.Mode(other.mode) == Policy.Mode.OFF:
+        return False
     return (
         STRICTNESS[Policy.Mode(one.mode)] < STRICTNESS[Policy.Mode(other.mode)]
         or one.approvals > other.approvals
