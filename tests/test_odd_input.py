@@ -107,3 +107,10 @@ def test_an_odd_address_is_answered(web, url):
     if answer.streaming:
         b"".join(answer.streaming_content)
     assert answer.status_code < 500
+
+
+def test_a_nul_in_an_address_is_refused_in_words(web):
+    answer = web.get("/api/v1/journal-entries/?seller=%00")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_input")
+    page = web.get("/admin/ledger/balances/?seller=%00")
+    assert (page.status_code, "Nothing was done" in page.content.decode()) == (400, True)
