@@ -85,8 +85,9 @@ def pooled(opens: Sequence[Open], *, minimum: int, step: int = 1) -> Plan | None
 def per_invoice(opens: Sequence[Open], *, minimum: int, step: int = 1) -> tuple[list[Plan], Plan | None]:
     """(a payout for each invoice, one for what is left over of invoices that had theirs: released reserves, won
     disputes), oldest first as given. A debt is netted against what is left over first, then invoice by invoice."""
-    fresh = [one for one in opens if one.fresh and one.amount > 0]
-    rest = [one for one in opens if not (one.fresh and one.amount > 0)]
+    # What is less than can be moved makes no payout of its own: it waits with what is left over.
+    fresh = [one for one in opens if one.fresh and one.amount >= step]
+    rest = [one for one in opens if not (one.fresh and one.amount >= step)]
     enough = sum(one.amount for one in opens) >= minimum  # all of it together, whatever it is left over of
     leftover = pooled(rest, minimum=0 if enough else minimum, step=step)
     owed = max(0, -sum(one.amount for one in rest))

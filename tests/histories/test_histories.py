@@ -43,10 +43,8 @@ def test_histories_hold_in_every_order_of_hearing():
     assert EXERCISED - set(found.features) == set()
 
 
-@pytest.mark.xfail(strict=True, reason="less than a step goes along with whichever payout outgrows it: decision 0024")
 def test_what_is_less_than_a_step_ends_with_the_same_earning_in_every_order():
-    """Where Stripe moves whole units only (ugx, isk): the seller's sum is the same, the earnings it stands with are
-    not. The one history of the first 78,318 from seed 20261122 on that ends differently."""
+    """Where Stripe moves whole units only (ugx, isk), it once went along with whichever payout was planned next."""
     found = runner.run(count=1, seed=20339439, workers=1)
     assert found.broken == ""
 
