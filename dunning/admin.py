@@ -22,8 +22,8 @@ from billingops.admin.filters import AccountFilter, CustomerFilter
 from billingops.admin.paging import capped_counts
 from billingops.admin.site import site
 from dunning import messages, services
-from dunning.declines import Category
 from dunning.models import DunningCase, Message, SupportTask
+from dunning.reasons import Category
 from dunning.states import TaskState
 
 

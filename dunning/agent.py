@@ -21,10 +21,10 @@ from billingops.llm.redaction import Redactions
 from billingops.llm.registry import Agent, Task
 from billingops.llm.texts import frame_problem, numbers_not_in_facts, prose_problem
 from billingops.money import format_money
-from dunning import declines, messages
-from dunning.declines import Category, Verdict
+from dunning import messages, reasons
 from dunning.facts import Snapshot
 from dunning.models import DunningCase
+from dunning.reasons import Category, Verdict
 from dunning.rules import ESCALATE, GRACE, NOTIFY, RETRY, VERSION, CaseHistory, Proposal, stripe_tries_itself
 
 CHOOSE, MESSAGE = "dunning-choose-v2", "dunning-message-v1"
@@ -175,7 +175,7 @@ def choice_check(options: Sequence[Proposal], facts: dict[str, Any]) -> Callable
 def choice_facts(
     snapshot: Snapshot, history: CaseHistory, options: Sequence[Proposal], now: datetime
 ) -> dict[str, Any]:
-    failure, verdict = snapshot.failure, declines.judge(snapshot.failure)
+    failure, verdict = snapshot.failure, reasons.judge(snapshot.failure)
     months = (now - history.customer_since).days // 30 if history.customer_since else 0
     return {
         "amount": format_money(history.amount_remaining, history.currency),
@@ -215,7 +215,7 @@ def write_message(
     """(draft, author or "" for a template, why the model did not write it). Network; never in a transaction."""
     assert option.deadline is not None, f"{option.kind} is no {NOTIFY}"
     template = messages.draft(template=option.template, snapshot=snapshot, deadline=option.deadline)
-    verdict = declines.judge(snapshot.failure)
+    verdict = reasons.judge(snapshot.failure)
     run = agents.ask(
         agent="dunning",
         purpose="draft_message",

@@ -15,7 +15,7 @@ from billingops.inbox.models import InboundEvent
 from billingops.inbox.past import Past
 from billingops.stripe import reader, sync
 from billingops.stripe.models import MirroredObject
-from dunning import agent, config, declines, facts, rules
+from dunning import agent, config, facts, reasons, rules
 from dunning.facts import CardRecord, Snapshot
 from dunning.models import DunningCase, Message
 from dunning.rules import RETRY, CaseHistory
@@ -114,7 +114,7 @@ def _card_record(view: Past, snapshot: Snapshot, at: datetime) -> CardRecord:
     prints = {charge.card_fingerprint for charge in charges if charge.payment_method_id == method.id}
     prints = (prints | {method.fingerprint}) - {""}
     same = [charge for charge in charges if charge.payment_method_id == method.id or charge.card_fingerprint in prints]
-    verdicts = [declines.judge(charge.failure) for charge in same if charge.failure]
+    verdicts = [reasons.judge(charge.failure) for charge in same if charge.failure]
     return CardRecord(
         sum(charge.created >= at - timedelta(days=1) for charge in same),
         sum(charge.created >= at - timedelta(days=30) for charge in same),

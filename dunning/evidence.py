@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from approvals.models import Suggestion
 from billingops.stripe import sync
-from dunning import declines, facts, messages, methods, schedule, services
+from dunning import facts, messages, methods, reasons, schedule, services
 from dunning.models import DunningCase
 from dunning.rules import NOTIFY, RETRY
 from dunning.states import CaseState
@@ -31,7 +31,7 @@ def context(suggestion: Suggestion, user: Any) -> dict[str, Any]:
     return {
         **found,
         "verdict": case.verdict,
-        "category": declines.Category(case.category).label,
+        "category": reasons.Category(case.category).label,
         "card_attempts_day": record.last_day,
         "card_attempts_30_days": record.last_30_days,
         "cap": schedule.cap_of(case.card_brand),

@@ -15,9 +15,9 @@ from djstripe.models import Charge
 from billingops.stripe import reader, sync
 from billingops.stripe.facts import CustomerFacts, InvoiceFacts, PaymentFailure, PaymentMethodFacts, SubscriptionFacts
 from billingops.stripe.models import MirroredObject
-from dunning import declines, methods
-from dunning.declines import Category
+from dunning import methods, reasons
 from dunning.models import DunningCase
+from dunning.reasons import Category
 from dunning.rules import GRACE, NOTIFY, RETRY, CaseHistory, is_another
 
 OPEN_DISPUTES = ("needs_response", "under_review", "warning_needs_response", "warning_under_review")
@@ -120,7 +120,7 @@ def card_record(method: PaymentMethodFacts, customer: str, account: str, now: da
     prints = {charge.card_fingerprint for charge in charges if charge.payment_method_id == method.id}
     prints = (prints | {method.fingerprint}) - {""}
     same = [charge for charge in charges if charge.payment_method_id == method.id or charge.card_fingerprint in prints]
-    verdicts = [declines.judge(charge.failure) for charge in same if charge.failure]
+    verdicts = [reasons.judge(charge.failure) for charge in same if charge.failure]
     return CardRecord(
         sum(charge.created >= now - timedelta(days=1) for charge in same),
         sum(charge.created >= now - timedelta(days=30) for charge in same),

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 
 from billingops.money import exceeds, format_money
 from billingops.stripe.facts import PaymentFailure, PaymentMethodFacts
-from dunning import declines, schedule
+from dunning import reasons, schedule
 from dunning.config import RuleConfig
-from dunning.declines import Category, Verdict
+from dunning.reasons import Category, Verdict
 
 VERSION = "rules dunning v1"
 RETRY, NOTIFY, GRACE, ESCALATE = "retry_payment", "notify_customer", "grace_period", "escalate"
@@ -90,7 +90,7 @@ def permitted(failure: PaymentFailure, history: CaseHistory, config: RuleConfig,
     """Every action the rules allow, at most one of each kind, their own choice first; [] when nothing is owed."""
     if history.status != "open" or history.amount_remaining <= 0:
         return []
-    verdict = declines.judge(failure)
+    verdict = reasons.judge(failure)
     flags = _flags(verdict, failure, history, config)
     pressing = _pressing(verdict, history, config)
     hand_over = _escalate(verdict, history, pressing, flags)

@@ -22,7 +22,7 @@ from approvals.states import WAITING_FOR_A_PERSON, State
 from billingops import access, bulk, jobs
 from billingops.actors import Actor, save_with_history
 from billingops.exceptions import InvalidInput, VersionConflict
-from dunning import config, declines, states
+from dunning import config, reasons, states
 from dunning.facts import Snapshot
 from dunning.models import DunningCase, SupportTask
 from dunning.rules import ESCALATE, GRACE, NOTIFY, RETRY
@@ -99,7 +99,7 @@ def _columns(snapshot: Snapshot, failed_at: datetime) -> dict[str, Any]:
         "network_advice_code": failure.network_advice_code[:16],
         "outcome_type": failure.outcome_type[:32],
         "risk_level": failure.risk_level[:16],
-        "category": declines.judge(failure).category.value,
+        "category": reasons.judge(failure).category.value,
         "payment_method": failure.payment_method_id,
         "payment_method_type": failure.payment_method_type[:32],
         "card_brand": failure.card_brand[:24],

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billingops.stripe.facts import PaymentFailure
-from dunning import declines, rules, schedule
+from dunning import reasons, rules, schedule
 from dunning.config import RuleConfig
-from dunning.declines import ADVICES, DECLINES, MASTERCARD_ADVICES, judge
+from dunning.reasons import ADVICES, DECLINES, MASTERCARD_ADVICES, judge
 from dunning.rules import ESCALATE, GRACE, NOTIFY, RETRY, CaseHistory
 from dunning.tests.factories import NEW_CARD, NOW, failure, history
 
@@ -244,7 +244,7 @@ def test_a_method_that_must_not_be_charged_again_never_is(
             known = given_failure.payment_method_id and past.method_on_file
             new_method = known and past.method_on_file != given_failure.payment_method_id
             same_card = past.failed_fingerprint and past.method_fingerprint == past.failed_fingerprint
-            assert (new_method and not same_card) or judge(given_failure).category in declines.RETRYABLE
+            assert (new_method and not same_card) or judge(given_failure).category in reasons.RETRYABLE
             assert not past.refused_for_good
             assert past.method_on_file
             assert past.automatic

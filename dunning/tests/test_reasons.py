@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from dunning import declines
-from dunning.declines import ADVICES, DECLINES, ERROR_CODES, MASTERCARD_ADVICES, Category, judge, row_of
+from dunning import reasons
+from dunning.reasons import ADVICES, DECLINES, ERROR_CODES, MASTERCARD_ADVICES, Category, judge, row_of
 from dunning.tests.factories import failure
 
 # Stripe's "Decline codes" page, card declines, the deprecated ones included.
@@ -102,7 +102,7 @@ def test_stripes_advice_not_to_try_again_always_ends_the_retries(code: str) -> N
 
 
 @pytest.mark.parametrize(
-    "code", sorted(code for code, row in DECLINES.items() if row.category not in declines.RETRYABLE)
+    "code", sorted(code for code, row in DECLINES.items() if row.category not in reasons.RETRYABLE)
 )
 def test_no_advice_makes_a_forbidden_code_retryable(code: str) -> None:
     assert not judge(failure(code, advice_code="try_again_later")).may_retry

@@ -1,8 +1,4 @@
-"""Dunning's rows: one case per unpaid invoice, the messages that were sent, the tasks handed to support.
-
-Only `services.py` (cases, tasks) and `messages.py` change them. Amounts: int, minor units of `currency`. `account` is
-the connected account ("" = the platform's own). No row holds a customer's name or address.
-"""
+"""One case per unpaid invoice, and what people wrote down about it."""
 
 from __future__ import annotations
 
@@ -15,9 +11,9 @@ from simple_history.models import HistoricalRecords
 from approvals.models import Suggestion
 from billingops.money import format_money
 from billingops.stripe.facts import PaymentFailure
-from dunning import declines
-from dunning.querysets import CaseQuerySet, MessageQuerySet
-from dunning.states import UNPAID, CaseState, ClosedReason, MessageState, TaskState
+from dunning import reasons
+from dunning.querysets import CaseQuerySet
+from dunning.states import UNPAID, CaseState, ClosedReason
 
 
 class DunningCase(models.Model):
@@ -45,7 +41,7 @@ class DunningCase(models.Model):
     network_advice_code = models.CharField(max_length=16, blank=True, default="")
     outcome_type = models.CharField(max_length=32, blank=True, default="")
     risk_level = models.CharField(max_length=16, blank=True, default="")
-    category = models.CharField(max_length=16, choices=[(item.value, item.label) for item in declines.Category])
+    category = models.CharField(max_length=16, choices=[(item.value, item.label) for item in reasons.Category])
     payment_method = models.CharField(max_length=64, blank=True, default="", help_text="the one that failed")
     payment_method_type = models.CharField(max_length=32, blank=True, default="")
     card_brand = models.CharField(max_length=24, blank=True, default="")
@@ -64,6 +60,31 @@ class DunningCase(models.Model):
     last_failed_at = models.DateTimeField()
     next_step_at = models.DateTimeField(null=True, blank=True)
     grace_period_until = models.DateTimeField(null=True, blank=True)
+    sequence = models.CharField(max_length=80, blank=True, default="", help_text="the campaign it follows")
+    sequence_version = models.PositiveIntegerField(default=0)
+    arm = models.CharField(max_length=40, blank=True, default="", help_text="of the campaign's A/B test")
+    plan = models.JSONField(default=list, blank=True, help_text="the steps to come, as they were last planned")
+    planned_at = models.DateTimeField(null=True, blank=True)
+    spoken_for_by = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="speaks_for",
+        help_text="the case of the same customer whose messages speak of this invoice, too",
+    )
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    promised_for = models.DateField(null=True, blank=True, help_text="the day the customer promised to pay by")
+    promises_broken = models.PositiveSmallIntegerField(default=0)
+    paused = models.BooleanField(default=False, help_text="a person stopped every step until they resume it")
+    snoozed_until = models.DateTimeField(null=True, blank=True)
+    escalated_at = models.DateTimeField(null=True, blank=True)
+    sla_due_at = models.DateTimeField(null=True, blank=True, help_text="by when somebody should have acted on it")
+    sla_level = models.PositiveSmallIntegerField(default=0, help_text="how often it was handed on for lateness")
+    version = models.PositiveIntegerField(default=1, help_text="rises with each step a person takes on it")
+    recovered_amount = models.BigIntegerField(default=0, help_text="what was paid of it, minor units")
     closed_at = models.DateTimeField(null=True, blank=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -88,6 +109,13 @@ class DunningCase(models.Model):
             models.Index(fields=["subscription", "state"], name="case_subscription"),
             models.Index(fields=["category", "state"], name="case_category"),
             models.Index(fields=["next_step_at"], name="case_next_step", condition=Q(next_step_at__isnull=False)),
+            models.Index(fields=["sla_due_at"], name="case_sla", condition=Q(sla_due_at__isnull=False)),
+            models.Index(fields=["owner", "state"], name="case_owner"),
+            models.Index(fields=["opened_at"], name="case_opened"),
+            models.Index(fields=["sequence", "sequence_version", "arm"], name="case_sequence"),
+            models.Index(
+                fields=["grace_period_until"], name="case_grace", condition=Q(grace_period_until__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -125,8 +153,8 @@ class DunningCase(models.Model):
         )
 
     @property
-    def verdict(self) -> declines.Verdict:
-        return declines.judge(self.failure)
+    def verdict(self) -> reasons.Verdict:
+        return reasons.judge(self.failure)
 
     @property
     def failure_words(self) -> str:
@@ -134,81 +162,28 @@ class DunningCase(models.Model):
         return self.verdict.words
 
 
-class Message(models.Model):
-    """One message to a customer, exactly as it was sent but for the personal portal link, which opens the customer's
-    billing to whoever holds it and is therefore kept nowhere: `{link}` stands in its place.
+class CaseNote(models.Model):
+    """What a person wrote down about a case: a remark, a call, a letter, a promise. Never changed, never deleted."""
 
-    The address is looked up when it is sent and not kept either; `address_hash` (keyed) can prove a suspected one.
-    """
+    class Kind(models.TextChoices):
+        NOTE = "note", "note"
+        CALL = "call", "call"
+        LETTER = "letter", "letter"
+        PROMISE = "promise", "promise to pay"
 
-    class Channel(models.TextChoices):
-        EMAIL = "email", "e-mail"
-
-    suggestion = models.OneToOneField(Suggestion, on_delete=models.PROTECT, related_name="dunning_message")
-    case = models.ForeignKey(DunningCase, on_delete=models.PROTECT, related_name="messages")
+    case = models.ForeignKey(DunningCase, on_delete=models.PROTECT, related_name="notes")
     account = models.CharField(max_length=64, blank=True, default="")
-    customer = models.CharField(max_length=64)
-    channel = models.CharField(max_length=8, choices=Channel.choices, default=Channel.EMAIL)
-    template = models.CharField(max_length=40)
-    language = models.CharField(max_length=12)
-    subject = models.CharField(max_length=200)
-    body_text = models.TextField()
-    body_html = models.TextField()
-    state = models.CharField(max_length=8, choices=MessageState.choices, default=MessageState.DRAFT)
-    message_id = models.CharField(max_length=255, help_text="the e-mail's Message-ID header")
-    address_hash = models.CharField(max_length=64, blank=True, default="")
-    portal_session = models.CharField(max_length=255, blank=True, default="")
-    error = models.CharField(max_length=500, blank=True, default="")
-    created_at = models.DateTimeField(default=timezone.now)
-    sending_at = models.DateTimeField(null=True, blank=True)
-    sent_at = models.DateTimeField(null=True, blank=True)
-
-    history = HistoricalRecords()
-    objects = MessageQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["-id"]
-        indexes = [
-            models.Index(fields=["state", "-id"], name="message_state"),
-            models.Index(fields=["customer", "-id"], name="message_customer"),
-            models.Index(fields=["account", "-id"], name="message_account"),
-            models.Index(fields=["case", "state"], name="message_case"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.subject} · {self.customer}"
-
-
-class SupportTask(models.Model):
-    """A case handed to a person in support."""
-
-    suggestion = models.OneToOneField(Suggestion, on_delete=models.PROTECT, related_name="dunning_task")
-    case = models.ForeignKey(DunningCase, on_delete=models.PROTECT, related_name="tasks")
-    account = models.CharField(max_length=64, blank=True, default="")
-    customer = models.CharField(max_length=64, blank=True, default="")
-    title = models.CharField(max_length=200)
+    kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.NOTE)
     text = models.TextField()
-    state = models.CharField(max_length=8, choices=TaskState.choices, default=TaskState.OPEN)
-    version = models.PositiveIntegerField(default=1)
-    assigned = models.ForeignKey(
+    author = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
-    done_by = models.CharField(max_length=160, blank=True, default="", help_text="kept when the user is renamed")
-    done_at = models.DateTimeField(null=True, blank=True)
-    result = models.TextField(blank=True, default="", help_text="what came of it")
+    author_name = models.CharField(max_length=160, help_text="kept when the user is renamed")
     created_at = models.DateTimeField(default=timezone.now)
-
-    history = HistoricalRecords()
 
     class Meta:
         ordering = ["-id"]
-        indexes = [
-            models.Index(fields=["state", "-id"], name="task_state"),
-            models.Index(fields=["state", "account", "-id"], name="task_state_account"),
-            models.Index(fields=["customer", "-id"], name="task_customer"),
-            models.Index(fields=["case", "state"], name="task_case"),
-        ]
-        permissions = [("complete_supporttask", "Can take support tasks and mark them done")]
+        indexes = [models.Index(fields=["case", "-id"], name="note_case")]
 
     def __str__(self) -> str:
-        return self.title
+        return f"{self.get_kind_display()} · {self.author_name}"

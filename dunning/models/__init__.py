@@ -1,0 +1,11 @@
+"""Dunning's rows: one case per unpaid invoice, the messages that were sent, the tasks handed to support.
+
+Only `services.py` (cases, tasks) and `messages.py` change them. Amounts: int, minor units of `currency`. `account` is
+the connected account ("" = the platform's own). No row holds a customer's name or address.
+"""
+
+from dunning.models.cases import CaseNote, DunningCase
+from dunning.models.messages import Message
+from dunning.models.tasks import SupportTask
+
+__all__ = ["CaseNote", "DunningCase", "Message", "SupportTask"]
