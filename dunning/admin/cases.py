@@ -1,30 +1,22 @@
-"""Dunning's pages: cases, messages, support tasks. They read; the two steps on a task go through services.py."""
+"""The pages of cases."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Min
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from approvals import blind
-from billingops import access
-from billingops.actors import Actor
-from billingops.admin import home
-from billingops.admin.actions import ConfirmedAction, Given
 from billingops.admin.base import ReadOnlyAdmin, age_column, money_column, state_column, stripe_id_column
 from billingops.admin.filters import AccountFilter, CustomerFilter
-from billingops.admin.paging import capped_counts
 from billingops.admin.site import site
-from dunning import messages, services
-from dunning.models import DunningCase, Message, SupportTask
+from dunning import services
+from dunning.models import DunningCase
 from dunning.reasons import Category
-from dunning.states import TaskState
 
 
 @dataclass(frozen=True)
@@ -146,109 +138,3 @@ def timeline(case: DunningCase, limit: int = 100) -> list[Entry]:
         for row in case.tasks.order_by("-id")[:limit]
     ]
     return sorted(entries, key=lambda entry: entry.at, reverse=True)
-
-
-@admin.register(Message, site=site)
-class MessageAdmin(ReadOnlyAdmin):
-    scope_field = "account"
-    list_display = ("subject", "state_", "customer_", "template", "language", "sent_at", "age")
-    list_filter = ("state", AccountFilter, CustomerFilter)
-    exact_search = ("customer", "pk")
-    change_form_template = "admin/dunning/message_detail.html"
-    empty_text = "Messages appear here when an approved customer message is sent."
-    fieldsets = (
-        (None, {"fields": ("subject", "state_", "error", "customer_", "account_", "channel", "template", "language")}),
-        ("Sending", {"fields": ("created_at", "sending_at", "sent_at", "message_id", "portal_session")}),
-    )
-    readonly_fields = (
-        "subject", "state_", "error", "customer_", "account_", "channel", "template", "language", "created_at",
-        "sending_at", "sent_at", "message_id", "portal_session",
-    )  # fmt: skip
-
-    state_ = state_column()
-    age = age_column()
-    customer_ = stripe_id_column("customer", "Customer", account="account")
-    account_ = stripe_id_column("account", "Account")
-
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        message = self.get_object(request, object_id)
-        shown = {"message_text": messages.as_shown(message.body_text) if message else ""}
-        return super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
-
-
-def _may_work(request: HttpRequest) -> bool:
-    return services.may_complete(request.user)
-
-
-def _take(task: SupportTask, actor: Actor, given: Given) -> None:
-    services.take_task(task_id=task.pk, actor=actor)
-
-
-def _complete(task: SupportTask, actor: Actor, given: Given) -> None:
-    services.complete_task(task_id=task.pk, actor=actor, version=int(given.version), result=given.comment)
-
-
-def _done_already(request: HttpRequest, task: SupportTask) -> str:
-    return "" if task.state == TaskState.OPEN else "It is done already."
-
-
-@admin.register(SupportTask, site=site)
-class SupportTaskAdmin(ReadOnlyAdmin):
-    scope_field = "account"
-    list_display = ("title", "state_", "customer_", "assigned", "age")
-    list_select_related = ("assigned",)
-    list_filter = ("state", AccountFilter, CustomerFilter)
-    exact_search = ("customer", "pk")
-    empty_text = "A task appears here when somebody approves an escalation."
-    fieldsets = (
-        (None, {"fields": ("title", "state_", "text", "customer_", "account_", "case")}),
-        ("Work", {"fields": ("assigned", "done_by", "done_at", "result", "created_at")}),
-    )
-    readonly_fields = (
-        "title", "state_", "text", "customer_", "account_", "case", "assigned", "done_by", "done_at", "result",
-        "created_at",
-    )  # fmt: skip
-    confirmed_actions = (
-        ConfirmedAction(
-            name="take",
-            label="Take or put back the selected tasks",
-            button="Take or put back",
-            sentence="Puts your name on these tasks, or takes it off again.",
-            run=_take,
-            may=_may_work,
-            refuse=_done_already,
-        ),
-        ConfirmedAction(
-            name="done",
-            label="Mark the selected tasks done",
-            button="Mark done",
-            sentence="Marks these tasks done. Their cases are looked at again after the notice period if still unpaid.",
-            run=_complete,
-            may=_may_work,
-            refuse=_done_already,
-            version=lambda task: str(task.version),
-            comment="required",
-            comment_label="What came of it",
-        ),
-    )
-
-    state_ = state_column()
-    age = age_column()
-    customer_ = stripe_id_column("customer", "Customer", account="account")
-    account_ = stripe_id_column("account", "Account")
-
-
-@home.waiting(order=40)
-def support_tasks(request: HttpRequest) -> Iterator[home.WaitingLine]:
-    """Open support tasks, for those who may work on them."""
-    if not _may_work(request):
-        return
-    tasks = access.scope(SupportTask.objects.filter(state=TaskState.OPEN), request.user)
-    yield home.WaitingLine(
-        label="support tasks",
-        count=capped_counts({"open": tasks})["open"],
-        oldest=tasks.aggregate(oldest=Min("created_at"))["oldest"],
-        url=reverse("admin:dunning_supporttask_changelist") + f"?state__exact={TaskState.OPEN}",
-    )
