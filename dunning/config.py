@@ -24,6 +24,13 @@ class RuleConfig:
     funds_days               the least pause after insufficient funds
     max_debit_retries        attempts on a bank debit (ACH allows two retries)
     portal_return_url        where the billing portal's "back" leads the customer
+    quiet_from, quiet_until  hours (0 to 24, the customer's own) between which nobody is written to
+    messages_a_week          messages to one customer in any seven days, whatever the number of invoices; one a day
+    propose_ahead_hours      how long before its time a message is put before a person
+    message_before_retry_hours  a message that a retry may make needless waits for it, if it comes within these
+    use_saved_methods        suggest another saved payment method that may be charged, where the one on file cannot
+    default_method_after_recovery  "off", or "suggest" to make the method that paid the customer's default
+    sla_hours                how long a handed-over case may lie at each level before it is handed on
     """
 
     retry_beside_stripe: bool = False
@@ -40,6 +47,14 @@ class RuleConfig:
     funds_days: int = 2
     max_debit_retries: int = 2
     portal_return_url: str = "http://localhost/"
+    quiet_from: int = 20
+    quiet_until: int = 8
+    messages_a_week: int = 3
+    propose_ahead_hours: int = 24
+    message_before_retry_hours: int = 30
+    use_saved_methods: bool = True
+    default_method_after_recovery: str = "off"
+    sla_hours: tuple[int, ...] = (24, 24)
 
 
 def current() -> RuleConfig:
