@@ -168,7 +168,7 @@ def test_a_grace_period_whose_attempt_was_given_up_is_not_written_any_more(
     debtor.sandbox.faults.add(Fault("drop_before", method="POST", path=f"/v1/subscriptions/{debtor.subscription}"))
     assert attempt(suggestion).state == State.UNKNOWN
     with pytest.raises(Refused, match="Nothing was sent"):
-        actions.grant(suggestion, suggestion.executions.get())
+        actions.grace.grant(suggestion, suggestion.executions.get())
     assert "grace_period_until" not in debtor.stripe.v1.subscriptions.retrieve(debtor.subscription).metadata
 
 

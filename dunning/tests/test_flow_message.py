@@ -197,7 +197,7 @@ def test_a_worker_that_died_while_sending_leaves_a_message_marked_unknown(
 
 def test_a_look_up_finds_a_message_that_was_sent(notice: Suggestion, decide: Callable[..., Suggestion]) -> None:
     decide(notice)
-    outcome = actions.look_up_message(notice, Execution.objects.get())
+    outcome = actions.notify.look_up_message(notice, Execution.objects.get())
     assert outcome is not None
     assert outcome.object_id == f"message:{Message.objects.get().pk}"
 
