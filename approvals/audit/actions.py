@@ -95,6 +95,10 @@ SENTENCES = {
     "risk.verification_done": "Enhanced verification done",
     "reconciliation.matched": "Differences matched by hand",
     "reconciliation.unmatched": "A match by hand taken apart",
+    "brand.added": "Brand added",
+    "brand.changed": "Brand changed",
+    "template.added": "A brand’s own message text put to use",
+    "template.removed": "A brand’s own message text taken back",
     "checkpoint.signed": "Checkpoint of this log signed",
 }
 # For the page's filter: whatever stands before the dot.
