@@ -1,7 +1,7 @@
 """Local days and hours: when a customer may be written to, when money is likely there, when banks work. Pure.
 
-A customer's zone is an IANA name; where it is not known, their country's zones stand in, and an hour counts as open only
-where it is open in every one of them (the United States: 13:00 to 20:00 in New York). Sources: the IANA time zone
+A customer's zone is an IANA name; where it is not known, their country's zones stand in, and an hour counts as open
+only where it is open in every one of them (the United States: 13:00 to 20:00 in New York). Sources: the IANA time zone
 database's zone.tab, through the package tzdata.
 """
 

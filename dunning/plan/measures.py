@@ -1,0 +1,157 @@
+"""The service and person lanes: grace, pauses, downgrades, giving up, handing over. Pure.
+
+What ends the service or the claim comes from the sequence alone, never from here, and only after its day.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from dunning.plan import calendar, words
+from dunning.plan.question import Question
+from dunning.plan.sequences import Entry
+from dunning.plan.steps import (
+    CANCEL,
+    DOWNGRADE,
+    END_GRACE,
+    ESCALATE,
+    GRACE,
+    NOTIFY,
+    PAUSE,
+    UNCOLLECTIBLE,
+    Step,
+)
+
+RUNNING = ("active", "trialing", "past_due", "unpaid")
+WORDS = {
+    PAUSE: "pause the collection of the subscription",
+    DOWNGRADE: "move the subscription to the smaller plan",
+    CANCEL: "end the subscription",
+    UNCOLLECTIBLE: "mark the invoice uncollectible",
+}
+
+
+def serve(question: Question, attempts: list[Step]) -> list[Step]:
+    """Grace where it is due, the end of one that is over, then the sequence's measures, each on its day."""
+    facts, found = question.facts, []
+    if facts.grace_until is not None and facts.grace_until <= question.now and facts.subscription:
+        ended = f"The grace period ended on {words.day(facts.grace_until)} and the invoice is still open."
+        found.append(
+            Step(END_GRACE, "grace_over", ended, mark=f"end_grace:{facts.grace_until:%Y-%m-%d}", flags=question.flags)
+        )
+    elif grace := _grace(question):
+        found.append(grace)
+    for entry in sorted(question.sequence.entries, key=lambda entry: entry.day):
+        if entry.kind in (NOTIFY, ESCALATE) or facts.is_done(entry.mark) or not _applies(question, entry):
+            continue
+        found.append(_measure(question, entry))
+    return found
+
+
+def _grace(question: Question) -> Step | None:
+    facts, config = question.facts, question.config
+    if facts.subscription_status not in RUNNING or (facts.grace_until and facts.grace_until > question.now):
+        return None
+    if facts.attempt_count > 1 or facts.grace_until is not None:
+        return None
+    if not (question.verdict.may_retry and question.stripe_tries_itself and question.good_customer):
+        return None
+    assert facts.customer_since is not None
+    until = calendar.at_nine(question.now + timedelta(days=config.grace_days), facts.zone, facts.country)
+    years = (question.now - facts.customer_since).days // 365
+    since = (
+        f"{years} years" if years > 1 else "more than a year" if years else f"since {words.day(facts.customer_since)}"
+    )
+    record = f", {facts.recoveries} earlier failure(s) all recovered" if facts.recoveries else ""
+    return Step(
+        GRACE,
+        "good_customer",
+        f"A customer for {since} without a lost invoice{record}, and retries are scheduled: leave the service on until "
+        f"{words.day(until)} and wait.",
+        days=config.grace_days,
+        until=until,
+        flags=question.flags,
+    )
+
+
+def _applies(question: Question, entry: Entry) -> bool:
+    facts = question.facts
+    if entry.over and facts.amount_remaining <= entry.over.get(facts.currency, facts.amount_remaining):
+        return False
+    if entry.needs == "customer" and question.verdict.may_retry:
+        return False
+    if entry.needs == "bank" and not question.verdict.may_retry:
+        return False
+    if entry.kind == GRACE:
+        return facts.subscription_status in RUNNING and facts.grace_until is None
+    if entry.kind == PAUSE:
+        return facts.subscription_status in RUNNING and not facts.collection_paused
+    if entry.kind in (DOWNGRADE, CANCEL):
+        return facts.subscription_status in RUNNING and (entry.kind == CANCEL or facts.price != entry.price)
+    return entry.kind == UNCOLLECTIBLE
+
+
+def _measure(question: Question, entry: Entry) -> Step:
+    at = max(question.nine_of(entry.day), question.start)
+    if entry.kind == GRACE:
+        until = at + timedelta(days=entry.days)
+        why = f"Day {entry.day} of the sequence: leave the service on until {words.day(until)}."
+        return Step(
+            GRACE, "sequence", why, at=question.later(at), mark=entry.mark, days=entry.days, until=until,
+            flags=question.flags,
+        )  # fmt: skip
+    sent = len(question.facts.messages)
+    why = (
+        f"Day {entry.day} of the sequence, {sent} message(s) and {question.facts.attempt_count} attempt(s) later the "
+        f"invoice is still open: {WORDS[entry.kind]}."
+    )
+    return Step(
+        entry.kind, "sequence", why, at=question.later(at), mark=entry.mark, price=entry.price, days=entry.days,
+        flags=question.flags,
+    )  # fmt: skip
+
+
+def hand_over(question: Question, others: list[Step]) -> Step:
+    """When a person is to look: at once where something presses, on the sequence's day, or when nothing is left."""
+    facts = question.facts
+    if question.pressing:
+        code, why = question.pressing
+        return Step(ESCALATE, code, why, mark=f"pressing:{code}", flags=question.flags)
+    for entry in sorted(question.sequence.entries, key=lambda entry: entry.day):
+        if entry.kind == ESCALATE and not facts.is_done(entry.mark):
+            at = max(question.nine_of(entry.day), question.start)
+            why = f"Day {entry.day} of the sequence and the invoice is still open: a person should look."
+            last = _last(question, others)
+            if last is not None and (others or facts.messages):
+                return Step(
+                    ESCALATE, "sequence", why, at=question.later(at), mark=entry.mark, flags=question.flags
+                )  # fmt: skip
+    return _nothing_left(question, others)
+
+
+def _last(question: Question, others: list[Step]) -> datetime | None:
+    times = [step.at or question.now for step in others]
+    if question.facts.messages:
+        times.append(max(question.facts.messages))
+    return max(times, default=None)
+
+
+def _nothing_left(question: Question, others: list[Step]) -> Step:
+    facts = question.facts
+    if not question.reaches("email") and not facts.messages:
+        why_not = facts.unreachable["email"]
+        code, why = (
+            "no_email",
+            (f"The customer cannot be reached by e-mail ({why_not}), so a person must find another way to reach them."),
+        )
+        if why_not == "no address":
+            why = "The customer has no e-mail address, so a person must find another way to reach them."
+    elif facts.messages:
+        code, why = "notices_used", f"{len(facts.messages)} messages have brought no payment; a person should call."
+    else:
+        code, why = "unclear", f"Nothing automatic fits well ({question.verdict.words}); a person should look."
+    at = question.start
+    last = _last(question, others)
+    if last is not None:
+        at = max(at, last + timedelta(days=question.config.notice_days))
+    return Step(ESCALATE, code, why, at=question.later(at), mark=f"end:{code}", flags=question.flags)

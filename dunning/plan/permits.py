@@ -1,0 +1,84 @@
+"""What must hold at the very moment a step takes effect, whoever approved it and whenever. Pure.
+
+The planner's own limits, asked again: an approval given on Friday charges nobody on Sunday who has paid since, whose
+card has reached its network's cap, or who disputes the charge.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from dunning import reasons
+from dunning.config import RuleConfig
+from dunning.plan import calendar, caps, steps
+from dunning.plan.facts import Method, PlanFacts
+from dunning.plan.question import CARD_LIKE, is_another
+
+DAY = timedelta(days=1)
+HARMLESS = (steps.ESCALATE, steps.RESUME, steps.END_GRACE, steps.DEFAULT_METHOD)
+
+
+def refused(
+    kind: str,
+    facts: PlanFacts,
+    now: datetime,
+    *,
+    config: RuleConfig | None = None,
+    method: str = "",
+    channel: str = "email",
+) -> str:
+    """ "" where a step of `kind` may take effect now, else why not, in words. `method`: the one to be charged ("" = the
+    one on file)."""
+    dials = config or RuleConfig()
+    if kind in HARMLESS:
+        return ""
+    if not facts.owed:
+        return f"The invoice is {facts.status} now" if facts.status != "open" else "Nothing is owed any more"
+    if facts.dispute_open:
+        return "The customer has an open dispute"
+    if facts.complaint_open:
+        return "The customer has complained"
+    if kind in (steps.RETRY, steps.NOTIFY):
+        if facts.paused:
+            return "A person has stopped every step"
+        if facts.promised_until and facts.promised_until > now:
+            return "The customer has promised to pay and the day has not come"
+    if kind == steps.RETRY:
+        return _no_charge(facts, now, method)
+    if kind == steps.NOTIFY:
+        return _no_message(facts, now, dials, channel)
+    return ""
+
+
+def _no_charge(facts: PlanFacts, now: datetime, wanted: str) -> str:
+    method = next((one for one in facts.methods if one.id == wanted), None) if wanted else facts.on_file
+    if method is None or not method.id:
+        return "That payment method is gone"
+    if not facts.automatic:
+        return "The customer pays this invoice by hand"
+    if not method.consent:
+        return "That payment method may not be charged while the customer is away"
+    if method.refused:
+        return f"This card was declined for good before: {method.refused}"
+    if method.expires is not None and method.expires < now.date():
+        return "That card has expired"
+    if not is_another(facts.failed, method) and not reasons.judge(facts.failure).may_retry:
+        return "This payment method must not be charged again"
+    return used_up(method, facts, now)
+
+
+def used_up(method: Method, facts: PlanFacts, now: datetime) -> str:
+    """The cap that forbids one more charge of it, in words, or ""."""
+    if method.type not in CARD_LIKE:
+        return ""
+    return caps.used_up(method.brand or facts.failure.card_brand, method.attempts, now)
+
+
+def _no_message(facts: PlanFacts, now: datetime, dials: RuleConfig, channel: str) -> str:
+    if why := facts.unreachable.get(channel, ""):
+        return f"The customer cannot be reached by {channel}: {why}"
+    if calendar.is_quiet(now, facts.zone, facts.country, quiet_from=dials.quiet_from, quiet_until=dials.quiet_until):
+        return "It is night where the customer lives"
+    if facts.last_message_at is not None and facts.last_message_at > now - DAY:
+        return "A message went to this customer within the last day"
+    return ""

@@ -1,0 +1,163 @@
+"""One case as its planner sees it: the facts, the sequence, the dials, the time, and what follows from them at once.
+Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from billingops.money import exceeds, format_money
+from billingops.stripe.facts import PaymentMethodFacts
+from dunning import reasons
+from dunning.config import RuleConfig
+from dunning.plan import calendar, caps, words
+from dunning.plan.facts import Method, PlanFacts
+from dunning.plan.sequences import Sequence
+from dunning.reasons import Category, Verdict
+
+CARD_LIKE = ("", "card", "link")  # Link hides which card it charges, and a type nobody names may be a card
+
+
+def is_another(failed: PaymentMethodFacts | Method, other: PaymentMethodFacts | Method) -> bool:
+    """Whether `other` is known to be something else than what failed. In doubt it is the same."""
+    if not failed.id or not other.id or failed.id == other.id:
+        return False
+    if failed.fingerprint and other.fingerprint:
+        return failed.fingerprint != other.fingerprint
+    return not (failed.type in CARD_LIKE and other.type in CARD_LIKE)
+
+
+@dataclass(frozen=True)
+class Question:
+    """`start`: nothing takes effect earlier (a promise, a snooze, or now)."""
+
+    facts: PlanFacts
+    sequence: Sequence
+    config: RuleConfig
+    now: datetime
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        return reasons.judge(self.facts.failure)
+
+    @cached_property
+    def start(self) -> datetime:
+        waits = [moment for moment in (self.facts.snoozed_until, self.facts.promised_until) if moment]
+        return max([self.now, *waits])
+
+    @cached_property
+    def window_ends(self) -> datetime:
+        return self.facts.first_failed_at + timedelta(days=self.sequence.window_days)
+
+    @cached_property
+    def has_new_method(self) -> bool:
+        """Whether another card or account would be charged now than the one that failed."""
+        return is_another(self.facts.failed, self.facts.on_file)
+
+    @property
+    def stripe_tries_itself(self) -> bool:
+        at = self.facts.next_payment_attempt
+        return at is not None and at > self.now
+
+    def may_charge(self, method: Method) -> bool:
+        """Whether that method may be charged at all: there, agreed to, not expired, never declined for good."""
+        if not method.id or not method.consent or method.refused or not self.facts.automatic:
+            return False
+        return method.expires is None or method.expires >= self.now.date()
+
+    def cap_of(self, method: Method) -> str:
+        """The network's cap that forbids one more charge now, in words, or ""."""
+        if method.type not in CARD_LIKE:
+            return ""
+        return caps.used_up(method.brand or self.facts.failure.card_brand, method.attempts, self.now)
+
+    @cached_property
+    def good_customer(self) -> bool:
+        """Long with the platform, and no invoice of theirs was ever given up."""
+        since = self.facts.customer_since
+        if since is None or self.facts.losses:
+            return False
+        return self.now - since >= timedelta(days=self.config.good_customer_days)
+
+    @cached_property
+    def is_large(self) -> bool:
+        return exceeds(self.facts.amount_remaining, self.facts.currency, self.config.escalate_over)
+
+    @cached_property
+    def pressing(self) -> tuple[str, str] | None:
+        """Why a person should look at the case rather than the next automatic step; (reason code, words)."""
+        facts = self.facts
+        if facts.dispute_open:
+            return "dispute_open", (
+                "The customer has an open dispute; nothing is charged or sent until a person has looked."
+            )
+        if facts.complaint_open:
+            return "complaint_open", "The customer has complained; nothing is charged or sent until that is settled."
+        if self.is_large:
+            limit = format_money(self.config.escalate_over[facts.currency], facts.currency)
+            return "large_amount", f"The open amount is above {limit}, so a person should look at it first."
+        if self.verdict.category == Category.OURS:
+            return "ours_to_correct", (
+                f"The cause is on our side: {self.verdict.words}. Neither a retry nor a message helps."
+            )
+        most = min(self.config.escalate_after_attempts, self.sequence.max_attempts)
+        if facts.attempt_count >= most and not self.stripe_tries_itself:
+            return "attempts_used", (
+                f"{facts.attempt_count} attempts have failed; another automatic step hardly helps."
+            )
+        return None
+
+    @cached_property
+    def flags(self) -> tuple[tuple[str, str], ...]:
+        """(code, text) of what a reviewer should know."""
+        facts, on_file, found = self.facts, self.facts.on_file, []
+        if self.verdict.secret:
+            found.append(("reason_secret", "The reason of this decline must not be told to the customer."))
+        if on_file.id and (cap := self.cap_of(on_file)):
+            found.append(("network_cap", f"No further attempt on this card: {cap}."))
+        if on_file.refused:
+            found.append(("refused_for_good", f"The card on file must not be charged again: {on_file.refused}."))
+        if on_file.id and not on_file.consent:
+            found.append(("no_consent", "The payment method on file may not be charged while the customer is away."))
+        if facts.dispute_open:
+            found.append(("dispute_open", "The customer has an open dispute."))
+        if facts.complaint_open:
+            found.append(("complaint_open", "The customer has complained."))
+        if self.is_large:
+            amount = format_money(facts.amount_remaining, facts.currency)
+            found.append(("large_amount", f"{amount} is above the limit from which a person looks first."))
+        if facts.losses:
+            found.append(("earlier_losses", f"{facts.losses} earlier invoice(s) of this customer were given up."))
+        if facts.promises_broken:
+            found.append(("promise_broken", f"{facts.promises_broken} promise(s) to pay were not kept."))
+        if facts.bundle:
+            found.append(("bundle", f"{len(facts.bundle)} more invoice(s) of this customer are overdue."))
+        return tuple(found)
+
+    def reaches(self, channel: str) -> bool:
+        return not self.facts.unreachable.get(channel, "")
+
+    def open_hours(self, moment: datetime) -> datetime:
+        """The first moment from then on at which this customer may be written to."""
+        facts = self.facts
+        return calendar.next_open(
+            moment,
+            facts.zone,
+            facts.country,
+            quiet_from=self.config.quiet_from,
+            quiet_until=self.config.quiet_until,
+        )
+
+    def nine_of(self, day_number: int) -> datetime:
+        """09:00 local of that day of the sequence; day 0 is the day of the first failure."""
+        facts = self.facts
+        first = calendar.local_day(facts.first_failed_at, facts.zone, facts.country)
+        return calendar.morning_of(first + timedelta(days=day_number), facts.zone, facts.country)
+
+    def later(self, moment: datetime) -> datetime | None:
+        """None ("as soon as approved") for a moment that is not ahead."""
+        return moment if moment > self.now else None
+
+
+__all__ = ["CARD_LIKE", "Question", "is_another", "words"]
