@@ -1,4 +1,4 @@
-"""The verbs on cases and support tasks. Each change is one short transaction; none is held across the network.
+"""The verbs on cases. Each change is one short transaction; none is held across the network.
 
 Never lock a row of ours first and a suggestion second: the gate calls our receiver while it holds the suggestion. Among
 our rows: the case first, then its tasks.
@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -19,12 +18,11 @@ from approvals import services as gate
 from approvals.models import Execution, Suggestion
 from approvals.signals import Change
 from approvals.states import WAITING_FOR_A_PERSON, State
-from billingops import access, bulk, jobs
+from billingops import bulk, jobs
 from billingops.actors import Actor, save_with_history
-from billingops.exceptions import InvalidInput, VersionConflict
-from dunning import config, reasons, states
+from dunning import config, reasons, states, support_tasks
 from dunning.facts import Snapshot
-from dunning.models import DunningCase, SupportTask
+from dunning.models import DunningCase
 from dunning.rules import ESCALATE, GRACE, NOTIFY, RETRY
 from dunning.states import CaseState, ClosedReason, TaskState
 
@@ -32,7 +30,6 @@ KINDS = (RETRY, NOTIFY, GRACE, ESCALATE)
 _SAID_NO = (State.REJECTED, State.CANCELLED, State.FAILED)
 _FOLLOWED = (State.EXECUTED, State.CONFIRMED, *_SAID_NO, State.STALE, State.EXPIRED)
 STILL_POSSIBLE = (*WAITING_FOR_A_PERSON, State.APPROVED)
-MAX_RESULT = 2000
 PLANNING_LEASE = timedelta(minutes=10)  # far above what a model and Stripe may take together
 
 
@@ -196,7 +193,7 @@ def close(*, case_id: int, reason: ClosedReason, actor: Actor) -> bool:
             case.recovered_by = last.kind if last else ""
         save_with_history(case, actor=actor, reason=words)
         for task in case.tasks.select_for_update().filter(state=TaskState.OPEN):
-            _finish(task, actor=actor, result=f"Closed by itself: {words}.")
+            support_tasks.finish(task, actor=actor, result=f"Closed by itself: {words}.")
     return True
 
 
@@ -285,79 +282,3 @@ def _give_credit(case: DunningCase, suggestion: Suggestion, *, actor: Actor) -> 
 
 def _notice_ends(now: datetime) -> datetime:
     return now + timedelta(days=config.current().notice_days)
-
-
-# -- support tasks -----------------------------------------------------------------------------------------------------
-
-
-def open_task(*, suggestion: Suggestion, execution: Execution, actor: Actor) -> SupportTask:
-    """The task an approved escalation asks for; the same one when called again."""
-    with transaction.atomic():
-        case = DunningCase.objects.of_invoice(suggestion.subject, suggestion.account).get()
-        task = SupportTask.objects.filter(suggestion=suggestion).first()
-        if task is None:
-            task = SupportTask(
-                suggestion=suggestion,
-                case=case,
-                account=case.account,
-                customer=case.customer,
-                title=suggestion.params["title"][:200],
-                text=suggestion.params["text"],
-            )
-            save_with_history(task, actor=actor, reason=f"attempt {execution.attempt} of an approved escalation")
-        return task
-
-
-def take_task(*, task_id: int, actor: Actor) -> SupportTask:
-    """A person takes the task on, or puts it back when it is theirs. Raises PermissionDenied, InvalidTransition."""
-    with transaction.atomic():
-        task = _locked_task(task_id, actor)
-        if task.state != TaskState.OPEN:
-            states.check_task(task.state, TaskState.DONE)
-        if task.assigned_id is not None and task.assigned_id != actor.user.pk:  # type: ignore[union-attr]
-            raise InvalidInput("Somebody else has this task already. Nothing was changed.", field="assigned")
-        task.assigned = None if task.assigned_id else actor.user
-        task.version += 1
-        save_with_history(task, actor=actor, reason="taken" if task.assigned else "put back")
-        return task
-
-
-def complete_task(*, task_id: int, actor: Actor, version: int, result: str) -> SupportTask:
-    """A person has dealt with it; `result` says what came of it. The case is looked at again after the notice period.
-
-    Raises PermissionDenied, InvalidTransition (done already), VersionConflict, InvalidInput (no result, too long).
-    """
-    if not result.strip() or len(result) > MAX_RESULT:
-        raise InvalidInput(f"Say in one to {MAX_RESULT} characters what came of it.", field="result")
-    with transaction.atomic():
-        # The case first, as `close` does, so that the two never wait for each other.
-        case = DunningCase.objects.select_for_update().get(tasks__pk=task_id)
-        task = _locked_task(task_id, actor)
-        states.check_task(task.state, TaskState.DONE)
-        if task.version != version:
-            raise VersionConflict(f"You saw version {version}, it is now version {task.version}. Nothing was changed.")
-        _finish(task, actor=actor, result=result.strip())
-        if case.state == CaseState.ESCALATED and not case.tasks.filter(state=TaskState.OPEN).exists():
-            states.check_case(case.state, CaseState.WAITING)
-            case.state, case.next_step_at = CaseState.WAITING, _notice_ends(timezone.now())
-            save_with_history(case, actor=actor, reason="its support task is done")
-        return task
-
-
-def may_complete(user: object) -> bool:
-    return user.has_perm("dunning.complete_supporttask")  # type: ignore[attr-defined]
-
-
-def _locked_task(task_id: int, actor: Actor) -> SupportTask:
-    task = SupportTask.objects.select_for_update().get(pk=task_id)
-    if actor.user is None or not may_complete(actor.user):
-        raise PermissionDenied("You may look at support tasks but not work on them.")
-    if not access.may_see_account(actor.user, task.account):
-        raise PermissionDenied("This task belongs to an account that you have no access to.")
-    return task
-
-
-def _finish(task: SupportTask, *, actor: Actor, result: str) -> None:
-    task.state, task.done_by, task.done_at, task.result = TaskState.DONE, actor.name, timezone.now(), result
-    task.version += 1
-    save_with_history(task, actor=actor, reason="done")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from approvals import registry
 from approvals.models import Execution, Suggestion
 from approvals.registry import Kind, Outcome, Preview
-from dunning import services
+from dunning import support_tasks
 from dunning.actions import common
 from dunning.models import SupportTask
 from dunning.plan.steps import ESCALATE, GRACE, NOTIFY, RETRY
@@ -16,7 +16,7 @@ def preview_escalation(suggestion: Suggestion) -> Preview:
 
 
 def hand_over(suggestion: Suggestion, execution: Execution) -> Outcome:
-    task = services.open_task(suggestion=suggestion, execution=execution, actor=common.WORKER)
+    task = support_tasks.open_for(suggestion=suggestion, execution=execution, actor=common.WORKER)
     return Outcome(f"task:{task.pk}", summary="support task opened")
 
 

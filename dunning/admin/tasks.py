@@ -1,4 +1,4 @@
-"""The pages of support tasks. They read; the two steps on a task go through services.py."""
+"""The pages of support tasks. They read; the two steps on a task go through support_tasks.py."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from billingops.admin.base import ReadOnlyAdmin, age_column, state_column, strip
 from billingops.admin.filters import AccountFilter, CustomerFilter
 from billingops.admin.paging import capped_counts
 from billingops.admin.site import site
-from dunning import services
+from dunning import support_tasks
 from dunning.models import SupportTask
 from dunning.states import TaskState
 
 
 def _may_work(request: HttpRequest) -> bool:
-    return services.may_complete(request.user)
+    return support_tasks.may_complete(request.user)
 
 
 def _take(task: SupportTask, actor: Actor, given: Given) -> None:
-    services.take_task(task_id=task.pk, actor=actor)
+    support_tasks.take(task_id=task.pk, actor=actor)
 
 
 def _complete(task: SupportTask, actor: Actor, given: Given) -> None:
-    services.complete_task(task_id=task.pk, actor=actor, version=int(given.version), result=given.comment)
+    support_tasks.complete(task_id=task.pk, actor=actor, version=int(given.version), result=given.comment)
 
 
 def _done_already(request: HttpRequest, task: SupportTask) -> str:
@@ -85,7 +85,7 @@ class SupportTaskAdmin(ReadOnlyAdmin):
 
 
 @home.waiting(order=40)
-def support_tasks(request: HttpRequest) -> Iterator[home.WaitingLine]:
+def open_tasks(request: HttpRequest) -> Iterator[home.WaitingLine]:
     """Open support tasks, for those who may work on them."""
     if not _may_work(request):
         return

@@ -14,7 +14,7 @@ from approvals.states import State
 from billingops.actors import Actor
 from billingops.exceptions import InvalidInput, InvalidTransition, VersionConflict
 from billingops.stripe.errors import Refused
-from dunning import actions, backfill, planning, services
+from dunning import actions, backfill, planning, services, support_tasks
 from dunning.models import DunningCase, SupportTask
 from dunning.rules import ESCALATE, GRACE, NOTIFY, RETRY
 from dunning.states import CaseState, TaskState
@@ -212,7 +212,7 @@ def test_an_escalation_opens_one_task_and_hands_the_case_over(task: SupportTask,
     assert case.state == CaseState.ESCALATED
     assert case.money in task.title
     execution = Execution.objects.get()
-    again = services.open_task(suggestion=task.suggestion, execution=execution, actor=Actor.system("worker"))
+    again = support_tasks.open_for(suggestion=task.suggestion, execution=execution, actor=Actor.system("worker"))
     assert again == task
 
 
@@ -227,19 +227,19 @@ def test_a_case_with_a_person_gets_no_further_suggestion(
 
 def test_support_completes_a_task_with_its_result(task: SupportTask, support_agent: Any) -> None:
     support = Actor.person(support_agent)
-    services.take_task(task_id=task.pk, actor=support)
+    support_tasks.take(task_id=task.pk, actor=support)
     task.refresh_from_db()
     assert task.assigned == support_agent
     with pytest.raises(InvalidInput):
-        services.complete_task(task_id=task.pk, actor=support, version=task.version, result=" ")
+        support_tasks.complete(task_id=task.pk, actor=support, version=task.version, result=" ")
     with pytest.raises(VersionConflict):
-        services.complete_task(task_id=task.pk, actor=support, version=1, result="called")
-    services.complete_task(task_id=task.pk, actor=support, version=task.version, result="They will pay on Friday.")
+        support_tasks.complete(task_id=task.pk, actor=support, version=1, result="called")
+    support_tasks.complete(task_id=task.pk, actor=support, version=task.version, result="They will pay on Friday.")
     task.refresh_from_db()
     assert (task.state, task.done_by, task.result) == (TaskState.DONE, "support", "They will pay on Friday.")
     assert only_case().state == CaseState.WAITING
     with pytest.raises(InvalidTransition):
-        services.complete_task(task_id=task.pk, actor=support, version=task.version, result="again")
+        support_tasks.complete(task_id=task.pk, actor=support, version=task.version, result="again")
     last = task.history.first()
     assert last.history_user == support_agent
 
@@ -248,15 +248,15 @@ def test_support_completes_a_task_with_its_result(task: SupportTask, support_age
 def test_others_may_not_complete_a_task(task: SupportTask, make_user: Callable[..., Any], group: str) -> None:
     actor = Actor.person(make_user("other", group))
     with pytest.raises(PermissionDenied):
-        services.complete_task(task_id=task.pk, actor=actor, version=task.version, result="done")
+        support_tasks.complete(task_id=task.pk, actor=actor, version=task.version, result="done")
     with pytest.raises(PermissionDenied):
-        services.take_task(task_id=task.pk, actor=actor)
+        support_tasks.take(task_id=task.pk, actor=actor)
 
 
 def test_a_task_of_another_account_is_out_of_reach(task: SupportTask, make_user: Callable[..., Any]) -> None:
     actor = Actor.person(make_user("limited", "Support", accounts=["acct_other"]))
     with pytest.raises(PermissionDenied):
-        services.complete_task(task_id=task.pk, actor=actor, version=task.version, result="done")
+        support_tasks.complete(task_id=task.pk, actor=actor, version=task.version, result="done")
 
 
 def test_a_payment_closes_the_task_too(
