@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -76,6 +80,9 @@ class DunningCase(models.Model):
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
+    owner_group = models.ForeignKey(
+        Group, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="handed to all of them"
+    )
     promised_for = models.DateField(null=True, blank=True, help_text="the day the customer promised to pay by")
     promises_broken = models.PositiveSmallIntegerField(default=0)
     paused = models.BooleanField(default=False, help_text="a person stopped every step until they resume it")
@@ -111,11 +118,19 @@ class DunningCase(models.Model):
             models.Index(fields=["next_step_at"], name="case_next_step", condition=Q(next_step_at__isnull=False)),
             models.Index(fields=["sla_due_at"], name="case_sla", condition=Q(sla_due_at__isnull=False)),
             models.Index(fields=["owner", "state"], name="case_owner"),
+            models.Index(fields=["owner_group", "state"], name="case_owner_group"),
+            models.Index(fields=["promised_for"], name="case_promise", condition=Q(promised_for__isnull=False)),
+            models.Index(fields=["snoozed_until"], name="case_snooze", condition=Q(snoozed_until__isnull=False)),
+            models.Index(fields=["-id"], name="case_paused", condition=Q(paused=True)),
             models.Index(fields=["opened_at"], name="case_opened"),
             models.Index(fields=["sequence", "sequence_version", "arm"], name="case_sequence"),
             models.Index(
                 fields=["grace_period_until"], name="case_grace", condition=Q(grace_period_until__isnull=False)
             ),
+        ]
+        permissions = [
+            ("work_dunningcase", "Can take cases and note promises, pauses and calls"),
+            ("assign_dunningcase", "Can take a case from one person and give it to another"),
         ]
 
     def __str__(self) -> str:
@@ -133,6 +148,16 @@ class DunningCase(models.Model):
     @property
     def is_unpaid(self) -> bool:
         return self.state in UNPAID
+
+    @property
+    def promise_ends(self) -> datetime | None:
+        """From when on the promise is broken if nothing has come in; None without one."""
+        return promise_ends(self.promised_for) if self.promised_for else None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether nobody has acted on it in the time set for it, at this level or an earlier one."""
+        return self.sla_due_at is not None and (self.sla_level > 0 or self.sla_due_at <= timezone.now())
 
     @property
     def failure(self) -> PaymentFailure:
@@ -162,19 +187,42 @@ class DunningCase(models.Model):
         return self.verdict.words
 
 
+def promise_ends(day: date) -> datetime:
+    """Noon UTC of the day after, when `day` has ended everywhere on Earth: nobody is taken at less than their word."""
+    return datetime.combine(day + timedelta(days=1), time(12), tzinfo=UTC)
+
+
 class CaseNote(models.Model):
-    """What a person wrote down about a case: a remark, a call, a letter, a promise. Never changed, never deleted."""
+    """What was written down about a case: a person's remark, call or letter, and each step that a person took on it, or
+    that time took for them (a promise kept or broken, a hand-over for lateness). Never changed, never deleted.
+
+    `facts`: the step's figures, small and without personal data (`day`, `until`, `to`, `level`); `text` is free, may
+    name people, and stays on the case's page.
+    """
 
     class Kind(models.TextChoices):
         NOTE = "note", "note"
         CALL = "call", "call"
         LETTER = "letter", "letter"
         PROMISE = "promise", "promise to pay"
+        KEPT = "kept", "promise kept"
+        BROKEN = "broken", "promise broken"
+        PAUSE = "pause", "paused"
+        RESUME = "resume", "resumed"
+        SNOOZE = "snooze", "snoozed"
+        TAKE = "take", "taken"
+        RELEASE = "release", "released"
+        ASSIGN = "assign", "assigned"
+        HANDOVER = "handover", "handed over"
+        LATE = "late", "handed on for lateness"
+        ESCALATE = "escalate", "escalation asked for"
+        LOOK = "look", "look asked for"
 
     case = models.ForeignKey(DunningCase, on_delete=models.PROTECT, related_name="notes")
     account = models.CharField(max_length=64, blank=True, default="")
     kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.NOTE)
-    text = models.TextField()
+    text = models.TextField(blank=True, default="")
+    facts = models.JSONField(default=dict, blank=True)
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
@@ -187,3 +235,11 @@ class CaseNote(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} · {self.author_name}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.pk is not None:
+            raise TypeError("A note is never changed; write another one.")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        raise TypeError("A note is never deleted; write another one.")
