@@ -9,4 +9,14 @@ class CampaignsConfig(AppConfig):
     name = "dunning.campaigns"
     label = "campaigns"
     verbose_name = "Campaigns"
-    role_permissions: ClassVar[dict[str, list[str]]] = {}
+    _view: ClassVar[list[str]] = [
+        "campaigns.view_campaign",
+        "campaigns.view_campaignversion",
+        "campaigns.view_experiment",
+    ]
+    role_permissions: ClassVar[dict[str, list[str]]] = {
+        "Finance": [*_view],
+        "Finance lead": [*_view, "campaigns.design_campaign"],
+        "Support": [*_view],
+        "Auditor": [*_view],
+    }
