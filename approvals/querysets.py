@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
@@ -59,6 +60,10 @@ class SuggestionQuerySet(models.QuerySet["Suggestion"]):
     def holding(self, dedupe_key: str) -> SuggestionQuerySet:
         """What keeps another suggestion from being made under this key."""
         return self.filter(dedupe_key=dedupe_key).exclude(state__in=RELEASES_DEDUPE_KEY)
+
+    def holding_any(self, dedupe_keys: Iterable[str]) -> SuggestionQuerySet:
+        """The same for several keys."""
+        return self.filter(dedupe_key__in=list(dedupe_keys)).exclude(state__in=RELEASES_DEDUPE_KEY)
 
     def overdue(self) -> SuggestionQuerySet:
         return self.waiting().filter(expires_at__lte=timezone.now())

@@ -4,7 +4,7 @@ Each verb is one transaction: lock the row, check the right, the version and the
 history's reason, append to the audit chain, tell the house (signals.suggestion_changed). No verb talks to the network.
 `approvals/executions.py` holds the second half: what happens after an approval.
 
-proposing.py   propose
+proposing.py   propose, propose_many
 deciding.py    approve, edit, reject, cancel, retry, look_again, may_decide
 desk.py        take, release, assign, comment; decide beside whoever has taken it; views of the queue
 sweeping.py    supersede, expire_due
@@ -19,7 +19,7 @@ import uuid
 
 from approvals.services.deciding import REJECTION_REASONS, approve, cancel, edit, look_again, may_decide, reject, retry
 from approvals.services.desk import AlreadyTaken, assign, comment, release, take
-from approvals.services.proposing import Proposed, is_off, propose
+from approvals.services.proposing import Asked, Proposed, is_off, propose, propose_many
 from approvals.services.steps import MAX_COMMENT, changes_since
 from approvals.services.sweeping import expire_due, supersede
 from billingops.actors import Actor
@@ -28,6 +28,7 @@ __all__ = [
     "MAX_COMMENT",
     "REJECTION_REASONS",
     "AlreadyTaken",
+    "Asked",
     "Proposed",
     "approve",
     "assign",
@@ -41,6 +42,7 @@ __all__ = [
     "look_again",
     "may_decide",
     "propose",
+    "propose_many",
     "reject",
     "release",
     "retry",

@@ -16,7 +16,7 @@ from approvals.models import Suggestion
 from approvals.signals import Change, seeded_changed, suggestion_changed, suggestions_changed
 from approvals.states import State
 from billingops import bulk
-from billingops.actors import Actor, save_with_history
+from billingops.actors import Actor, change_reason, save_with_history
 from billingops.ids import seal
 
 
@@ -47,6 +47,19 @@ def insert(suggestion: Suggestion, *, actor: Actor, reason: str) -> None:
     save_with_history(suggestion, actor=actor, reason=reason, force_insert=True)
     suggestion.is_stored()
     _tell([Change(suggestion, None, reason)], actor=actor)
+
+
+def insert_many(suggestions: Sequence[Suggestion], *, actor: Actor, reason: str) -> None:
+    """New ones, in as many statements for a thousand as for ten. Raises IntegrityError where a dedupe key is held."""
+    if not suggestions:
+        return
+    for row in suggestions:
+        row._history_user, row._change_reason = actor.user, change_reason(actor, reason)  # type: ignore[attr-defined]
+    Suggestion.objects.bulk_create(suggestions)
+    Suggestion.history.bulk_history_create(suggestions, default_date=timezone.now())
+    for row in suggestions:
+        row.is_stored()
+    _tell([Change(row, None, reason) for row in suggestions], actor=actor)
 
 
 def _tell(changes: Sequence[Change], *, actor: Actor, action: str = "") -> None:
