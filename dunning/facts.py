@@ -6,6 +6,7 @@ back. It holds nothing that changes by the mere passing of time, and no personal
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from billingops.stripe.facts import CustomerFacts, InvoiceFacts, PaymentFailure,
 from billingops.stripe.models import MirroredObject
 from dunning import methods, reasons
 from dunning.models import DunningCase
+from dunning.plan import steps
 from dunning.reasons import Category
 from dunning.rules import GRACE, NOTIFY, RETRY, CaseHistory, is_another
 
@@ -166,8 +168,10 @@ def history_of(snapshot: Snapshot, case: DunningCase | None, now: datetime) -> C
     )
 
 
-def sealed(kind: str, snapshot: Snapshot) -> dict[str, Any]:
-    """The facts that a suggestion of `kind` stands on, JSON only."""
+def sealed(kind: str, snapshot: Snapshot, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The facts that a suggestion of `kind` stands on, JSON only. `params`: the suggestion's own, for kinds that name a
+    payment method or a price; these are read from Stripe (so never inside a transaction)."""
+    params = params or {}
     invoice, failure = snapshot.invoice, snapshot.failure
     facts: dict[str, Any] = {
         "invoice": invoice.id,
@@ -196,6 +200,109 @@ def sealed(kind: str, snapshot: Snapshot) -> dict[str, Any]:
         facts["new_method"] = snapshot.has_new_method
         facts["collection_method"] = invoice.collection_method
         facts["stripe_retries"] = invoice.next_payment_attempt is not None
+    if kind == RETRY and params.get("method"):
+        # Another one than Stripe would take: whether it is still the customer's, and which card it stands for.
+        facts |= _named_method(snapshot, params["method"])
     if kind == GRACE:
         facts["subscription_status"] = snapshot.subscription.status if snapshot.subscription else ""
+    if kind in SEALERS:
+        facts |= SEALERS[kind](snapshot, params)
     return facts
+
+
+def _named_method(snapshot: Snapshot, method_id: str) -> dict[str, Any]:
+    method = methods.read(method_id, snapshot.invoice.account, live=True)
+    return {
+        "payment_method": method_id,
+        "payment_method_customer": method.customer_id,
+        "payment_method_fingerprint": method.fingerprint,
+    }
+
+
+def _of_service(snapshot: Snapshot) -> dict[str, Any]:
+    """What every step on a subscription stands on."""
+    subscription = snapshot.subscription
+    if subscription is None:
+        return {"subscription_status": ""}
+    return {
+        "subscription_status": subscription.status,
+        "cancel_at_period_end": subscription.cancel_at_period_end,
+        "paused": subscription.paused,
+    }
+
+
+def _take_over(snapshot: Snapshot, params: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "auto_advance": snapshot.invoice.auto_advance,
+        "collection_method": snapshot.invoice.collection_method,
+        "subscription_status": snapshot.subscription.status if snapshot.subscription else "",
+    }
+
+
+def _default_method(snapshot: Snapshot, params: Mapping[str, Any]) -> dict[str, Any]:
+    subscription, customer = snapshot.subscription, snapshot.customer
+    return {
+        **_named_method(snapshot, params.get("method", "")),
+        "customer_default": customer.default_payment_method_id if customer else "",
+        "subscription_default": subscription.default_payment_method_id if subscription else "",
+    }
+
+
+def _end_grace(snapshot: Snapshot, params: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = snapshot.subscription.metadata if snapshot.subscription else {}
+    return {**_of_service(snapshot), "grace_period_until": metadata.get("grace_period_until", "")}
+
+
+def _pause(snapshot: Snapshot, params: Mapping[str, Any]) -> dict[str, Any]:
+    until = snapshot.subscription.paused_until if snapshot.subscription else None
+    return {**_of_service(snapshot), "paused_until": until.isoformat() if until else ""}
+
+
+def _downgrade(snapshot: Snapshot, params: Mapping[str, Any]) -> dict[str, Any]:
+    account, subscription = snapshot.invoice.account, snapshot.subscription
+    items = subscription.items if subscription else ()
+    now = next((item for item in items if item[0] == params.get("item")), ("", "", "", 0))
+    return {
+        **_of_service(snapshot),
+        "quantity": now[3],
+        "price_now": _price(now[1], account),
+        "price_then": _price(params.get("price", ""), account),
+    }
+
+
+def _price(price_id: str, account: str) -> dict[str, Any]:
+    price = sync.price_facts(price_id, account, live=True) if price_id else None
+    if price is None:
+        return {"id": price_id, "active": False}
+    return {
+        "id": price.id,
+        "active": price.active,
+        "currency": price.currency,
+        "unit_amount": price.unit_amount,
+        "interval": price.interval,
+        "interval_count": price.interval_count,
+        "product": price.product_id,
+        "name": price.product_name,
+    }
+
+
+def _giving_up(snapshot: Snapshot, params: Mapping[str, Any]) -> dict[str, Any]:
+    """What cannot be taken back: another payment method on file is reason enough to think again."""
+    return {**_of_service(snapshot), "payment_method": snapshot.method_on_file}
+
+
+def _cancel(snapshot: Snapshot, params: Mapping[str, Any]) -> dict[str, Any]:
+    ends = snapshot.subscription.current_period_end if snapshot.subscription else None
+    return {**_giving_up(snapshot, params), "period_end": ends.isoformat() if ends else ""}
+
+
+SEALERS: dict[str, Callable[[Snapshot, Mapping[str, Any]], dict[str, Any]]] = {
+    steps.TAKE_OVER: _take_over,
+    steps.DEFAULT_METHOD: _default_method,
+    steps.END_GRACE: _end_grace,
+    steps.PAUSE: _pause,
+    steps.RESUME: _pause,
+    steps.DOWNGRADE: _downgrade,
+    steps.UNCOLLECTIBLE: _giving_up,
+    steps.CANCEL: _cancel,
+}

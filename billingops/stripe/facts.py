@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 from billingops.stripe.facts_accounts import AccountFacts
@@ -41,6 +41,7 @@ __all__ = [
     "PaymentFailure",
     "PaymentMethodFacts",
     "PayoutFacts",
+    "PriceFacts",
     "RefundFacts",
     "ReversalFacts",
     "SubscriptionFacts",
@@ -139,7 +140,9 @@ class ChargeFacts:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceFacts:
-    """`charge_id`: the charge of the payment that paid it, "" when paid out of band, by credit, or not at all."""
+    """`charge_id`: the charge of the payment that paid it, "" when paid out of band, by credit, or not at all.
+    `auto_advance`: whether Stripe collects it by itself. `finalization_error`: the code of what kept a draft from being
+    finalized, "" when nothing did."""
 
     id: str
     account: str
@@ -171,6 +174,8 @@ class InvoiceFacts:
     transfer_destination: str = ""
     hosted_invoice_url: str = ""
     default_payment_method_id: str = ""
+    auto_advance: bool = True
+    finalization_error: str = ""
     lines: tuple[LineFacts, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     subscription_metadata: Mapping[str, str] = field(default_factory=dict)
@@ -182,6 +187,9 @@ class InvoiceFacts:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionFacts:
+    """`paused`: what becomes of invoices while collection is paused (keep_as_draft, mark_uncollectible, void), "" when
+    it is not; `paused_until`: when it goes on by itself."""
+
     id: str
     account: str
     status: str
@@ -195,6 +203,8 @@ class SubscriptionFacts:
     default_payment_method_id: str = ""
     latest_invoice_id: str = ""
     items: tuple[tuple[str, str, str, int], ...] = ()  # (item id, price id, product id, quantity)
+    paused: str = ""
+    paused_until: datetime | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -219,12 +229,29 @@ class CustomerFacts:
 
 @dataclass(frozen=True, slots=True)
 class PaymentMethodFacts:
-    """`fingerprint` is one number's whatever id it is saved under, "" where unknown. `brand` is a card's."""
+    """`fingerprint` is one number's whatever id it is saved under, "" where unknown. `brand` is a card's, as is
+    `expires`, the last day it is valid. `customer_id`: "" when it is attached to nobody (any more)."""
 
     id: str = ""
     type: str = ""
     brand: str = ""
     fingerprint: str = ""
+    customer_id: str = ""
+    expires: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PriceFacts:
+    """`unit_amount`: None where the price has tiers or asks the customer. `interval`: "" for a one-time price."""
+
+    id: str
+    active: bool
+    currency: str
+    unit_amount: int | None = None
+    interval: str = ""
+    interval_count: int = 1
+    product_id: str = ""
+    product_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import stripe
@@ -71,6 +72,107 @@ def set_subscription_metadata(
     """Merge `metadata` into the subscription's ("" removes a key). https://docs.stripe.com/api/subscriptions/update"""
     update = client.writer().v1.subscriptions.update
     return _call(update, subscription_id, params={"metadata": dict(metadata)}, key=idempotency_key, account=account)
+
+
+def set_auto_advance(
+    *, invoice_id: str, account: str, auto_advance: bool, metadata: Mapping[str, str], idempotency_key: str
+) -> Answer:
+    """Whether Stripe collects the invoice by itself: its retries, reminders and 3-D Secure mails.
+    https://docs.stripe.com/invoicing/integration/automatic-advancement-collection"""
+    params = {"auto_advance": auto_advance, "metadata": dict(metadata)}
+    update = client.writer().v1.invoices.update
+    return _call(update, invoice_id, params=params, key=idempotency_key, account=account)
+
+
+def set_invoice_metadata(*, invoice_id: str, account: str, metadata: Mapping[str, str], idempotency_key: str) -> Answer:
+    """Merge `metadata` into the invoice's ("" removes a key). https://docs.stripe.com/api/invoices/update"""
+    update = client.writer().v1.invoices.update
+    return _call(update, invoice_id, params={"metadata": dict(metadata)}, key=idempotency_key, account=account)
+
+
+def mark_uncollectible(*, invoice_id: str, account: str, idempotency_key: str) -> Answer:
+    """Give an open invoice up as a bad debt; it can still be paid or voided.
+    https://docs.stripe.com/api/invoices/mark_uncollectible"""
+    mark = client.writer().v1.invoices.mark_uncollectible
+    return _call(mark, invoice_id, params={}, key=idempotency_key, account=account)
+
+
+def set_customer_default(
+    *, customer_id: str, account: str, payment_method: str, metadata: Mapping[str, str], idempotency_key: str
+) -> Answer:
+    """The payment method that the customer's invoices are charged to. https://docs.stripe.com/api/customers/update"""
+    params = {"invoice_settings": {"default_payment_method": payment_method}, "metadata": dict(metadata)}
+    return _call(client.writer().v1.customers.update, customer_id, params=params, key=idempotency_key, account=account)
+
+
+def set_subscription_default(
+    *, subscription_id: str, account: str, payment_method: str, metadata: Mapping[str, str], idempotency_key: str
+) -> Answer:
+    """The payment method of one subscription, before the customer's. https://docs.stripe.com/api/subscriptions/update"""
+    params = {"default_payment_method": payment_method, "metadata": dict(metadata)}
+    return _update_subscription(subscription_id, account, params, idempotency_key)
+
+
+def pause_collection(
+    *,
+    subscription_id: str,
+    account: str,
+    behavior: str,
+    resumes_at: datetime | None,
+    metadata: Mapping[str, str],
+    idempotency_key: str,
+) -> Answer:
+    """New invoices are not collected: `behavior` is keep_as_draft, mark_uncollectible or void. Invoices made before are
+    still retried. https://docs.stripe.com/billing/subscriptions/pause-payment"""
+    pause: dict[str, Any] = {"behavior": behavior}
+    if resumes_at is not None:
+        pause["resumes_at"] = int(resumes_at.timestamp())
+    params = {"pause_collection": pause, "metadata": dict(metadata)}
+    return _update_subscription(subscription_id, account, params, idempotency_key)
+
+
+def resume_collection(
+    *, subscription_id: str, account: str, metadata: Mapping[str, str], idempotency_key: str
+) -> Answer:
+    """New invoices are collected again; drafts made meanwhile stay drafts.
+    https://docs.stripe.com/billing/subscriptions/pause-payment"""
+    params = {"pause_collection": "", "metadata": dict(metadata)}
+    return _update_subscription(subscription_id, account, params, idempotency_key)
+
+
+def change_price(
+    *, subscription_id: str, account: str, item: str, price: str, metadata: Mapping[str, str], idempotency_key: str
+) -> Answer:
+    """Move one item of a subscription to another price from the next invoice on, without proration.
+    https://docs.stripe.com/billing/subscriptions/prorations"""
+    params = {
+        "items": [{"id": item, "price": price}],
+        "proration_behavior": "none",
+        "metadata": dict(metadata),
+    }
+    return _update_subscription(subscription_id, account, params, idempotency_key)
+
+
+def cancel_at_period_end(
+    *, subscription_id: str, account: str, metadata: Mapping[str, str], idempotency_key: str
+) -> Answer:
+    """Let a subscription run out. https://docs.stripe.com/billing/subscriptions/cancel"""
+    params = {"cancel_at_period_end": True, "metadata": dict(metadata)}
+    return _update_subscription(subscription_id, account, params, idempotency_key)
+
+
+def cancel_subscription(
+    *, subscription_id: str, account: str, invoice_now: bool, prorate: bool, comment: str, idempotency_key: str
+) -> Answer:
+    """End a subscription now. Stripe then no longer collects its open invoices by itself.
+    https://docs.stripe.com/api/subscriptions/cancel"""
+    params = {"invoice_now": invoice_now, "prorate": prorate, "cancellation_details": {"comment": comment}}
+    cancel = client.writer().v1.subscriptions.cancel
+    return _call(cancel, subscription_id, params=params, key=idempotency_key, account=account)
+
+
+def _update_subscription(subscription_id: str, account: str, params: dict[str, Any], key: str) -> Answer:
+    return _call(client.writer().v1.subscriptions.update, subscription_id, params=params, key=key, account=account)
 
 
 def create_portal_session(*, customer_id: str, account: str, return_url: str, idempotency_key: str) -> Answer:

@@ -12,7 +12,8 @@ Its other rooms are reader_money.py (what moves money) and reader_accounts.py; r
 
 from __future__ import annotations
 
-from datetime import datetime
+from calendar import monthrange
+from datetime import date, datetime
 from typing import Any
 
 from billingops.stripe.facts import (
@@ -23,6 +24,7 @@ from billingops.stripe.facts import (
     LineFacts,
     PaymentFailure,
     PaymentMethodFacts,
+    PriceFacts,
     SubscriptionFacts,
 )
 from billingops.stripe.reader_accounts import read_account
@@ -78,6 +80,7 @@ __all__ = [
     "read_payment_failure",
     "read_payment_method",
     "read_payout",
+    "read_price",
     "read_refund",
     "read_reversal",
     "read_subscription",
@@ -167,6 +170,8 @@ def read_invoice(data: Any, account: str = "") -> InvoiceFacts:
         transfer_destination=ident(transfer_data.get("destination")),
         hosted_invoice_url=text(invoice.get("hosted_invoice_url")),
         default_payment_method_id=ident(invoice.get("default_payment_method")),
+        auto_advance=invoice.get("auto_advance") is not False,
+        finalization_error=text(dig(invoice, "last_finalization_error", "code")),
         lines=tuple(read_line(line) for line in items_of(invoice.get("lines"))),
         metadata=metadata_of(invoice.get("metadata")),
         subscription_metadata=metadata_of(dig(details, "metadata") or expanded(subscription).get("metadata")),
@@ -251,7 +256,13 @@ def read_payment_failure(data: Any) -> PaymentFailure | None:
     latest = expanded(source.get("latest_charge"))
     if latest.get("status") == "failed":
         return _failure_of_charge(latest, error or {})
-    return _failure_of_error(error, ident(source)) if error else None
+    if error:
+        return _failure_of_error(error, ident(source))
+    if source.get("object") == "payment_intent" and source.get("status") == "requires_action":
+        # Nothing was declined: the customer has to say yes to their bank (3-D Secure) before anything is charged.
+        wanted = {"code": "authentication_required", "payment_method": source.get("payment_method")}
+        return _failure_of_error(wanted, ident(source))
+    return None
 
 
 def _failure_of_charge(charge: Json, error: Json | None = None) -> PaymentFailure:
@@ -304,7 +315,16 @@ def read_payment_method(data: Any) -> PaymentMethodFacts:
         type=kind,
         brand=text(dig(method, kind, "brand")),
         fingerprint=text(dig(method, kind, "fingerprint")),
+        customer_id=ident(method.get("customer")),
+        expires=_last_day(dig(method, kind, "exp_year"), dig(method, kind, "exp_month")),
     )
+
+
+def _last_day(year: Any, month: Any) -> date | None:
+    """The last day of a card's last month."""
+    if not (isinstance(year, int) and isinstance(month, int) and 1 <= month <= 12):
+        return None
+    return date(year, month, monthrange(year, month)[1])
 
 
 # -- customers, subscriptions -----------------------------------------------------------------------------------------
@@ -354,5 +374,22 @@ def read_subscription(data: Any, account: str = "") -> SubscriptionFacts:
         default_payment_method_id=ident(subscription.get("default_payment_method")),
         latest_invoice_id=ident(subscription.get("latest_invoice")),
         items=tuple(parts(item) for item in items),
+        paused=text(dig(subscription, "pause_collection", "behavior")),
+        paused_until=when(dig(subscription, "pause_collection", "resumes_at")),
         metadata=metadata_of(subscription.get("metadata")),
+    )
+
+
+def read_price(data: Any) -> PriceFacts:
+    price = plain(data)
+    amount = price.get("unit_amount")
+    return PriceFacts(
+        id=text(price.get("id")),
+        active=bool(price.get("active")),
+        currency=currency_of(price),
+        unit_amount=None if amount is None else whole(amount),
+        interval=text(dig(price, "recurring", "interval")),
+        interval_count=whole(dig(price, "recurring", "interval_count")) or 1,
+        product_id=ident(price.get("product")),
+        product_name=text(expanded(price.get("product")).get("name")),
     )

@@ -28,6 +28,7 @@ from billingops.stripe.facts import (
     InvoiceFacts,
     PaymentFailure,
     PayoutFacts,
+    PriceFacts,
     RefundFacts,
     SubscriptionFacts,
     TransferFacts,
@@ -71,6 +72,7 @@ __all__ = [
     "mark_deauthorised",
     "payment_failure",
     "payout_facts",
+    "price_facts",
     "reading_from",
     "refresh",
     "refresh_many",
@@ -218,6 +220,11 @@ def customer_facts(customer_id: str, account: str = "", *, live: bool) -> Custom
 def subscription_facts(subscription_id: str, account: str = "", *, live: bool) -> SubscriptionFacts | None:
     data = _one("subscription", subscription_id, account, live=live)
     return reader.read_subscription(data, account) if data else None
+
+
+def price_facts(price_id: str, account: str = "", *, live: bool) -> PriceFacts | None:
+    data = _one("price", price_id, account, live=live)
+    return reader.read_price(data) if data else None
 
 
 def transfer_facts(transfer_id: str, account: str = "", *, live: bool) -> TransferFacts | None:
