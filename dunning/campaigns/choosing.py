@@ -108,12 +108,11 @@ def sequence_of(name: str, version: int) -> Sequence:
 
 def sequences_of(keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Sequence]:
     """The same for many (name, version). One statement; a version that is not there answers STANDARD."""
-    wanted = set(keys)
-    names = {name for name, _ in wanted} - {"", STANDARD.name}
-    found: dict[tuple[str, int], Sequence] = dict.fromkeys(wanted, STANDARD)
+    found: dict[tuple[str, int], Sequence] = dict.fromkeys(keys, STANDARD)
+    names = {name for name, _ in found} - {"", STANDARD.name}
     if names:
-        rows = CampaignVersion.objects.filter(campaign__name__in=names, number__in={number for _, number in wanted})
+        rows = CampaignVersion.objects.filter(campaign__name__in=names, number__in={number for _, number in found})
         for name, number, text in rows.values_list("campaign__name", "number", "sequence"):
-            if (name, number) in wanted:
+            if (name, number) in found:
                 found[(name, number)] = content.read_sequence(text, name=name, version=number)
     return found
