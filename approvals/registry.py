@@ -91,7 +91,10 @@ class Kind:
     name            "seller_payout"
     label           "Payout" (singular, for pages)
     params_schema   the keys of `params` and their types: {"destination": str, "amount": int}; `propose` checks them
+    optional_params keys of `params_schema` that may be left out
     moves_money     True when its execution moves money
+    final           True when it cannot be taken back: a policy for "*" never lets it through by itself, and two people
+                    approve it, unless a policy names this very kind
     rebuild_facts   (suggestion) → facts, read from Stripe now, same shape as when proposed. Called outside any
                     transaction. The hash over it decides "stale". May raise billingops.stripe.errors.*
                     (Ambiguous: try later).
@@ -141,11 +144,15 @@ class Kind:
     deadline: Callable[[Suggestion], datetime | None] = lambda suggestion: None
     alternatives: tuple[str, ...] = ()
     spoil: Callable[[Suggestion], Iterable[Spoiled]] | None = None
+    optional_params: frozenset[str] = frozenset()
+    final: bool = False
 
     def check_params(self, params: dict[str, Any]) -> None:
         """Raise InvalidInput when `params` lacks a key, has one too many, or one of the wrong type."""
         for key, types in self.params_schema.items():
             if key not in params:
+                if key in self.optional_params:
+                    continue
                 raise InvalidInput(f"{self.name} needs the parameter {key!r}.", field=key)
             value = params[key]
             allowed = types if isinstance(types, tuple) else (types,)
@@ -192,6 +199,10 @@ def alternatives(name: str) -> tuple[str, ...]:
 
 def with_alternatives() -> list[str]:
     return [kind.name for kind in kinds() if kind.alternatives]
+
+
+def is_final(name: str) -> bool:
+    return name in _kinds and _kinds[name].final
 
 
 def destination(suggestion: Suggestion) -> str:

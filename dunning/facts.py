@@ -199,7 +199,7 @@ def sealed(kind: str, snapshot: Snapshot, params: Mapping[str, Any] | None = Non
     if kind == RETRY:
         facts["new_method"] = snapshot.has_new_method
         facts["collection_method"] = invoice.collection_method
-        facts["stripe_retries"] = invoice.next_payment_attempt is not None
+        facts["stripe_retries"] = invoice.auto_advance and invoice.next_payment_attempt is not None
     if kind == RETRY and params.get("method"):
         # Another one than Stripe would take: whether it is still the customer's, and which card it stands for.
         facts |= _named_method(snapshot, params["method"])

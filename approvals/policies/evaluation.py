@@ -126,11 +126,12 @@ def evaluate(suggestion: Suggestion, *, stage: Stage, at: datetime | None = None
     policies = book.applicable(suggestion)
     now = [Terms.of(row) for row in policies] or [Terms()]
     case = book.case(suggestion)
-    results = [
-        judge(terms, case) for terms in [*now, *(terms for terms in _stored(suggestion) if _differs(terms, now))]
-    ]
+    then = _stored(suggestion)
+    results = [judge(terms, case) for terms in [*now, *(terms for terms in then if _differs(terms, now))]]
     if switched_off := book.switched_off(suggestion.kind):
         results.insert(0, switched_off)
+    if registry.is_final(suggestion.kind) and not all(_names(suggestion.kind, group) for group in (now, then) if group):
+        results.append(_as_final(now[0]))
     result = strictest(*results)
     if result.mode == Policy.Mode.AUTO and stage == "proposed" and result.flags:
         flagged = Clause("flags", "review", "it is flagged, one person reviews", now[0].source)
@@ -145,6 +146,16 @@ def evaluate_many(suggestions: Sequence[Suggestion], *, stage: Stage, at: dateti
     """By primary key. A fixed number of statements (one more for each destination where there is a cool-down)."""
     book = Book(suggestions, at=at)
     return {suggestion.pk: evaluate(suggestion, stage=stage, book=book) for suggestion in suggestions}
+
+
+def _names(kind: str, group: Sequence[Terms]) -> bool:
+    return any(terms.kind == kind for terms in group)
+
+
+def _as_final(terms: Terms) -> Result:
+    """What cannot be taken back asks for two people, whatever a policy for all kinds says."""
+    text = "it cannot be taken back: two people approve unless a policy names this very kind"
+    return built([Clause("final", "second", text, terms.source)], mode=Policy.Mode.REVIEW.value, approvals=2)
 
 
 def _stored(suggestion: Suggestion) -> list[Terms]:
