@@ -13,12 +13,21 @@ from django.db.models import Q
 
 from billingops.stripe import reader
 from billingops.stripe import store as mirror
-from billingops.stripe.facts import ChargeFacts, CreditNoteFacts, DisputeFacts, InvoiceFacts, RefundFacts
+from billingops.stripe.facts import (
+    ChargeFacts,
+    CreditNoteFacts,
+    CustomerFacts,
+    DisputeFacts,
+    InvoiceFacts,
+    RefundFacts,
+    SubscriptionFacts,
+)
 from billingops.stripe.models import CreditNote, InvoicePayment, MirroredBalanceTransaction, MirroredObject
 from billingops.stripe.relations import whole
 from billingops.stripe.shapes import metadata_of
 
 MOST = 1000
+MOST_CHARGES = 20_000
 
 F = TypeVar("F", RefundFacts, DisputeFacts, CreditNoteFacts)
 
@@ -96,6 +105,39 @@ def customers_metadata(ids: Iterable[str]) -> dict[str, dict[str, str]]:
     """The metadata of these customers, by id, in one statement that reads nothing else of them."""
     rows = mirror.model_of("customer").objects.filter(id__in=_bounded(ids))
     return {pk: metadata_of(metadata) for pk, metadata in rows.values_list("id", "metadata")}
+
+
+def customers_facts(ids: Iterable[str]) -> dict[str, CustomerFacts]:
+    """As sync.customer_facts, by id, in one statement."""
+    return {pk: reader.read_customer(data, account) for pk, data, account in _rows("customer", _bounded(ids))}
+
+
+def subscriptions_facts(ids: Iterable[str]) -> dict[str, SubscriptionFacts]:
+    """As sync.subscription_facts, by id, in one statement."""
+    return {pk: reader.read_subscription(data, account) for pk, data, account in _rows("subscription", _bounded(ids))}
+
+
+def payment_methods_of(customers: Iterable[str], ids: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
+    """Stripe's JSON of every payment method that is saved for one of these customers, and of those named; by id, oldest
+    first, in one statement."""
+    wanted = Q(customer_id__in=_bounded(customers)) | Q(id__in=_bounded(ids))
+    rows = mirror.model_of("payment_method").objects.filter(wanted).order_by("created", "id")
+    return dict(rows.values_list("id", "stripe_data"))
+
+
+def failed_charges_of(customers: Iterable[str]) -> dict[str, list[ChargeFacts]]:
+    """The declined charges of each of these customers, newest first, in two statements; () for one without. The newest
+    MOST_CHARGES of all of them: far above every network's cap."""
+    wanted = _bounded(customers)
+    found: dict[str, list[ChargeFacts]] = {customer: [] for customer in wanted}
+    index = MirroredObject.objects.filter(object_type="charge", customer_id__in=wanted, status="failed")
+    rows = index.order_by("-created", "-object_id").values_list("object_id", "customer_id", "account")[:MOST_CHARGES]
+    owners = {pk: (customer, account) for pk, customer, account in rows}
+    data = mirror.load("charge", owners)
+    for pk, (customer, account) in owners.items():
+        if pk in data:
+            found[customer].append(reader.read_charge(data[pk], account))
+    return found
 
 
 def refunds_of_many(charge_ids: Iterable[str]) -> dict[str, tuple[RefundFacts, ...]]:

@@ -53,7 +53,9 @@ class PlanFacts:
     paydays               days of the month on which payments of theirs went through, most frequent first
     value                 paid in total in this currency
     unreachable           channel → why it cannot be used ("email": "no address", "it bounced", "they unsubscribed")
-    messages              times of the messages of this case that went out; `last_message_at` of any case of theirs
+    messages              times of the messages of this case that went out; `last_message_at` and
+                          `messages_this_week` of any case of theirs
+    answer_waiting        they have written and nobody has read it yet: nothing is sent meanwhile
     under_way             kinds of this case that wait at the gate, are approved, or have an unknown result
     bundle                other overdue invoices of the same customer (ids): one message speaks of all
     spoken_for            another case's messages speak of this invoice, too
@@ -87,6 +89,8 @@ class PlanFacts:
     unreachable: Mapping[str, str] = field(default_factory=dict)
     messages: tuple[datetime, ...] = ()
     last_message_at: datetime | None = None
+    messages_this_week: int = 0
+    answer_waiting: bool = False
     dispute_open: bool = False
     complaint_open: bool = False
     promised_until: datetime | None = None

@@ -21,8 +21,8 @@ AFTER_A_RETRY = timedelta(hours=2)  # its event has come back by then
 def tell(question: Question, attempts: list[Step]) -> list[Step]:
     """The messages to come, were none of them answered. `attempts`: what the collect lane plans."""
     facts, verdict = question.facts, question.verdict
-    if verdict.category == Category.OURS or facts.spoken_for:
-        return []  # no message helps; or another case's messages speak of this invoice
+    if verdict.category == Category.OURS or facts.spoken_for or facts.answer_waiting:
+        return []  # no message helps; another case's speak of this invoice; a person answers first
     left = question.sequence.max_messages - len(facts.messages)
     waiting = [entry for entry in _entries(question) if not facts.is_done(entry.mark)]
     steps: list[Step] = []

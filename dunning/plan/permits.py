@@ -81,4 +81,8 @@ def _no_message(facts: PlanFacts, now: datetime, dials: RuleConfig, channel: str
         return "It is night where the customer lives"
     if facts.last_message_at is not None and facts.last_message_at > now - DAY:
         return "A message went to this customer within the last day"
+    if facts.messages_this_week >= dials.messages_a_week:
+        return f"{facts.messages_this_week} messages went to this customer within a week"
+    if facts.answer_waiting:
+        return "An answer of theirs waits for a person"
     return ""

@@ -1,0 +1,415 @@
+"""From cases to what the planner may know of them: for one as Stripe has it now, for thousands as the mirror has it.
+
+The number of statements does not grow with the number of cases (at most MOST at a time). Reads only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Sum
+
+from approvals.models import Suggestion
+from approvals.states import WAITING_FOR_A_PERSON, State
+from billingops.stripe import mirrored, reader
+from billingops.stripe.facts import ChargeFacts, PaymentMethodFacts
+from billingops.stripe.models import MirroredObject
+from dunning import reasons
+from dunning.campaigns import choosing
+from dunning.campaigns.segments import CaseProfile, family_of
+from dunning.contact import gatekeeping
+from dunning.contact.gatekeeping import ContactState
+from dunning.facts import OPEN_DISPUTES, Snapshot
+from dunning.models import DunningCase, Message
+from dunning.plan import calendar
+from dunning.plan.facts import Done, Method, PlanFacts
+from dunning.plan.sequences import Sequence as Steps
+from dunning.plan.steps import KINDS
+from dunning.states import UNPAID, CaseState, ClosedReason, MessageState
+
+MOST = mirrored.MOST  # cases at a time: their customers' methods and charges are held in memory
+UNDER_WAY = (*WAITING_FOR_A_PERSON, State.APPROVED, State.EXECUTING, State.UNKNOWN)
+SETTLED = (State.EXECUTED, State.CONFIRMED)
+SAID_NO = (State.REJECTED, State.CANCELLED)  # a person did not want this step: the sequence goes on without it
+NEVER_AGAIN = (reasons.Category.HARD, reasons.Category.FRAUD)
+MARK = "#"  # in a suggestion's dedupe key, before the mark of the sequence's entry
+ZONE_KEYS = ("timezone", "time_zone", "tz")  # of the customer's metadata
+PATTERN = 2  # as often must a day of the month have brought money before it counts as a payday
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """One case, everything about it. `case` None: there is none yet."""
+
+    case: DunningCase | None
+    snapshot: Snapshot
+    facts: PlanFacts
+    sequence: Steps
+    arm: str = ""
+
+
+@dataclass
+class _Around:
+    """What stands around these cases, read for all at once."""
+
+    methods: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    charges: Mapping[str, list[ChargeFacts]] = field(default_factory=dict)
+    contact: Mapping[tuple[str, str], ContactState] = field(default_factory=dict)
+    messages: dict[tuple[str, str], list[tuple[int, list[str], datetime]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    suggestions: dict[tuple[str, str], list[tuple[str, str, str, datetime]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    unpaid: dict[tuple[str, str], list[tuple[int, str, str]]] = field(default_factory=lambda: defaultdict(list))
+    ended: dict[tuple[str, str], list[tuple[int, str, str, str, datetime | None]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    values: dict[tuple[str, str, str], int] = field(default_factory=dict)
+
+
+def load(*, case: DunningCase | None, snapshot: Snapshot, now: datetime) -> Loaded:
+    """One case around a snapshot that was just read."""
+    return load_many([(case, snapshot)], now=now)[0]
+
+
+def load_many(
+    found: Sequence[tuple[DunningCase | None, Snapshot]],
+    *,
+    now: datetime,
+    methods: Mapping[str, dict[str, Any]] | None = None,
+) -> list[Loaded]:
+    """The same for many, in their order. `methods`: Stripe's JSON of their customers' payment methods, where read."""
+    around = _around(found, methods, now)
+    chosen = _sequences(found)
+    return [
+        Loaded(case, snapshot, _facts(case, snapshot, around, now), sequence, arm)
+        for (case, snapshot), (sequence, arm) in zip(found, chosen, strict=True)
+    ]
+
+
+def load_cases(cases: Sequence[DunningCase], *, now: datetime) -> list[Loaded]:
+    """Cases as the mirror has them; an invoice that it has no more is left out."""
+    invoices = mirrored.invoices_facts(case.invoice for case in cases)
+    customers = mirrored.customers_facts(case.customer for case in cases if case.customer)
+    subscriptions = mirrored.subscriptions_facts(
+        dict.fromkeys(facts.subscription_id for facts in invoices.values() if facts.subscription_id)
+    )
+    methods = mirrored.payment_methods_of(customers, (case.payment_method for case in cases if case.payment_method))
+    disputed = _disputed(customers)
+    found: list[tuple[DunningCase | None, Snapshot]] = []
+    for case in cases:
+        if (invoice := invoices.get(case.invoice)) is None:
+            continue
+        snapshot = Snapshot(
+            invoice=invoice,
+            failure=case.failure,
+            customer=customers.get(case.customer),
+            subscription=subscriptions.get(invoice.subscription_id),
+            dispute_open=(case.customer, case.account) in disputed,
+            failed=_method(case.payment_method, methods)
+            or PaymentMethodFacts(case.payment_method, case.payment_method_type, case.card_brand),
+        )
+        on_file = _method(snapshot.method_on_file, methods) or PaymentMethodFacts(snapshot.method_on_file)
+        found.append((case, replace(snapshot, on_file=on_file)))
+    return load_many(found, now=now, methods=methods)
+
+
+def _method(method: str, known: Mapping[str, dict[str, Any]]) -> PaymentMethodFacts | None:
+    return reader.read_payment_method(known[method]) if method in known else None
+
+
+def _disputed(customers: Iterable[str]) -> set[tuple[str, str]]:
+    rows = MirroredObject.objects.filter(
+        object_type="dispute", customer_id__in=list(customers), status__in=OPEN_DISPUTES
+    )
+    return set(rows.order_by().values_list("customer_id", "account"))
+
+
+# -- around many -------------------------------------------------------------------------------------------------------
+
+
+def _around(
+    found: Sequence[tuple[DunningCase | None, Snapshot]],
+    methods: Mapping[str, dict[str, Any]] | None,
+    now: datetime,
+) -> _Around:
+    pairs = {(snapshot.invoice.account, snapshot.invoice.customer_id) for _, snapshot in found}
+    pairs = {pair for pair in pairs if pair[1]}
+    customers = {customer for _, customer in pairs}
+    addresses = {(one.invoice.account, one.invoice.customer_id): one.email for _, one in found}
+    around = _Around(
+        methods=mirrored.payment_methods_of(customers) if methods is None else methods,
+        charges=mirrored.failed_charges_of(customers),
+        contact=gatekeeping.states_of_many(pairs, now=now, addresses=addresses),
+    )
+    rows = Message.objects.filter(customer__in=customers, state=MessageState.SENT, sent_at__isnull=False)
+    for case_id, account, customer, invoices, sent_at in rows.order_by("sent_at").values_list(
+        "case_id", "account", "customer", "invoices", "sent_at"
+    ):
+        assert sent_at is not None
+        around.messages[account, customer].append((case_id, invoices, sent_at))
+    asked = Suggestion.objects.filter(
+        subject__in=[snapshot.invoice.id for _, snapshot in found], kind__in=KINDS, is_seeded=False
+    )
+    for account, subject, kind, state, key, at in asked.order_by().values_list(
+        "account", "subject", "kind", "state", "dedupe_key", "updated_at"
+    ):
+        around.suggestions[account, subject].append((kind, state, key, at))
+    known = DunningCase.objects.filter(customer__in=customers).order_by("opened_at", "pk")
+    for pk, account, customer, invoice, state, reason, category, closed_at, paused in known.values_list(
+        "pk", "account", "customer", "invoice", "state", "closed_reason", "category", "closed_at", "paused"
+    ):
+        if state not in UNPAID:
+            around.ended[account, customer].append((pk, state, reason, category, closed_at))
+        elif state != CaseState.ESCALATED and not paused:
+            around.unpaid[account, customer].append((pk, invoice, state))
+    paid = MirroredObject.objects.filter(object_type="invoice", status="paid", customer_id__in=customers)
+    for account, customer, currency, total in (
+        paid.order_by().values_list("account", "customer_id", "currency").annotate(total=Sum("amount"))
+    ):
+        around.values[account, customer, currency] = total or 0
+    return around
+
+
+def _sequences(found: Sequence[tuple[DunningCase | None, Snapshot]]) -> list[tuple[Steps, str]]:
+    """The sequence each case follows: the one it was given, else the one that fits it now."""
+    given = {(case.sequence, case.sequence_version) for case, _ in found if case is not None and case.sequence}
+    known = choosing.sequences_of(given) if given else {}
+    book = choosing.Book.read() if any(case is None or not case.sequence for case, _ in found) else None
+    answers: list[tuple[Steps, str]] = []
+    for case, snapshot in found:
+        if case is not None and case.sequence:
+            answers.append((known[case.sequence, case.sequence_version], case.arm))
+        else:
+            chosen = choosing.sequence_for(profile_of(snapshot), book=book)
+            answers.append((chosen.sequence, chosen.arm))
+    return answers
+
+
+def profile_of(snapshot: Snapshot) -> CaseProfile:
+    """What decides which campaign a case follows."""
+    invoice, customer, subscription = snapshot.invoice, snapshot.customer, snapshot.subscription
+    item = subscription.items[0] if subscription and subscription.items else ("", "", "", 0)
+    verdict = reasons.judge(snapshot.failure)
+    return CaseProfile(
+        account=invoice.account,
+        customer=invoice.customer_id,
+        amount=invoice.amount_remaining,
+        currency=invoice.currency,
+        price=item[1],
+        product=item[2],
+        country=_country(snapshot),
+        tier=(customer.metadata.get("tier", "") if customer else "").lower(),
+        category=verdict.category.value,
+        family=family_of(snapshot.failure.payment_method_type),
+        invoice=invoice.id,
+    )
+
+
+# -- one case ----------------------------------------------------------------------------------------------------------
+
+
+def _facts(case: DunningCase | None, snapshot: Snapshot, around: _Around, now: datetime) -> PlanFacts:
+    invoice, customer, subscription = snapshot.invoice, snapshot.customer, snapshot.subscription
+    pair = (invoice.account, invoice.customer_id)
+    failure = snapshot.failure
+    failed_at = failure.at or (case.last_failed_at if case else now)
+    contact = around.contact.get(pair, ContactState())
+    ended = [row for row in around.ended[pair] if case is None or row[0] != case.pk] if pair[1] else []
+    zone, country = _zone(snapshot), _country(snapshot)
+    bundle, spoken_for = _conversation(case, around.unpaid[pair] if pair[1] else [], invoice.id)
+    unreachable = dict(contact.unreachable)
+    if not snapshot.email:
+        unreachable["email"] = gatekeeping.NO_ADDRESS
+    failed = _as_method(snapshot.failed, "", around, invoice.customer_id, now)
+    return PlanFacts(
+        invoice=invoice.id,
+        status=invoice.status,
+        amount_remaining=invoice.amount_remaining,
+        currency=invoice.currency,
+        attempt_count=invoice.attempt_count + (case.by_hand_failures if case else 0),
+        failure=failure,
+        failed_at=failed_at,
+        first_failed_at=min(case.opened_at, case.last_failed_at) if case else failed_at,
+        failed=failed,
+        methods=_methods(snapshot, around, now),
+        automatic=invoice.collection_method == "charge_automatically",
+        next_payment_attempt=invoice.next_payment_attempt,
+        subscription=subscription.id if subscription else "",
+        subscription_status=subscription.status if subscription else "",
+        price=subscription.items[0][1] if subscription and subscription.items else "",
+        collection_paused=bool(subscription and subscription.paused),
+        customer=invoice.customer_id,
+        country=country,
+        language=customer.locale if customer else "",
+        zone=zone,
+        paydays=_paydays(ended, zone, country),
+        customer_since=customer.created if customer else None,
+        value=around.values.get((*pair, invoice.currency), 0),
+        recoveries=sum(row[1] == CaseState.RECOVERED for row in ended),
+        losses=sum(row[2] == ClosedReason.UNCOLLECTIBLE for row in ended),
+        unreachable=unreachable,
+        messages=_messages_of(case, invoice.id, around.messages[pair] if pair[1] else []),
+        last_message_at=contact.last_message_at,
+        messages_this_week=len([at for at in contact.sent if at > now - timedelta(days=7)]),
+        answer_waiting=bool(contact.waiting_replies),
+        dispute_open=snapshot.dispute_open,
+        complaint_open=contact.complaint_open,
+        promised_until=_end_of(case, zone, country),
+        promises_broken=case.promises_broken if case else 0,
+        paused=bool(case and case.paused),
+        snoozed_until=case.snoozed_until if case else None,
+        escalated=bool(case and case.state == CaseState.ESCALATED),
+        grace_until=case.grace_period_until if case else None,
+        done=_done(around.suggestions[invoice.account, invoice.id]),
+        under_way=frozenset(
+            kind for kind, state, _, _ in around.suggestions[invoice.account, invoice.id] if state in UNDER_WAY
+        ),
+        bundle=tuple(bundle),
+        spoken_for=spoken_for,
+    )
+
+
+def _conversation(case: DunningCase | None, unpaid: list[tuple[int, str, str]], invoice: str) -> tuple[list[str], bool]:
+    """(the other invoices its messages speak of, whether another case's messages speak of this one). The case that was
+    opened first leads."""
+    if not unpaid:
+        return [], False
+    if case is None or unpaid[0][1] != invoice:  # one that is not opened yet would be the youngest
+        return [], True
+    return [other for _, other, _ in unpaid if other != invoice], False
+
+
+def leader_of(case: DunningCase) -> DunningCase | None:
+    """The case whose messages speak of this one, too; None when it speaks for itself. One statement."""
+    if not case.customer:
+        return None
+    first = (
+        DunningCase.objects.unpaid()
+        .of_customer(case.customer, case.account)
+        .filter(paused=False)
+        .exclude(state=CaseState.ESCALATED)
+        .order_by("opened_at", "pk")
+        .first()
+    )
+    return first if first is not None and first.pk != case.pk else None
+
+
+def _end_of(case: DunningCase | None, zone: str, country: str) -> datetime | None:
+    """The morning after the promised day, where the customer lives."""
+    if case is None or case.promised_for is None:
+        return None
+    return calendar.morning_of(case.promised_for + timedelta(days=1), zone, country)
+
+
+def _zone(snapshot: Snapshot) -> str:
+    known = snapshot.customer.metadata if snapshot.customer else {}
+    wanted = next((known[key] for key in ZONE_KEYS if known.get(key)), "")
+    return wanted if calendar.zone_of(wanted) else ""
+
+
+def _country(snapshot: Snapshot) -> str:
+    """Where the customer lives, else where their card is from."""
+    country = snapshot.customer.country if snapshot.customer else ""
+    return (country or snapshot.failure.card_country).upper()
+
+
+def _paydays(ended: list[tuple[int, str, str, str, datetime | None]], zone: str, country: str) -> tuple[int, ...]:
+    """Days of the month on which earlier lacks of funds were made good, more than once; the most frequent first."""
+    days = Counter(
+        calendar.local_day(closed_at, zone, country).day
+        for _, state, _, category, closed_at in ended
+        if state == CaseState.RECOVERED and category == reasons.Category.LATER and closed_at
+    )
+    return tuple(day for day, count in days.most_common(2) if count >= PATTERN)
+
+
+def _messages_of(
+    case: DunningCase | None, invoice: str, sent: list[tuple[int, list[str], datetime]]
+) -> tuple[datetime, ...]:
+    return tuple(at for case_id, invoices, at in sent if invoice in invoices or (case and case_id == case.pk))
+
+
+def _done(suggestions: list[tuple[str, str, str, datetime]]) -> tuple[Done, ...]:
+    done = [
+        Done(kind, at, key.partition(MARK)[2])
+        for kind, state, key, at in suggestions
+        if state in SETTLED or (state in SAID_NO and MARK in key)
+    ]
+    return tuple(sorted(done, key=lambda step: step.at))
+
+
+# -- payment methods ---------------------------------------------------------------------------------------------------
+
+
+def _methods(snapshot: Snapshot, around: _Around, now: datetime) -> tuple[Method, ...]:
+    """In Stripe's order (https://docs.stripe.com/billing/revenue-recovery/smart-retries#payment-method-ordering), then
+    the customer's other ones."""
+    invoice, customer, subscription = snapshot.invoice, snapshot.customer, snapshot.subscription
+    places = [
+        (invoice.default_payment_method_id, "invoice"),
+        (subscription.default_payment_method_id if subscription else "", "subscription"),
+        (customer.default_payment_method_id if customer else "", "customer"),
+    ]
+    found: dict[str, Method] = {}
+    for method, place in places:
+        if method and method not in found:
+            facts = _method(method, around.methods)
+            if facts is None or (method == snapshot.on_file.id and snapshot.on_file.fingerprint):
+                facts = snapshot.on_file if method == snapshot.on_file.id else PaymentMethodFacts(method)
+            found[method] = _as_method(facts, place, around, invoice.customer_id, now)
+    on_file = next(iter(found.values()), None)
+    if on_file is not None:
+        found[on_file.id] = _with_unseen(on_file, snapshot, now)
+    for method, data in around.methods.items():
+        if method not in found and _customer_of(data) == invoice.customer_id:
+            facts = reader.read_payment_method(data)
+            saved = _as_method(facts, "saved", around, invoice.customer_id, now)
+            found[method] = replace(saved, consent=data.get("allow_redisplay") == "always")
+    return tuple(found.values())
+
+
+def _customer_of(data: Mapping[str, Any]) -> str:
+    customer = data.get("customer")
+    return str(customer.get("id", "")) if isinstance(customer, dict) else str(customer or "")
+
+
+def _as_method(facts: PaymentMethodFacts, place: str, around: _Around, customer: str, now: datetime) -> Method:
+    """With its declined attempts. One card may be saved under several ids: its fingerprint decides where known."""
+    if not facts.id:
+        return Method()
+    declined = around.charges.get(customer, [])
+    prints = {charge.card_fingerprint for charge in declined if charge.payment_method_id == facts.id}
+    prints = (prints | {facts.fingerprint}) - {""}
+    same = [one for one in declined if one.payment_method_id == facts.id or one.card_fingerprint in prints]
+    verdicts = [reasons.judge(charge.failure) for charge in same if charge.failure]
+    month_ago = now - timedelta(days=30)
+    return Method(
+        id=facts.id,
+        type=facts.type,
+        brand=facts.brand,
+        fingerprint=facts.fingerprint or next(iter(prints), ""),
+        place=place,
+        expires=facts.expires,
+        attempts=tuple(sorted(charge.created for charge in same if charge.created > month_ago)),
+        refused=next((verdict.words for verdict in verdicts if verdict.category in NEVER_AGAIN), ""),
+    )
+
+
+def _with_unseen(method: Method, snapshot: Snapshot, now: datetime) -> Method:
+    """Stripe counts attempts on the invoice that the mirror may not have seen: made by now, with what failed."""
+    invoice, failed = snapshot.invoice, snapshot.failed
+    same = method.id == failed.id or (method.fingerprint and method.fingerprint == failed.fingerprint)
+    missing = invoice.attempt_count - len(method.attempts)
+    if not same or missing <= 0 or invoice.created < now - timedelta(days=30):
+        return method
+    unseen = (snapshot.failure.at or now,) * missing
+    return replace(method, attempts=tuple(sorted((*method.attempts, *unseen))))
+
+
+__all__ = ["MARK", "Loaded", "leader_of", "load", "load_cases", "load_many", "profile_of"]
