@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 
 from billingops import second_factor
 from billingops.models import AccessProfile, AccountAccess
@@ -66,6 +66,17 @@ def scope(queryset: QuerySet[M], user: Any, *, field: str = "account") -> QueryS
 def may_see_account(user: Any, account: str) -> bool:
     accounts = accounts_of(user)
     return accounts is None or account in accounts
+
+
+def holders(permission: str) -> QuerySet[Any]:
+    """Active members of staff with `permission` ("app.codename"), by name. The groups' rights are read here, not asked
+    person by person."""
+    label, _, codename = permission.partition(".")
+    right = {"codename": codename, "content_type__app_label": label}
+    by_group = {f"groups__permissions__{name}": value for name, value in right.items()}
+    by_hand = {f"user_permissions__{name}": value for name, value in right.items()}
+    people = get_user_model()._default_manager.filter(is_active=True, is_staff=True)
+    return people.filter(Q(**by_group) | Q(**by_hand) | Q(is_superuser=True)).distinct().order_by("username")
 
 
 # -- limits ------------------------------------------------------------------------------------------------------------

@@ -3,21 +3,29 @@
 from django.apps import AppConfig
 
 _VIEW = ["dunning.view_dunningcase", "dunning.view_message", "dunning.view_supporttask"]
+_WORK = [*_VIEW, "dunning.work_dunningcase"]
 
 
 class DunningConfig(AppConfig):
     name = "dunning"
     verbose_name = "Dunning"
     role_permissions = {
-        "Finance": _VIEW,
-        "Finance lead": [*_VIEW, "dunning.complete_supporttask"],
-        "Support": [*_VIEW, "dunning.complete_supporttask"],
+        "Finance": _WORK,
+        "Finance lead": [*_WORK, "dunning.complete_supporttask", "dunning.assign_dunningcase"],
+        "Support": [*_WORK, "dunning.complete_supporttask"],
         "Auditor": _VIEW,
     }
 
     def ready(self) -> None:
         from billingops.llm import registry
-        from dunning import actions, agent, event_handlers, receivers, tasks  # noqa: F401  (they register themselves)
+        from dunning import (  # noqa: F401  (they register themselves)
+            actions,
+            agent,
+            event_handlers,
+            receivers,
+            sweeps,
+            tasks,
+        )
 
         actions.register()
         registry.register(agent.AGENT)

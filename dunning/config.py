@@ -31,6 +31,7 @@ class RuleConfig:
     use_saved_methods        suggest another saved payment method that may be charged, where the one on file cannot
     default_method_after_recovery  "off", or "suggest" to make the method that paid the customer's default
     sla_hours                how long a handed-over case may lie at each level before it is handed on
+    sla_group                the group that it is handed on to
     """
 
     retry_beside_stripe: bool = False
@@ -55,6 +56,7 @@ class RuleConfig:
     use_saved_methods: bool = True
     default_method_after_recovery: str = "off"
     sla_hours: tuple[int, ...] = (24, 24)
+    sla_group: str = "Finance lead"
 
 
 def current() -> RuleConfig:

@@ -20,7 +20,7 @@ from approvals.signals import Change
 from approvals.states import WAITING_FOR_A_PERSON, State
 from billingops import bulk, jobs
 from billingops.actors import Actor, save_with_history
-from dunning import config, reasons, states, support_tasks
+from dunning import config, notes, reasons, sla, states, support_tasks
 from dunning.facts import Snapshot
 from dunning.models import DunningCase
 from dunning.rules import ESCALATE, GRACE, NOTIFY, RETRY
@@ -191,6 +191,7 @@ def close(*, case_id: int, reason: ClosedReason, actor: Actor) -> bool:
         if target == CaseState.RECOVERED:
             last = suggestions_of(case).filter(state__in=(State.EXECUTED, State.CONFIRMED)).order_by("-id").first()
             case.recovered_by = last.kind if last else ""
+        notes.case_ended(case, is_paid=target == CaseState.RECOVERED, actor=actor)
         save_with_history(case, actor=actor, reason=words)
         for task in case.tasks.select_for_update().filter(state=TaskState.OPEN):
             support_tasks.finish(task, actor=actor, result=f"Closed by itself: {words}.")
@@ -256,7 +257,8 @@ def _follow_one(case: DunningCase, suggestion: Suggestion) -> None:
     now = timezone.now()
     if suggestion.state in (State.EXECUTED, State.CONFIRMED):
         if suggestion.kind == ESCALATE:
-            case.state, case.next_step_at = CaseState.ESCALATED, None
+            case.state, case.next_step_at, case.escalated_at = CaseState.ESCALATED, None, now
+            sla.start(case, now)
         else:
             case.state = CaseState.WAITING
         if suggestion.kind == GRACE:

@@ -15,7 +15,7 @@ from approvals.models import Execution, Suggestion
 from billingops import access
 from billingops.actors import Actor, save_with_history
 from billingops.exceptions import InvalidInput, VersionConflict
-from dunning import config, states
+from dunning import config, sla, states
 from dunning.models import DunningCase, SupportTask
 from dunning.states import CaseState, TaskState
 
@@ -76,10 +76,9 @@ def complete(*, task_id: int, actor: Actor, version: int, result: str) -> Suppor
         finish(task, actor=actor, result=result.strip())
         if case.state == CaseState.ESCALATED and not case.tasks.filter(state=TaskState.OPEN).exists():
             states.check_case(case.state, CaseState.WAITING)
-            case.state, case.next_step_at = (
-                CaseState.WAITING,
-                timezone.now() + timedelta(days=config.current().notice_days),
-            )
+            notice_ends = timezone.now() + timedelta(days=config.current().notice_days)
+            case.state, case.next_step_at = CaseState.WAITING, notice_ends
+            sla.stop(case)
             save_with_history(case, actor=actor, reason="its support task is done")
         return task
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -106,13 +105,8 @@ def assignable(suggestion: Suggestion) -> list[Any]:
 
 
 def deciders() -> QuerySet[Any]:
-    """Active people with the right to decide. The groups' rights are read here, not asked person by person."""
-    label, _, codename = DECIDE.partition(".")
-    right = {"codename": codename, "content_type__app_label": label}
-    by_group = {f"groups__permissions__{name}": value for name, value in right.items()}
-    by_hand = {f"user_permissions__{name}": value for name, value in right.items()}
-    people = get_user_model()._default_manager.filter(is_active=True, is_staff=True)
-    return people.filter(Q(**by_group) | Q(**by_hand) | Q(is_superuser=True)).distinct().order_by("username")
+    """Active people with the right to decide."""
+    return access.holders(DECIDE)
 
 
 def taken_by_other(suggestion: Suggestion, user: Any) -> str:
