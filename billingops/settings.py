@@ -313,6 +313,12 @@ DUNNING = {
     "portal_return_url": os.environ.get("PORTAL_RETURN_URL") or "http://localhost/",
     "retry_beside_stripe": env_bool("DUNNING_RETRY_BESIDE_STRIPE"),  # off: Smart Retries have the networks' budget
 }
+# What dunning/contact/config.py offers beside these has defaults worth keeping.
+CONTACT = {
+    "reply_address": os.environ.get("CONTACT_REPLY_ADDRESS", ""),  # its mail server takes part+anything@
+    "reply_days": env_int("CONTACT_REPLY_DAYS", 180),  # after these the words of a customer's answer are deleted
+    "providers": tuple(env_list("MAIL_REPORTS_FROM")),  # postmark, mailgun, …: their reports are let in, checked
+}
 EXECUTION_STUCK_SECONDS = env_int(
     "EXECUTION_STUCK_SECONDS", 180
 )  # above the task timeout: a live worker is never overtaken

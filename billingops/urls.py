@@ -9,6 +9,7 @@ from billingops import health
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("stripe/webhook/", include("billingops.inbox.urls")),
+    path("contact/", include("dunning.contact.urls")),
     path("api/", include("billingops.api")),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),

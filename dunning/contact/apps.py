@@ -20,3 +20,8 @@ class ContactConfig(AppConfig):
         "Support": [*_VIEW, *_WORK],
         "Auditor": _VIEW,
     }
+
+    def ready(self) -> None:
+        from dunning.contact import checks, receivers, tasks  # noqa: F401  (they register themselves)
+
+        receivers.connect()

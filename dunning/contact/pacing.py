@@ -29,8 +29,8 @@ def refused(*, now: datetime, sent: Sequence[datetime], pace: Pace) -> str:
     """ "" when a message may go out at `now`, else why not. `sent`: times of the customer's messages."""
     if is_quiet(now, pace):
         return "it is a quiet hour where the customer lives"
-    if is_same_day(now, sent, pace):
-        return "a message went out to them today already"
+    if is_too_soon(now, sent, pace):
+        return "a message went out to them within the day already"
     if len(_in_the_week_before(now, sent)) >= pace.messages_a_week:
         return f"{pace.messages_a_week} messages went out to them within a week"
     return ""
@@ -43,8 +43,8 @@ def earliest(*, now: datetime, sent: Sequence[datetime], pace: Pace) -> datetime
         moment = calendar.next_open(
             moment, pace.zone, pace.country, quiet_from=pace.quiet_from, quiet_until=pace.quiet_until
         )
-        if is_same_day(moment, sent, pace):
-            moment = _next_day(moment, pace)
+        if is_too_soon(moment, sent, pace):
+            moment = _next_day(moment, sent, pace)
             continue
         week = _in_the_week_before(moment, sent)
         if len(week) < pace.messages_a_week:
@@ -65,14 +65,15 @@ def is_quiet(moment: datetime, pace: Pace) -> bool:
     )
 
 
-def is_same_day(moment: datetime, sent: Sequence[datetime], pace: Pace) -> bool:
-    """Whether one of `sent` falls on the customer's same calendar day, in any zone that they may live in."""
-    near = [one for one in sent if abs(one - moment) < 2 * DAY]
+def is_too_soon(moment: datetime, sent: Sequence[datetime], pace: Pace) -> bool:
+    """Whether one of `sent` falls within 24 hours of it, or on the customer's same calendar day in any zone that they may
+    live in (a day on which the clocks are put back has 25 hours)."""
     return any(
         one.astimezone(place).date() == moment.astimezone(place).date()
-        for one in near
+        for one in sent
+        if abs(one - moment) < 2 * DAY
         for place in calendar.zones(pace.zone, pace.country)
-    )
+    ) or any(abs(moment - one) < DAY for one in sent)
 
 
 def _in_the_week_before(moment: datetime, sent: Sequence[datetime]) -> list[datetime]:
@@ -80,9 +81,11 @@ def _in_the_week_before(moment: datetime, sent: Sequence[datetime]) -> list[date
     return sorted(one for one in sent if moment - WEEK < one <= moment)
 
 
-def _next_day(moment: datetime, pace: Pace) -> datetime:
-    """When the day after has begun wherever the customer may live."""
-    return max(
-        datetime.combine(moment.astimezone(place).date() + DAY, time(0), tzinfo=place).astimezone(UTC)
+def _next_day(moment: datetime, sent: Sequence[datetime], pace: Pace) -> datetime:
+    """When 24 hours have passed since the message in the way, and the next day has begun wherever they may live."""
+    newest = max(one for one in sent if abs(one - moment) < 2 * DAY)
+    begun = [
+        datetime.combine(newest.astimezone(place).date() + DAY, time(0), tzinfo=place).astimezone(UTC)
         for place in calendar.zones(pace.zone, pace.country)
-    )
+    ]
+    return max(newest + DAY, *begun)
