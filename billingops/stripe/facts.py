@@ -38,6 +38,7 @@ __all__ = [
     "InvoiceFacts",
     "InvoicePaymentFacts",
     "LineFacts",
+    "MandateFacts",
     "PaymentFailure",
     "PaymentMethodFacts",
     "PayoutFacts",
@@ -81,7 +82,11 @@ class LineFacts:
 
 @dataclass(frozen=True, slots=True)
 class PaymentFailure:
-    """Why a payment failed, in Stripe's codes. Prefer `advice_code`, then `network_advice_code`, `decline_code`."""
+    """Why a payment failed, in Stripe's codes. Prefer `advice_code`, then `network_advice_code`, `decline_code`.
+
+    `network_decline_code` is the card network's answer, or of a debit the bank's return code (R01, AM04…).
+    `outcome_reason`: why Stripe itself blocked it, "" when it did not. `wallet`: apple_pay, google_pay… around a card.
+    """
 
     code: str = ""
     decline_code: str = ""
@@ -97,6 +102,9 @@ class PaymentFailure:
     charge_id: str = ""
     payment_intent_id: str = ""
     at: datetime | None = None
+    outcome_reason: str = ""
+    wallet: str = ""
+    mandate_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +150,8 @@ class ChargeFacts:
 class InvoiceFacts:
     """`charge_id`: the charge of the payment that paid it, "" when paid out of band, by credit, or not at all.
     `auto_advance`: whether Stripe collects it by itself. `finalization_error`: the code of what kept a draft from being
-    finalized, "" when nothing did."""
+    finalized, "" when nothing did. `automatic_tax`: whether Stripe works out the tax; `tax_status`: how that went last
+    (complete, failed, requires_location_inputs); `tax_disabled_reason`: why Stripe has turned it off."""
 
     id: str
     account: str
@@ -176,6 +185,9 @@ class InvoiceFacts:
     default_payment_method_id: str = ""
     auto_advance: bool = True
     finalization_error: str = ""
+    automatic_tax: bool = False
+    tax_status: str = ""
+    tax_disabled_reason: str = ""
     lines: tuple[LineFacts, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     subscription_metadata: Mapping[str, str] = field(default_factory=dict)
@@ -230,7 +242,8 @@ class CustomerFacts:
 @dataclass(frozen=True, slots=True)
 class PaymentMethodFacts:
     """`fingerprint` is one number's whatever id it is saved under, "" where unknown. `brand` is a card's, as is
-    `expires`, the last day it is valid. `customer_id`: "" when it is attached to nobody (any more)."""
+    `expires`, the last day it is valid. `customer_id`: "" when it is attached to nobody (any more). `blocked`: why a US
+    bank account may be debited no more, `blocked_code` the return code that led to it, "" when it may."""
 
     id: str = ""
     type: str = ""
@@ -238,6 +251,30 @@ class PaymentMethodFacts:
     fingerprint: str = ""
     customer_id: str = ""
     expires: date | None = None
+    wallet: str = ""
+    country: str = ""
+    blocked: str = ""
+    blocked_code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MandateFacts:
+    """The permission to debit a payment method. `reference` is what the customer's bank statement shows."""
+
+    id: str
+    account: str
+    status: str  # active, inactive, pending
+    type: str = ""  # multi_use, single_use
+    payment_method_id: str = ""
+    payment_method_type: str = ""
+    reference: str = ""
+    network_status: str = ""  # Bacs: accepted, pending, refused, revoked
+    revoked_for: str = ""
+    accepted_at: datetime | None = None
+
+    @property
+    def is_active(self) -> bool:
+        return self.status == "active"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ Any reference may be an id or an expanded object. Source: https://docs.stripe.co
 
 `account` is the connected account whose object it is, "" for the platform's own; a payload does not say it itself.
 
-Its other rooms are reader_money.py (what moves money) and reader_accounts.py; read them all through here.
+Its other rooms are reader_money.py (what moves money), reader_payments.py (payment methods, mandates, why a payment
+failed) and reader_accounts.py; read them all through here.
 """
 
 from __future__ import annotations
 
-from calendar import monthrange
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from billingops.stripe.facts import (
@@ -22,8 +22,6 @@ from billingops.stripe.facts import (
     InvoiceFacts,
     InvoicePaymentFacts,
     LineFacts,
-    PaymentFailure,
-    PaymentMethodFacts,
     PriceFacts,
     SubscriptionFacts,
 )
@@ -40,6 +38,7 @@ from billingops.stripe.reader_money import (
     read_reversal,
     read_transfer,
 )
+from billingops.stripe.reader_payments import read_mandate, read_payment_failure, read_payment_method
 from billingops.stripe.shapes import (
     Json,
     created_of,
@@ -77,6 +76,7 @@ __all__ = [
     "read_invoice",
     "read_invoice_payment",
     "read_line",
+    "read_mandate",
     "read_payment_failure",
     "read_payment_method",
     "read_payout",
@@ -172,6 +172,9 @@ def read_invoice(data: Any, account: str = "") -> InvoiceFacts:
         default_payment_method_id=ident(invoice.get("default_payment_method")),
         auto_advance=invoice.get("auto_advance") is not False,
         finalization_error=text(dig(invoice, "last_finalization_error", "code")),
+        automatic_tax=bool(dig(invoice, "automatic_tax", "enabled")),
+        tax_status=text(dig(invoice, "automatic_tax", "status")),
+        tax_disabled_reason=text(dig(invoice, "automatic_tax", "disabled_reason")),
         lines=tuple(read_line(line) for line in items_of(invoice.get("lines"))),
         metadata=metadata_of(invoice.get("metadata")),
         subscription_metadata=metadata_of(dig(details, "metadata") or expanded(subscription).get("metadata")),
@@ -245,86 +248,6 @@ def _balance_of(entry: Json) -> dict[str, Any]:
         "balance_currency": currency_of(entry),
         "exchange_rate": decimal_of(entry.get("exchange_rate")),
     }
-
-
-def read_payment_failure(data: Any) -> PaymentFailure | None:
-    """Why a charge, a payment intent or a setup of one failed; None when it did not fail."""
-    source = plain(data)
-    if source.get("object") == "charge":
-        return _failure_of_charge(source) if source.get("status") == "failed" else None
-    error = source.get("last_payment_error") if "last_payment_error" in source else source.get("last_setup_error")
-    latest = expanded(source.get("latest_charge"))
-    if latest.get("status") == "failed":
-        return _failure_of_charge(latest, error or {})
-    if error:
-        return _failure_of_error(error, ident(source))
-    if source.get("object") == "payment_intent" and source.get("status") == "requires_action":
-        # Nothing was declined: the customer has to say yes to their bank (3-D Secure) before anything is charged.
-        wanted = {"code": "authentication_required", "payment_method": source.get("payment_method")}
-        return _failure_of_error(wanted, ident(source))
-    return None
-
-
-def _failure_of_charge(charge: Json, error: Json | None = None) -> PaymentFailure:
-    """`error` (the payment intent's last error) fills in what an older charge does not say."""
-    outcome, method = charge.get("outcome") or {}, charge.get("payment_method_details") or {}
-    card, error = method.get("card") or {}, error or {}
-    reason = text(outcome.get("reason"))
-    return PaymentFailure(
-        code=text(charge.get("failure_code")) or text(error.get("code")),
-        decline_code=text(error.get("decline_code"))
-        or (reason if charge.get("failure_code") == "card_declined" else ""),
-        advice_code=text(outcome.get("advice_code")) or text(error.get("advice_code")),
-        network_decline_code=text(outcome.get("network_decline_code")) or text(error.get("network_decline_code")),
-        network_advice_code=text(outcome.get("network_advice_code")) or text(error.get("network_advice_code")),
-        outcome_type=text(outcome.get("type")),
-        risk_level=text(outcome.get("risk_level")),
-        payment_method_id=ident(charge.get("payment_method")),
-        payment_method_type=text(method.get("type")),
-        card_brand=text(card.get("brand")),
-        card_country=text(card.get("country")),
-        charge_id=text(charge.get("id")),
-        payment_intent_id=ident(charge.get("payment_intent")),
-        at=when(charge.get("created")),
-    )
-
-
-def _failure_of_error(error: Json, intent_id: str) -> PaymentFailure:
-    method = error.get("payment_method") or {}
-    card = expanded(method).get("card") or {}
-    return PaymentFailure(
-        code=text(error.get("code")),
-        decline_code=text(error.get("decline_code")),
-        advice_code=text(error.get("advice_code")),
-        network_decline_code=text(error.get("network_decline_code")),
-        network_advice_code=text(error.get("network_advice_code")),
-        payment_method_id=ident(method),
-        payment_method_type=text(expanded(method).get("type")),
-        card_brand=text(card.get("brand")),
-        card_country=text(card.get("country")),
-        charge_id=ident(error.get("charge")),
-        payment_intent_id=intent_id,
-    )
-
-
-def read_payment_method(data: Any) -> PaymentMethodFacts:
-    method = plain(data)
-    kind = text(method.get("type"))
-    return PaymentMethodFacts(
-        id=text(method.get("id")),
-        type=kind,
-        brand=text(dig(method, kind, "brand")),
-        fingerprint=text(dig(method, kind, "fingerprint")),
-        customer_id=ident(method.get("customer")),
-        expires=_last_day(dig(method, kind, "exp_year"), dig(method, kind, "exp_month")),
-    )
-
-
-def _last_day(year: Any, month: Any) -> date | None:
-    """The last day of a card's last month."""
-    if not (isinstance(year, int) and isinstance(month, int) and 1 <= month <= 12):
-        return None
-    return date(year, month, monthrange(year, month)[1])
 
 
 # -- customers, subscriptions -----------------------------------------------------------------------------------------
