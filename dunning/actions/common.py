@@ -1,14 +1,17 @@
-"""What every kind of dunning needs at the gate: live facts, words, and the fields all kinds share."""
+"""What every kind of dunning needs at the gate: live facts, words, marks, and the fields all kinds share."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
-from approvals.models import Suggestion
+from approvals.models import Decision, Execution, Suggestion
+from approvals.registry import Outcome
 from billingops.actors import Actor
-from billingops.stripe.errors import Gone
-from dunning import backtest, evidence, facts
+from billingops.stripe import sync
+from billingops.stripe.errors import Gone, Refused
+from billingops.stripe.facts import SubscriptionFacts
+from dunning import backtest, effects, evidence, facts
 from dunning.facts import Snapshot
 
 WORKER = Actor.system("worker")
@@ -16,7 +19,7 @@ WORKER = Actor.system("worker")
 
 def rebuild_facts(suggestion: Suggestion) -> dict[str, Any]:
     """The sealed facts as Stripe has them now. Raises Gone when it has not."""
-    return facts.sealed(suggestion.kind, live(suggestion))
+    return facts.sealed(suggestion.kind, live(suggestion), suggestion.params)
 
 
 def live(suggestion: Suggestion) -> Snapshot:
@@ -39,6 +42,67 @@ def call(suggestion: Suggestion, *rows: tuple[str, str]) -> tuple[tuple[str, str
     return (*rows, ("Stripe-Account", suggestion.account)) if suggestion.account else rows
 
 
+def due_at(suggestion: Suggestion) -> datetime | None:
+    """When an approved step is to be carried out: its `at`, None = at once."""
+    at = suggestion.params.get("at", "")
+    return datetime.fromisoformat(at) if at else None
+
+
+def moment(suggestion: Suggestion) -> str:
+    """ ", on Fri 27 Nov…" for a step with a time of its own, else ""."""
+    at = due_at(suggestion)
+    return f", on {when(at)}" if at else ""
+
+
+def marks(suggestion: Suggestion, **more: str) -> dict[str, str]:
+    """What is written into the metadata of whatever a step changes: whose doing it was."""
+    approvers = suggestion.decisions.filter(verdict=Decision.Verdict.APPROVE).values_list("actor_id", flat=True)
+    return {
+        **more,
+        effects.MARK: str(suggestion.pk),
+        "billingops_event": suggestion.event_id,
+        "billingops_approved_by": ",".join("policy" if pk is None else f"user:{pk}" for pk in approvers),
+    }
+
+
+def mark_row(suggestion: Suggestion) -> tuple[str, str]:
+    return (f"metadata[{effects.MARK}]", str(suggestion.pk))
+
+
+def refuse(problem: str, *, code: str) -> NoReturn:
+    """A definite refusal before anything was sent."""
+    raise Refused(f"{problem}. Nothing was changed.", code=code)
+
+
+def still_permitted(suggestion: Suggestion, *, method: str = "") -> str:
+    """ "" where the step may take effect at this very moment, else why not, in words; whatever was approved, and when.
+    The one place where an action asks dunning.plan.permits. `method`: the one to be charged, for a retry."""
+    return ""
+
+
+def subscription_now(suggestion: Suggestion) -> SubscriptionFacts | None:
+    """The subscription that the step changes, as Stripe has it now."""
+    wanted = effects.subscription_of(suggestion)
+    return sync.subscription_facts(wanted, suggestion.account, live=True) if wanted else None
+
+
+def look_up_subscription(suggestion: Suggestion, execution: Execution) -> Outcome | None:
+    """Whether an attempt with an unknown result took effect, seen from the subscription."""
+    found = subscription_now(suggestion)
+    if found is None or not effects.on_subscription(suggestion, found):
+        return None
+    return Outcome(found.id, summary="looked up: it took effect")
+
+
+def look_up_invoice(suggestion: Suggestion, execution: Execution) -> Outcome | None:
+    """The same, seen from the invoice."""
+    found = sync.invoice_facts(suggestion.subject, suggestion.account, live=True)
+    if not effects.on_invoice(suggestion, found):
+        return None
+    return Outcome(suggestion.subject, summary="looked up: it took effect")
+
+
+OWN_TIME = {"at": str}
 SHARED: dict[str, Any] = {
     "rebuild_facts": rebuild_facts,
     "replay": backtest.replay,

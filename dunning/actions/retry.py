@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.utils import timezone
 
@@ -11,9 +12,13 @@ from approvals.models import Execution, Suggestion
 from approvals.registry import Kind, Outcome, Preview
 from billingops.stripe import gateway, sync
 from billingops.stripe.errors import Ambiguous, Refused
-from dunning import backfill, edits, facts, lookups, methods, schedule, spoiling
+from billingops.stripe.facts import PaymentMethodFacts
+from dunning import backfill, config, edits, facts, lookups, methods, spoiling
 from dunning.actions import common
+from dunning.plan import caps
 from dunning.plan.steps import ESCALATE, GRACE, NOTIFY, RETRY
+
+DEBITS = ("acss_debit", "au_becs_debit", "bacs_debit", "sepa_debit", "us_bank_account")
 
 
 def preview_retry(suggestion: Suggestion) -> Preview:
@@ -21,6 +26,8 @@ def preview_retry(suggestion: Suggestion) -> Preview:
     method = suggestion.facts.get("payment_method", "")
     new = suggestion.facts.get("new_method", False)
     what = "the customer's new default payment method" if new else "the customer's default card"
+    if suggestion.params.get("method"):
+        what = f"another saved payment method of the customer ({method})"
     moment = f"on {common.when(due)}" if due else "now"
     return Preview(
         f"Charges {suggestion.money} to {what} for invoice {common.invoice_name(suggestion)}, {moment}.",
@@ -37,7 +44,9 @@ def retry_due(suggestion: Suggestion) -> datetime | None:
 def pay(suggestion: Suggestion, execution: Execution) -> Outcome:
     """Collect the invoice with the payment method that was approved. A decline is definite: the next failure event
     makes the next suggestion."""
-    _check_card(suggestion)
+    if problem := _still_permitted(suggestion):
+        raise Refused(f"Nothing was charged: {problem}.", code="not_permitted")
+    _check_method(suggestion)
     fence.check(execution)
     answer = gateway.pay_invoice(
         invoice_id=suggestion.subject,
@@ -55,18 +64,53 @@ def pay(suggestion: Suggestion, execution: Execution) -> Outcome:
     return Outcome(suggestion.subject, answer.request_id, "Stripe has collected it", {"invoice_status": status})
 
 
-def _check_card(suggestion: Suggestion) -> None:
-    """Whatever was approved: no charge beyond the network's caps, none of a card that was once declined for good."""
+def _still_permitted(suggestion: Suggestion) -> str:
+    """Whether it may be charged at this very moment, whatever was approved and when; "" or why not, in words."""
+    return common.still_permitted(suggestion, method=suggestion.facts.get("payment_method", ""))
+
+
+def _check_method(suggestion: Suggestion) -> None:
+    """Whatever was approved: no charge beyond the network's caps, none of a card that was once declined for good, none
+    of a payment method that is no longer the customer's, and no second one while a debit is on its way."""
+    wanted, account = suggestion.facts.get("payment_method", ""), suggestion.account
     try:
-        method = methods.read(suggestion.facts.get("payment_method", ""), suggestion.account, live=True)
+        method = methods.read(wanted, account, live=True)
+        intent = _intent(suggestion)
     except Ambiguous as problem:  # a read that failed has charged nothing
-        raise Refused(f"The payment method could not be read: {problem}. Nothing was charged.", code=problem.code)
-    record = facts.card_record(method, suggestion.customer, suggestion.account, timezone.now())
+        raise Refused(f"The payment could not be looked at: {problem}. Nothing was charged.", code=problem.code)
+    if intent.get("status") == "processing":
+        raise Refused("Nothing was charged: a payment of this invoice is still on its way.", code="payment_processing")
+    if suggestion.params.get("method") and method.customer_id != suggestion.customer:
+        raise Refused("Nothing was charged: this payment method is no longer the customer's.", code="not_theirs")
+    if method.type in DEBITS:
+        _check_debit(suggestion, method, str(intent.get("id", "")))
+        return
+    record = facts.card_record(method, suggestion.customer, account, timezone.now())
     brand = method.brand or suggestion.facts.get("failure", {}).get("card_brand", "")
-    if cap := schedule.over_cap(brand, last_day=record.last_day, last_30_days=record.last_30_days):
+    if cap := caps.over_cap(brand, last_day=record.last_day, last_30_days=record.last_30_days):
         raise Refused(f"Nothing was charged: {cap}.", code="network_cap")
     if record.refused_for_good:
         raise Refused("Nothing was charged: this card was declined for good before.", code="refused_for_good")
+
+
+def _check_debit(suggestion: Suggestion, method: PaymentMethodFacts, intent: str) -> None:
+    """No cap of a card network, but a debit that came back may be presented again twice only.
+    Source: https://www.nacha.org/rules/reinitiation-entries (two times within 180 days)"""
+    record = facts.debit_record(method, intent, suggestion.customer, suggestion.account)
+    if record.refused_for_good:
+        raise Refused("Nothing was charged: the bank refused this account for good before.", code="refused_for_good")
+    most = config.current().max_debit_retries
+    if record.presented > most:
+        text = f"a debit may be presented again {most} times, and this one was presented {record.presented} times"
+        raise Refused(f"Nothing was charged: {text}.", code="debit_limit")
+
+
+def _intent(suggestion: Suggestion) -> dict[str, Any]:
+    """The payment intent that collects the invoice, as Stripe has it now; empty when there is none."""
+    invoice = sync.invoice_facts(suggestion.subject, suggestion.account, live=True)
+    if invoice is None or not invoice.payment_intent_id:
+        return {}
+    return sync.fetch("payment_intent", invoice.payment_intent_id, suggestion.account) or {}
 
 
 def look_up_payment(suggestion: Suggestion, execution: Execution) -> Outcome | None:
@@ -94,7 +138,8 @@ def register() -> None:
             label="Payment retry",
             alternatives=(NOTIFY, GRACE, ESCALATE),
             spoil=spoiling.retry,
-            params_schema={"when": str, "at": str},
+            params_schema={"when": str, "at": str, "method": str},
+            optional_params=frozenset({"method"}),
             moves_money=True,
             preview=preview_retry,
             execute=pay,
