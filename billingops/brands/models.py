@@ -12,6 +12,17 @@ from simple_history.models import HistoricalRecords
 PLAIN = "#1a5a86"
 
 
+class Logo(models.Model):
+    """A picture, kept for good: messages that were sent show it. PNG, at most 64 KB (terms.py)."""
+
+    sha256 = models.CharField(max_length=64, primary_key=True)
+    data = models.BinaryField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.sha256[:12]
+
+
 class Brand(models.Model):
     """`voice`: how the brand speaks, told to the model as data. `languages`: those it writes in, empty for all that
     there are texts in. `logo`: a PNG of at most 64 KB; its fingerprint stands in the history, the picture does not."""
@@ -24,7 +35,6 @@ class Brand(models.Model):
     account = models.CharField(max_length=64, blank=True, default="", unique=True)
     name = models.CharField(max_length=80)
     colour = models.CharField(max_length=7, default=PLAIN)
-    logo = models.BinaryField(null=True, blank=True)
     logo_sha256 = models.CharField(max_length=64, blank=True, default="")
     from_name = models.CharField(max_length=80, blank=True, default="", help_text="the brand's name where empty")
     from_address = models.CharField(max_length=254, blank=True, default="", help_text="the installation's where empty")
@@ -39,7 +49,7 @@ class Brand(models.Model):
     version = models.PositiveIntegerField(default=1)
     updated_at = models.DateTimeField(default=timezone.now)
 
-    history = HistoricalRecords(excluded_fields=["logo"])
+    history = HistoricalRecords()
 
     class Meta:
         ordering = ["account"]
@@ -47,6 +57,10 @@ class Brand(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def logo(self) -> bytes:
+        """The PNG, b"" where there is none. One statement."""
+        return logo_of(self.logo_sha256)
 
     @property
     def is_stored(self) -> bool:
@@ -58,3 +72,9 @@ class Brand(models.Model):
 
     def speaks(self, language: str) -> bool:
         return not self.languages or language in self.languages
+
+
+def logo_of(sha256: str) -> bytes:
+    """The PNG with this fingerprint (or the beginning of it), b"" where there is none."""
+    data = Logo.objects.filter(sha256__startswith=sha256).values_list("data", flat=True).first() if sha256 else None
+    return bytes(data) if data else b""

@@ -13,7 +13,7 @@ from django.utils import timezone
 from billingops import access
 from billingops.actors import Actor, save_with_history
 from billingops.brands import terms
-from billingops.brands.models import PLAIN, Brand
+from billingops.brands.models import PLAIN, Brand, Logo
 from billingops.exceptions import InvalidInput, VersionConflict
 from billingops.journal import Note, note
 
@@ -137,7 +137,9 @@ def store(row: Brand, values: Mapping[str, Any], *, logo: bytes | None, actor: A
         if name in values:
             setattr(row, name, values[name])
     if logo is not None:
-        row.logo, row.logo_sha256 = logo or None, _fingerprint(logo)
+        row.logo_sha256 = _fingerprint(logo)
+        if logo:
+            Logo.objects.get_or_create(sha256=row.logo_sha256, defaults={"data": logo})
     row.version += not fresh
     row.updated_at = timezone.now()
     save_with_history(row, actor=actor, reason=reason)

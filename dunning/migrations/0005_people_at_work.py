@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('approvals', '0013_queue_tabs'),
         ('auth', '0012_alter_user_first_name_max_length'),
-        ('dunning', '0002_cases_with_people'),
+        ('dunning', '0003_message_templates'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

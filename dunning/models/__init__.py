@@ -7,5 +7,6 @@ the connected account ("" = the platform's own). No row holds a customer's name 
 from dunning.models.cases import CaseNote, DunningCase
 from dunning.models.messages import Message
 from dunning.models.tasks import SupportTask
+from dunning.models.templates import MessageTemplate
 
-__all__ = ["CaseNote", "DunningCase", "Message", "SupportTask"]
+__all__ = ["CaseNote", "DunningCase", "Message", "MessageTemplate", "SupportTask"]

@@ -70,21 +70,21 @@ def test_an_amount_without_decimals_stays_without() -> None:
     assert "JPY 7,900" in draft.body
 
 
-@pytest.mark.parametrize("locale", ["", "en-GB", "de-DE", "../../etc", "zh_Hant_TW"])
+@pytest.mark.parametrize("locale", ["", "en-GB", "pt-BR", "../../etc", "zh_Hant_TW"])
 def test_a_language_without_templates_falls_back_to_english(locale: str) -> None:
     assert messages.language_of("reminder", locale) == "en"
 
 
 def test_a_new_language_is_a_new_folder(settings: Any, tmp_path: Any) -> None:
-    folder = tmp_path / "email/dunning/de"
+    folder = tmp_path / "email/dunning/nl"
     folder.mkdir(parents=True)
-    (folder / "reminder.txt").write_text("Subject: Rechnung {invoice}\n\n{amount} bis {deadline}: {link}")
+    (folder / "reminder.txt").write_text("Subject: Factuur {invoice}\n\n{amount} voor {deadline}: {link}")
     templates = [dict(settings.TEMPLATES[0])]
     templates[0]["DIRS"] = [*templates[0]["DIRS"], tmp_path]
     settings.TEMPLATES = templates
-    draft = messages.draft(template="reminder", snapshot=snapshot("de-AT"), deadline=datetime(2026, 12, 1, tzinfo=UTC))
-    assert (draft.language, draft.subject) == ("de", "Rechnung BAR-2")
-    assert draft.body == "EUR 79.00 bis 1. Dezember 2026: {link}"
+    draft = messages.draft(template="reminder", snapshot=snapshot("nl-BE"), deadline=datetime(2026, 12, 1, tzinfo=UTC))
+    assert (draft.language, draft.subject) == ("nl", "Factuur BAR-2")
+    assert draft.body == "EUR 79.00 voor 1 december 2026: {link}"
 
 
 def test_the_hosted_page_stands_in_for_a_link_that_expired() -> None:
