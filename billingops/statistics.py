@@ -22,3 +22,21 @@ def wilson(successes: int, trials: int, *, z: float = Z_95) -> tuple[float, floa
     lower, upper = (middle - spread) / (1 + square), (middle + spread) / (1 + square)
     # Rounding must not put a bound beyond what is possible.
     return (0.0 if successes == 0 else max(0.0, lower)), (1.0 if successes == trials else min(1.0, upper))
+
+
+def newcombe(
+    successes: int, trials: int, other_successes: int, other_trials: int, *, z: float = Z_95
+) -> tuple[float, float]:
+    """The interval of the difference of two independent proportions, the first minus the other, from their Wilson
+    intervals; (-1.0, 1.0) where one of them was not tried.
+
+    Source: R. G. Newcombe, Statistics in Medicine 17 (1998), 873-890, method 10.
+    """
+    if not trials or not other_trials:
+        return -1.0, 1.0
+    share, other = successes / trials, other_successes / other_trials
+    low, high = wilson(successes, trials, z=z)
+    other_low, other_high = wilson(other_successes, other_trials, z=z)
+    below = sqrt((share - low) ** 2 + (other_high - other) ** 2)
+    above = sqrt((high - share) ** 2 + (other - other_low) ** 2)
+    return share - other - below, share - other + above
