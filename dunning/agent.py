@@ -23,9 +23,10 @@ from billingops.llm.texts import frame_problem, numbers_not_in_facts, prose_prob
 from billingops.money import format_money
 from dunning import messages, reasons
 from dunning.facts import Snapshot
-from dunning.models import DunningCase
+from dunning.loading import Loaded
+from dunning.plan.facts import PlanFacts
+from dunning.plan.steps import ESCALATE, GRACE, NOTIFY, RETRY, TAKE_OVER, VERSION, Step
 from dunning.reasons import Category, Verdict
-from dunning.rules import ESCALATE, GRACE, NOTIFY, RETRY, VERSION, CaseHistory, Proposal, stripe_tries_itself
 
 CHOOSE, MESSAGE = "dunning-choose-v2", "dunning-message-v1"
 NOT_ASKED = frozenset({"", "no model configured", agents.SWITCHED_OFF})
@@ -61,7 +62,7 @@ AGENT = Agent(
             prompt=CHOOSE,
             schema=ActionChoice,
             decision_field="action",
-            actions=(RETRY, NOTIFY, GRACE, ESCALATE),
+            actions=(RETRY, TAKE_OVER, NOTIFY, GRACE, ESCALATE),
             customer_text=True,
         ),
         Task(
@@ -80,7 +81,7 @@ class Choice:
     `baseline`: the kind that the rules alone would propose. `run`: the AgentRun whose answer is used, or that failed.
     `flags`: (code, text) of what a reviewer should know of the model's part in it."""
 
-    option: Proposal
+    option: Step
     rationale: str
     author: str
     baseline: str
@@ -95,20 +96,25 @@ MOVED = (
 READ_TEXT = ("model_read_text", "The model had read text from the customer; its explanation may be coloured by it.")
 
 
-def choose(
-    *, case: DunningCase, snapshot: Snapshot, history: CaseHistory, options: Sequence[Proposal], now: datetime
-) -> Choice:
+def by_rules(step: Step) -> Choice:
+    """The step as the rules alone propose it."""
+    return Choice(step, step.rationale, VERSION, step.kind)
+
+
+def choose(*, loaded: Loaded, options: Sequence[Step], now: datetime) -> Choice:
     """One of `options`: the model's choice, or the first. `options` is not empty. Network; never in a transaction."""
-    first = options[0]
-    facts = choice_facts(snapshot, history, options, now)
+    first, snapshot = options[0], loaded.snapshot
+    if len(options) == 1:
+        return by_rules(first)
+    facts = choice_facts(loaded, options, now)
     run = agents.ask(
         agent="dunning",
         purpose="choose_action",
         prompt=CHOOSE,
         facts=facts,
         schema=ActionChoice,
-        subject=case.invoice,
-        account=case.account,
+        subject=snapshot.invoice.id,
+        account=snapshot.invoice.account,
         permitted=[option.kind for option in options],
         baseline=first.kind,
         free_text=customer_texts(snapshot),
@@ -152,7 +158,7 @@ def secrets(snapshot: Snapshot) -> Redactions:
     )
 
 
-def choice_check(options: Sequence[Proposal], facts: dict[str, Any]) -> Callable[[ActionChoice], str | None]:
+def choice_check(options: Sequence[Step], facts: dict[str, Any]) -> Callable[[ActionChoice], str | None]:
     """Why an answer must not be used: an action or reason that is not permitted, or a figure that the facts lack."""
     permitted = {option.kind: option.reason_code for option in options}
 
@@ -172,34 +178,33 @@ def choice_check(options: Sequence[Proposal], facts: dict[str, Any]) -> Callable
     return check
 
 
-def choice_facts(
-    snapshot: Snapshot, history: CaseHistory, options: Sequence[Proposal], now: datetime
-) -> dict[str, Any]:
+def choice_facts(loaded: Loaded, options: Sequence[Step], now: datetime) -> dict[str, Any]:
+    snapshot, known = loaded.snapshot, loaded.facts
     failure, verdict = snapshot.failure, reasons.judge(snapshot.failure)
-    months = (now - history.customer_since).days // 30 if history.customer_since else 0
+    months = (now - known.customer_since).days // 30 if known.customer_since else 0
     return {
-        "amount": format_money(history.amount_remaining, history.currency),
-        "attempt_count": history.attempt_count,
+        "amount": format_money(known.amount_remaining, known.currency),
+        "attempt_count": known.attempt_count,
         "failure": verdict.words,
         "decline_code": failure.decline_code or failure.code,
         "advice_code": failure.advice_code,
         "network_advice_code": failure.network_advice_code,
         "card_brand": failure.card_brand,
         "needs_customer": verdict.category in (Category.CUSTOMER, Category.HARD, Category.FRAUD),
-        "next_payment_attempt": history.next_payment_attempt,
-        "stripe_retries_on": stripe_tries_itself(history, now),
-        "subscription_status": snapshot.subscription.status if snapshot.subscription else "",
+        "next_payment_attempt": known.next_payment_attempt,
+        "stripe_retries_on": stripe_tries_itself(known, now),
+        "subscription_status": known.subscription_status,
         "months_as_customer": months,
-        "recovered_before": history.recoveries,
-        "previous_actions": history.notices_sent,
-        "disputes": history.dispute_open,
+        "recovered_before": known.recoveries,
+        "previous_actions": len(known.messages),
+        "disputes": known.dispute_open,
         "today": now.date(),
         "permitted": [
             {
                 "action": option.kind,
                 "reason_codes": [option.reason_code],
                 "reason": option.rationale,
-                "when": option.when or "now",
+                "when": option.at or "now",
                 "days": option.days,
             }
             for option in options
@@ -209,10 +214,13 @@ def choice_facts(
     }
 
 
-def write_message(
-    *, case: DunningCase, snapshot: Snapshot, history: CaseHistory, option: Proposal, now: datetime
-) -> tuple[messages.Draft, str, str]:
+def stripe_tries_itself(known: PlanFacts, now: datetime) -> bool:
+    return known.next_payment_attempt is not None and known.next_payment_attempt > now
+
+
+def write_message(*, loaded: Loaded, option: Step, now: datetime) -> tuple[messages.Draft, str, str]:
     """(draft, author or "" for a template, why the model did not write it). Network; never in a transaction."""
+    snapshot, known = loaded.snapshot, loaded.facts
     assert option.deadline is not None, f"{option.kind} is no {NOTIFY}"
     template = messages.draft(template=option.template, snapshot=snapshot, deadline=option.deadline)
     verdict = reasons.judge(snapshot.failure)
@@ -224,16 +232,16 @@ def write_message(
             "fields": list(messages.FIELDS),
             "required_fields": ["amount", "invoice", "link"],
             "language": template.language,
-            "message_number": history.notices_sent + 1,
-            "first_message": history.notices_sent == 0,
+            "message_number": len(known.messages) + 1,
+            "first_message": not known.messages,
             "needs_customer": not verdict.may_retry,
             "reason_for_customer": reason_for_customer(verdict),
             "what_to_do": "open the billing portal and check or replace the payment method",
-            "will_retry": stripe_tries_itself(history, now) and verdict.may_retry,
+            "will_retry": stripe_tries_itself(known, now) and verdict.may_retry,
         },
         schema=MessageDraft,
-        subject=case.invoice,
-        account=case.account,
+        subject=snapshot.invoice.id,
+        account=snapshot.invoice.account,
         validate=message_problem,
         secrets=secrets(snapshot),
     )

@@ -15,10 +15,14 @@ from billingops.inbox.models import InboundEvent
 from billingops.inbox.past import Past
 from billingops.stripe import reader, sync
 from billingops.stripe.models import MirroredObject
-from dunning import agent, config, facts, reasons, rules
-from dunning.facts import CardRecord, Snapshot
+from dunning import agent, config, facts, loading, reasons
+from dunning.facts import Snapshot
+from dunning.loading import Loaded
 from dunning.models import DunningCase, Message
-from dunning.rules import RETRY, CaseHistory
+from dunning.plan import planner
+from dunning.plan.facts import Method
+from dunning.plan.question import CARD_LIKE
+from dunning.plan.steps import RETRY, VERSION
 from dunning.states import CaseState, ClosedReason, MessageState
 
 NOT_KEPT = "no event of these had come in by then: "
@@ -41,19 +45,16 @@ def replay(window: Window) -> Iterator[Replayed]:
             if snapshot is None or not snapshot.owed:
                 continue
             snapshot = replace(snapshot, dispute_open=_dispute_open(view, snapshot))
-            history = _history(view, snapshot, at)
-        yield _replayed(event, snapshot, history, view, at, model=window.model)
+            loaded = _as_known(view, snapshot, at)
+        yield _replayed(event, loaded, view, at, model=window.model)
 
 
-def _replayed(
-    event: InboundEvent, snapshot: Snapshot, history: CaseHistory, view: Past, at: datetime, *, model: bool
-) -> Replayed:
-    invoice = snapshot.invoice
-    options = rules.permitted(snapshot.failure, history, config.current(), at)
-    option, author = (options[0] if options else None), rules.VERSION
+def _replayed(event: InboundEvent, loaded: Loaded, view: Past, at: datetime, *, model: bool) -> Replayed:
+    invoice = loaded.snapshot.invoice
+    options = planner.plan(loaded.facts, loaded.sequence, at, config.current()).options
+    option, author = (options[0] if options else None), VERSION
     if options and model:
-        case = DunningCase(invoice=invoice.id, account=invoice.account, customer=invoice.customer_id)
-        choice = agent.choose(case=case, snapshot=snapshot, history=history, options=options, now=at)
+        choice = agent.choose(loaded=loaded, options=options, now=at)
         option, author = choice.option, choice.author
     charges = option is not None and option.kind == RETRY
     missing = sorted({key[0] for key in view.missing})
@@ -79,35 +80,37 @@ def _dispute_open(view: Past, snapshot: Snapshot) -> bool:
     return any(data.get("status") in facts.OPEN_DISPUTES for data in found)
 
 
-def _history(view: Past, snapshot: Snapshot, at: datetime) -> CaseHistory:
-    """facts.history_of, with nothing in it that came later."""
+def _as_known(view: Past, snapshot: Snapshot, at: datetime) -> Loaded:
+    """loading.load, with nothing in it that came later."""
     invoice = snapshot.invoice
+    loaded = loading.load(case=None, snapshot=snapshot, now=at)
     sent = Message.objects.filter(case__invoice=invoice.id, case__account=invoice.account)
     sent = sent.filter(state=MessageState.SENT, sent_at__lte=at)
-    times = list(sent.order_by("-sent_at").values_list("sent_at", flat=True))
+    times = tuple(sent.order_by("sent_at").values_list("sent_at", flat=True))
     others = DunningCase.objects.of_customer(invoice.customer_id, invoice.account).filter(closed_at__lte=at)
     others = others.exclude(invoice=invoice.id) if invoice.customer_id else others.none()
-    record = _card_record(view, snapshot, at)
-    month = record.last_30_days
-    if invoice.created >= at - timedelta(days=30) and not snapshot.has_new_method:
-        month = max(month, invoice.attempt_count)
-    return replace(
-        facts.history_of(snapshot, None, at),
-        notices_sent=len(times),
-        last_notice_at=times[0] if times else None,
+    known = replace(
+        loaded.facts,
+        methods=tuple(_method_then(view, snapshot, method, at) for method in loaded.facts.methods),
+        attempt_count=invoice.attempt_count,
+        messages=tuple(time for time in times if time),
+        last_message_at=max((time for time in times if time), default=None),
+        messages_this_week=0,
         recoveries=others.filter(state=CaseState.RECOVERED).count(),
         losses=others.filter(closed_reason=ClosedReason.UNCOLLECTIBLE).count(),
-        card_attempts_day=record.last_day,
-        card_attempts_30_days=month,
-        refused_for_good=record.refused_for_good,
+        paydays=(),
+        done=(),
+        under_way=frozenset(),
+        bundle=(),
+        spoken_for=False,
+        answer_waiting=False,
+        complaint_open=False,
     )
+    return replace(loaded, facts=known)
 
 
-def _card_record(view: Past, snapshot: Snapshot, at: datetime) -> CardRecord:
-    """facts.card_record from the charges that had come in by then."""
-    method = snapshot.on_file
-    if not method.id:
-        return CardRecord()
+def _method_then(view: Past, snapshot: Snapshot, method: Method, at: datetime) -> Method:
+    """With the declined charges that had come in by then."""
     account = snapshot.invoice.account
     known = [data for one in _ids("charge", snapshot) if (data := view.known("charge", one, account))]
     charges = [reader.read_charge(data, account) for data in known if data.get("status") == "failed"]
@@ -115,11 +118,13 @@ def _card_record(view: Past, snapshot: Snapshot, at: datetime) -> CardRecord:
     prints = (prints | {method.fingerprint}) - {""}
     same = [charge for charge in charges if charge.payment_method_id == method.id or charge.card_fingerprint in prints]
     verdicts = [reasons.judge(charge.failure) for charge in same if charge.failure]
-    return CardRecord(
-        sum(charge.created >= at - timedelta(days=1) for charge in same),
-        sum(charge.created >= at - timedelta(days=30) for charge in same),
-        next((verdict.words for verdict in verdicts if verdict.category in facts.NEVER_AGAIN), ""),
-    )
+    times = [charge.created for charge in same if charge.created >= at - timedelta(days=30)]
+    missing = snapshot.invoice.attempt_count - len(times)
+    recent = snapshot.invoice.created >= at - timedelta(days=30)
+    if method.id == snapshot.failed.id and method.type in CARD_LIKE and missing > 0 and recent:
+        times += [snapshot.failure.at or at] * missing
+    refused = next((verdict.words for verdict in verdicts if verdict.category in facts.NEVER_AGAIN), "")
+    return replace(method, attempts=tuple(sorted(times)), refused=refused)
 
 
 def _ids(object_type: str, snapshot: Snapshot) -> list[str]:

@@ -19,7 +19,8 @@ from approvals.registry import Editable
 from billingops.exceptions import InvalidInput
 from billingops.llm.texts import fill_frame, frame_problem, numbers_not_in_facts
 from billingops.money import format_money
-from dunning import agent, facts, messages, methods, schedule
+from dunning import agent, facts, messages, methods
+from dunning.plan import caps, permits
 
 DEADLINE_DAYS = 120  # how far from its making a message's own deadline is looked for
 BODY_LIMIT, SUBJECT_LIMIT = 1500, 120
@@ -129,7 +130,7 @@ def edit_retry(suggestion: Suggestion, changes: Mapping[str, str]) -> dict[str, 
     if changes.get("when", "at") != "at":
         raise InvalidInput("Only the time can be changed; reject it if it should not happen.", field="when")
     at, now = _moment(changes.get("at", "")), timezone.now()
-    if problem := schedule.no_time_for_a_retry(at, now):
+    if problem := permits.no_time_for_a_retry(at, now):
         raise InvalidInput(f"{problem}. Nothing was changed.", field="at")
     if cap := _over_cap(suggestion, at):
         raise InvalidInput(f"{cap} by then. Nothing was changed.", field="at")
@@ -149,7 +150,7 @@ def _over_cap(suggestion: Suggestion, at: datetime) -> str:
     method = methods.read(suggestion.facts.get("payment_method", ""), suggestion.account, live=False)
     record = facts.card_record(method, suggestion.customer, suggestion.account, at)
     brand = method.brand or suggestion.facts.get("failure", {}).get("card_brand", "")
-    return schedule.over_cap(brand, last_day=record.last_day, last_30_days=record.last_30_days)
+    return caps.over_cap(brand, last_day=record.last_day, last_30_days=record.last_30_days)
 
 
 def present_time(suggestion: Suggestion) -> str:

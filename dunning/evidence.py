@@ -8,9 +8,10 @@ from django.utils import timezone
 
 from approvals.models import Suggestion
 from billingops.stripe import sync
-from dunning import facts, messages, methods, reasons, schedule, services
+from dunning import facts, messages, methods, reasons, services
 from dunning.models import DunningCase
-from dunning.rules import NOTIFY, RETRY
+from dunning.plan import caps
+from dunning.plan.steps import NOTIFY, RETRY
 from dunning.states import CaseState
 
 
@@ -34,7 +35,7 @@ def context(suggestion: Suggestion, user: Any) -> dict[str, Any]:
         "category": reasons.Category(case.category).label,
         "card_attempts_day": record.last_day,
         "card_attempts_30_days": record.last_30_days,
-        "cap": schedule.cap_of(case.card_brand),
+        "cap": caps.cap_of(case.card_brand),
         "customer_since": customer.created if customer else None,
         "recovered": recovered,
         "lost": lost,

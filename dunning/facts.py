@@ -17,10 +17,10 @@ from billingops.stripe import reader, sync
 from billingops.stripe.facts import CustomerFacts, InvoiceFacts, PaymentFailure, PaymentMethodFacts, SubscriptionFacts
 from billingops.stripe.models import MirroredObject
 from dunning import methods, reasons
-from dunning.models import DunningCase
 from dunning.plan import steps
+from dunning.plan.question import is_another
+from dunning.plan.steps import GRACE, NOTIFY, RETRY
 from dunning.reasons import Category
-from dunning.rules import GRACE, NOTIFY, RETRY, CaseHistory, is_another
 
 OPEN_DISPUTES = ("needs_response", "under_review", "warning_needs_response", "warning_under_review")
 MAX_CHARGES = 200  # far above every network's cap
@@ -130,47 +130,41 @@ def card_record(method: PaymentMethodFacts, customer: str, account: str, now: da
     )
 
 
-def history_of(snapshot: Snapshot, case: DunningCase | None, now: datetime) -> CaseHistory:
-    """The snapshot and our own records as the rules take them. A handful of statements, no network."""
-    invoice, customer = snapshot.invoice, snapshot.customer
-    recoveries, losses = DunningCase.objects.record_of(
-        invoice.customer_id, invoice.account, without=case.pk if case else None
+@dataclass(frozen=True, slots=True)
+class DebitRecord:
+    """How often one invoice was debited from one account and came back, and whether the bank refused the account for
+    good ("" when it did not)."""
+
+    presented: int = 0
+    refused_for_good: str = ""
+
+
+def debit_record(method: PaymentMethodFacts, intent: str, customer: str, account: str) -> DebitRecord:
+    """What the mirror knows of the customer's returned debits from this account. Two statements."""
+    if not customer or not method.id:
+        return DebitRecord()
+    ids = list(
+        MirroredObject.objects.filter(object_type="charge", customer_id=customer, account=account, status="failed")
+        .order_by("-created")
+        .values_list("object_id", flat=True)[:MAX_CHARGES]
     )
-    sent = list(case.messages.sent().order_by("-sent_at").values_list("sent_at", flat=True)) if case else []
-    record = card_record(snapshot.on_file, invoice.customer_id, invoice.account, now)
-    month = record.last_30_days
-    if invoice.created >= now - timedelta(days=30) and not snapshot.has_new_method:
-        month = max(month, invoice.attempt_count)  # the mirror may not have seen every attempt
-    return CaseHistory(
-        status=invoice.status,
-        amount_remaining=invoice.amount_remaining,
-        currency=invoice.currency,
-        attempt_count=invoice.attempt_count + (case.by_hand_failures if case else 0),
-        next_payment_attempt=invoice.next_payment_attempt,
-        automatic=invoice.collection_method == "charge_automatically",
-        has_subscription=snapshot.subscription is not None and snapshot.subscription.status != "canceled",
-        method_on_file=snapshot.method_on_file,
-        method_type=snapshot.on_file.type,
-        method_brand=snapshot.on_file.brand,
-        method_fingerprint=snapshot.on_file.fingerprint,
-        failed_fingerprint=snapshot.failed.fingerprint,
-        has_email=bool(snapshot.email),
-        notices_sent=len(sent),
-        last_notice_at=sent[0] if sent else None,
-        grace_until=case.grace_period_until if case else None,
-        customer_since=customer.created if customer else None,
-        recoveries=recoveries,
-        losses=losses,
-        dispute_open=snapshot.dispute_open,
-        card_attempts_day=record.last_day,
-        card_attempts_30_days=month,
-        refused_for_good=record.refused_for_good,
+    charges = [
+        reader.read_charge(data, account)
+        for data in Charge.objects.filter(id__in=ids).values_list("stripe_data", flat=True)
+    ]
+    same = [charge for charge in charges if charge.payment_method_id == method.id]
+    verdicts = [reasons.judge(charge.failure) for charge in same if charge.failure]
+    return DebitRecord(
+        sum(charge.payment_intent_id == intent for charge in same),
+        next((verdict.words for verdict in verdicts if verdict.category in NEVER_AGAIN), ""),
     )
 
 
-def sealed(kind: str, snapshot: Snapshot, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def sealed(
+    kind: str, snapshot: Snapshot, params: Mapping[str, Any] | None = None, *, live: bool = True
+) -> dict[str, Any]:
     """The facts that a suggestion of `kind` stands on, JSON only. `params`: the suggestion's own, for kinds that name a
-    payment method or a price; these are read from Stripe (so never inside a transaction)."""
+    payment method or a price; these are read from Stripe (`live`, never inside a transaction) or from the mirror."""
     params = params or {}
     invoice, failure = snapshot.invoice, snapshot.failure
     facts: dict[str, Any] = {
@@ -202,16 +196,16 @@ def sealed(kind: str, snapshot: Snapshot, params: Mapping[str, Any] | None = Non
         facts["stripe_retries"] = invoice.auto_advance and invoice.next_payment_attempt is not None
     if kind == RETRY and params.get("method"):
         # Another one than Stripe would take: whether it is still the customer's, and which card it stands for.
-        facts |= _named_method(snapshot, params["method"])
+        facts |= _named_method(snapshot, params["method"], live)
     if kind == GRACE:
         facts["subscription_status"] = snapshot.subscription.status if snapshot.subscription else ""
     if kind in SEALERS:
-        facts |= SEALERS[kind](snapshot, params)
+        facts |= SEALERS[kind](snapshot, params, live)
     return facts
 
 
-def _named_method(snapshot: Snapshot, method_id: str) -> dict[str, Any]:
-    method = methods.read(method_id, snapshot.invoice.account, live=True)
+def _named_method(snapshot: Snapshot, method_id: str, live: bool) -> dict[str, Any]:
+    method = methods.read(method_id, snapshot.invoice.account, live=live)
     return {
         "payment_method": method_id,
         "payment_method_customer": method.customer_id,
@@ -231,7 +225,7 @@ def _of_service(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _take_over(snapshot: Snapshot, params: Mapping[str, Any]) -> dict[str, Any]:
+def _take_over(snapshot: Snapshot, params: Mapping[str, Any], live: bool) -> dict[str, Any]:
     return {
         "auto_advance": snapshot.invoice.auto_advance,
         "collection_method": snapshot.invoice.collection_method,
@@ -239,39 +233,39 @@ def _take_over(snapshot: Snapshot, params: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _default_method(snapshot: Snapshot, params: Mapping[str, Any]) -> dict[str, Any]:
+def _default_method(snapshot: Snapshot, params: Mapping[str, Any], live: bool) -> dict[str, Any]:
     subscription, customer = snapshot.subscription, snapshot.customer
     return {
-        **_named_method(snapshot, params.get("method", "")),
+        **_named_method(snapshot, params.get("method", ""), live),
         "customer_default": customer.default_payment_method_id if customer else "",
         "subscription_default": subscription.default_payment_method_id if subscription else "",
     }
 
 
-def _end_grace(snapshot: Snapshot, params: Mapping[str, Any]) -> dict[str, Any]:
+def _end_grace(snapshot: Snapshot, params: Mapping[str, Any], live: bool) -> dict[str, Any]:
     metadata = snapshot.subscription.metadata if snapshot.subscription else {}
     return {**_of_service(snapshot), "grace_period_until": metadata.get("grace_period_until", "")}
 
 
-def _pause(snapshot: Snapshot, params: Mapping[str, Any]) -> dict[str, Any]:
+def _pause(snapshot: Snapshot, params: Mapping[str, Any], live: bool) -> dict[str, Any]:
     until = snapshot.subscription.paused_until if snapshot.subscription else None
     return {**_of_service(snapshot), "paused_until": until.isoformat() if until else ""}
 
 
-def _downgrade(snapshot: Snapshot, params: Mapping[str, Any]) -> dict[str, Any]:
+def _downgrade(snapshot: Snapshot, params: Mapping[str, Any], live: bool) -> dict[str, Any]:
     account, subscription = snapshot.invoice.account, snapshot.subscription
     items = subscription.items if subscription else ()
     now = next((item for item in items if item[0] == params.get("item")), ("", "", "", 0))
     return {
         **_of_service(snapshot),
         "quantity": now[3],
-        "price_now": _price(now[1], account),
-        "price_then": _price(params.get("price", ""), account),
+        "price_now": _price(now[1], account, live),
+        "price_then": _price(params.get("price", ""), account, live),
     }
 
 
-def _price(price_id: str, account: str) -> dict[str, Any]:
-    price = sync.price_facts(price_id, account, live=True) if price_id else None
+def _price(price_id: str, account: str, live: bool) -> dict[str, Any]:
+    price = sync.price_facts(price_id, account, live=live) if price_id else None
     if price is None:
         return {"id": price_id, "active": False}
     return {
@@ -282,21 +276,20 @@ def _price(price_id: str, account: str) -> dict[str, Any]:
         "interval": price.interval,
         "interval_count": price.interval_count,
         "product": price.product_id,
-        "name": price.product_name,
     }
 
 
-def _giving_up(snapshot: Snapshot, params: Mapping[str, Any]) -> dict[str, Any]:
+def _giving_up(snapshot: Snapshot, params: Mapping[str, Any], live: bool) -> dict[str, Any]:
     """What cannot be taken back: another payment method on file is reason enough to think again."""
     return {**_of_service(snapshot), "payment_method": snapshot.method_on_file}
 
 
-def _cancel(snapshot: Snapshot, params: Mapping[str, Any]) -> dict[str, Any]:
+def _cancel(snapshot: Snapshot, params: Mapping[str, Any], live: bool) -> dict[str, Any]:
     ends = snapshot.subscription.current_period_end if snapshot.subscription else None
-    return {**_giving_up(snapshot, params), "period_end": ends.isoformat() if ends else ""}
+    return {**_giving_up(snapshot, params, live), "period_end": ends.isoformat() if ends else ""}
 
 
-SEALERS: dict[str, Callable[[Snapshot, Mapping[str, Any]], dict[str, Any]]] = {
+SEALERS: dict[str, Callable[[Snapshot, Mapping[str, Any], bool], dict[str, Any]]] = {
     steps.TAKE_OVER: _take_over,
     steps.DEFAULT_METHOD: _default_method,
     steps.END_GRACE: _end_grace,

@@ -1,25 +1,31 @@
-"""From a failed payment to one suggested step: read the facts, ask the rules, perhaps a model, propose at the gate.
+"""From a failed payment to suggested steps: read the facts, plan, perhaps ask a model, propose at the gate.
 
-Nothing here holds a transaction while Stripe or a model is asked.
+One case is planned as Stripe has it now (`take_up`, `review`, `method_changed`), many that are due as the mirror has
+them (`review_many`): whatever is approved is compared with Stripe again before it is carried out. Nothing here holds a
+transaction while Stripe or a model is asked.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
 
+from django.db import transaction
 from django.utils import timezone
 
 from approvals import services as gate
 from approvals.models import Suggestion
-from approvals.services import Proposed
+from approvals.services import Asked, Proposed
 from billingops.actors import Actor
-from billingops.money import format_money
-from dunning import agent, config, facts, rules, services
-from dunning.agent import Choice
+from billingops.llm import agents
+from dunning import agent, config, facts, loading, proposals, services
+from dunning.campaigns import choosing
 from dunning.facts import Snapshot
+from dunning.loading import Loaded
 from dunning.models import DunningCase
-from dunning.rules import GRACE, NOTIFY, RETRY, CaseHistory
+from dunning.plan import planner
+from dunning.plan.steps import Plan, Step
 from dunning.states import ClosedReason, TaskState
 
 _ENDED = {
@@ -29,8 +35,11 @@ _ENDED = {
 }
 
 
+# -- one case ----------------------------------------------------------------------------------------------------------
+
+
 def take_up(*, invoice: str, account: str, failed_at: datetime, event_id: str, actor: Actor) -> Proposed | None:
-    """A payment of `invoice` has failed: open or update its case and suggest the next step. Idempotent.
+    """A payment of `invoice` has failed: open or update its case and suggest what comes next. Idempotent.
 
     None when nothing is owed (the case, if any, is closed), or the case is with a person already.
     Raises billingops.stripe.errors.Ambiguous or Throttled when the facts cannot be read now.
@@ -39,7 +48,9 @@ def take_up(*, invoice: str, account: str, failed_at: datetime, event_id: str, a
     if snapshot is None or not snapshot.owed:
         close_ended(invoice=invoice, account=account, snapshot=snapshot, actor=actor)
         return None
-    case = services.record_failure(snapshot=snapshot, failed_at=failed_at, actor=actor)
+    known = DunningCase.objects.of_invoice(invoice, account).exists()
+    follows = {} if known else choosing.sequence_for(loading.profile_of(snapshot)).columns
+    case = services.record_failure(snapshot=snapshot, failed_at=failed_at, follows=follows, actor=actor)
     if case is None or case.tasks.filter(state=TaskState.OPEN).exists():
         return None
     return plan(case=case, snapshot=snapshot, event_id=event_id, actor=actor, because="a newer payment failure")
@@ -73,13 +84,10 @@ def review(*, case_id: int, actor: Actor) -> Proposed | None:
     if snapshot is None or not snapshot.owed:
         close_ended(invoice=case.invoice, account=case.account, snapshot=snapshot, actor=actor)
         return None
-    if services.is_under_way(case):
-        services.postpone(case_id=case_id, actor=actor)
-        return None
     if not services.next_step(case_id=case_id, actor=actor, reason="the next step is due"):
         return None
     case.refresh_from_db()
-    return plan(case=case, snapshot=snapshot, event_id="", actor=actor, because="the case was looked at again")
+    return plan(case=case, snapshot=snapshot, event_id="", actor=actor, because="")
 
 
 def method_changed(*, case: DunningCase, event_id: str, actor: Actor) -> Proposed | None:
@@ -98,92 +106,109 @@ def method_changed(*, case: DunningCase, event_id: str, actor: Actor) -> Propose
     return plan(case=case, snapshot=snapshot, event_id=event_id, actor=actor, because=reason)
 
 
+def look_again(*, case_id: int, actor: Actor, because: str) -> Proposed | None:
+    """Something that a plan rests on has changed (a dispute, a promise, a complaint): plan anew, in place of what
+    waits."""
+    case = DunningCase.objects.get(pk=case_id)
+    if not case.is_unpaid:
+        return None
+    snapshot = facts.read(case.invoice, case.account, live=True)
+    if snapshot is None or not snapshot.owed:
+        close_ended(invoice=case.invoice, account=case.account, snapshot=snapshot, actor=actor)
+        return None
+    services.make_due(case_id=case_id, actor=actor, reason=because)
+    if not services.next_step(case_id=case_id, actor=actor, reason=because):
+        return None
+    case.refresh_from_db()
+    return plan(case=case, snapshot=snapshot, event_id="", actor=actor, because=because)
+
+
 def plan(*, case: DunningCase, snapshot: Snapshot, event_id: str, actor: Actor, because: str) -> Proposed | None:
-    """Propose the step for the case as it stands, in place of whatever still waits. None: nothing to suggest."""
-    key = services.dedupe_key(case)
-    if held := Suggestion.objects.holding(key).first():
+    """Plan the case as it stands and propose what is due, in place of whatever still waits where something has changed
+    (`because`). Returns what came of the first step; None: nothing to suggest now."""
+    base = services.dedupe_key(case)
+    if held := services.held_under(case, base):
         return Proposed(held, False)
     now = timezone.now()
-    history = facts.history_of(snapshot, case, now)
-    options = rules.permitted(snapshot.failure, history, config.current(), now)
-    if not options:
-        services.planned(case_id=case.pk, key=key, suggestion=None, actor=actor)
-        return None
-    choice = agent.choose(case=case, snapshot=snapshot, history=history, options=options, now=now)
-    params, author, note = params_of(case, snapshot, history, choice, now)
-    services.drop_waiting(case=case, actor=actor, reason=f"superseded: {because}")
-    proposed = gate.propose(
-        kind=choice.option.kind,
-        subject=case.invoice,
-        account=case.account,
-        customer=case.customer,
-        amount=snapshot.invoice.amount_remaining if choice.option.kind == RETRY else None,
-        currency=snapshot.invoice.currency if choice.option.kind == RETRY else "",
-        params=params,
-        facts=facts.sealed(choice.option.kind, snapshot),
-        rationale=choice.rationale + note,
-        reason_code=choice.option.reason_code,
-        confidence=choice.option.confidence,
-        suggested_by=author,
-        flags=[{"code": code, "text": text} for code, text in (*choice.option.flags, *choice.flags)],
-        baseline=choice.baseline,
-        agent_run=choice.run,
-        event_id=event_id,
-        dedupe_key=key,
-        expires_at=expires_at(choice.option, now),
-        previous=case.suggestion,
-        actor=actor,
-    )
-    services.planned(case_id=case.pk, key=key, suggestion=proposed.suggestion, actor=actor)
-    return proposed
+    if because:
+        services.drop_waiting(case=case, actor=actor, reason=f"superseded: {because}")
+    loaded = loading.load(case=case, snapshot=snapshot, now=now)
+    made = planner.plan(loaded.facts, loaded.sequence, now, config.current())
+    due = proposals.due(made, loaded.facts, now)
+    asked: list[Asked] = []
+    for number, step in enumerate(due):
+        options = made.options if number == 0 and step in made.options else (step,)
+        choice = agent.choose(loaded=loaded, options=proposals.first(step, options), now=now)
+        asked.append(proposals.asked(loaded, choice, base=base, event_id=event_id, now=now))
+    answers = [_propose(one, actor=actor) for one in asked]
+    stored = [answer.suggestion for answer in answers if answer.suggestion is not None]
+    services.planned(case_id=case.pk, base=base, plan=made, suggestions=stored, actor=actor)
+    return answers[0] if answers else None
 
 
-def params_of(
-    case: DunningCase, snapshot: Snapshot, history: CaseHistory, choice: Choice, now: datetime
-) -> tuple[dict[str, Any], str, str]:
-    """(the action's parameters, `suggested_by`, what to add to the rationale). May ask a model for the words."""
-    option = choice.option
-    if option.kind == RETRY:
-        at = option.when.isoformat() if option.when else ""
-        return {"when": "at" if option.when else "now", "at": at}, choice.author, ""
-    if option.kind == NOTIFY:
-        draft, writer, why_not = agent.write_message(
-            case=case, snapshot=snapshot, history=history, option=option, now=now
-        )
-        note = agent.why_not_written(why_not)
-        words = {
-            "template": draft.template,
-            "language": draft.language,
-            "subject": draft.subject,
-            "body": draft.body,
-        }
-        return words, agent.with_message_author(choice.author, writer), note
-    if option.kind == GRACE:
-        assert option.until is not None
-        return {"days": option.days, "until": option.until.isoformat()}, choice.author, ""
-    return task_of(snapshot, history, option), choice.author, ""
+def _propose(asked: Asked, *, actor: Actor) -> Proposed:
+    return gate.propose_many(asked=[asked], actor=actor)[0]
 
 
-def task_of(snapshot: Snapshot, history: CaseHistory, option: rules.Proposal) -> dict[str, str]:
-    """Title and text of the support task that an escalation opens; no personal data."""
-    invoice = snapshot.invoice
-    name = invoice.number or invoice.id
-    amount = format_money(invoice.amount_remaining, invoice.currency)
-    lines = [
-        f"Invoice {name} over {amount} is unpaid after {history.attempt_count} attempt(s).",
-        option.rationale,
-        f"Messages sent so far: {history.notices_sent}.",
-        *(text for _code, text in option.flags),
-    ]
-    return {"title": f"Unpaid invoice {name} · {amount}"[:200], "text": "\n".join(dict.fromkeys(lines))}
+# -- many cases --------------------------------------------------------------------------------------------------------
 
 
-def expires_at(option: rules.Proposal, now: datetime) -> datetime | None:
-    """When the suggestion makes no sense any more: a retry some days after its time, a message close to its deadline,
-    a grace period at its end. None: the gate's own limit."""
-    if option.kind == RETRY:
-        return (option.when or now) + timedelta(days=5)
-    if option.kind == NOTIFY and option.deadline:
-        leave = option.deadline - timedelta(days=2)
-        return leave if leave > now + timedelta(days=1) else max(option.deadline, now + timedelta(hours=1))
-    return option.until if option.kind == GRACE else None
+def review_many(*, limit: int = loading.MOST, actor: Actor) -> int:
+    """Plan up to `limit` cases that are due as the mirror has them, in a fixed number of statements. Returns how many
+    were planned. What a model would word or choose is left to `review`, one by one (`is_for_one_by_one`)."""
+    now = timezone.now()
+    cases = list(DunningCase.objects.due(now)[: min(limit, loading.MOST)])
+    if not cases:
+        return 0
+    loaded = loading.load_cases(cases, now=now)
+    found = {one.case.pk for one in loaded if one.case}
+    for case in cases:
+        if case.pk not in found:
+            services.postpone(case_id=case.pk, actor=actor)  # the mirror has not seen its invoice yet
+    owed = []
+    for one in loaded:
+        if one.facts.owed:
+            owed.append(one)
+        else:
+            close_ended(
+                invoice=one.snapshot.invoice.id,
+                account=one.snapshot.invoice.account,
+                snapshot=one.snapshot,
+                actor=actor,
+            )
+    return _propose_many(owed, now=now, actor=actor)
+
+
+def _propose_many(loaded: Sequence[Loaded], *, now: datetime, actor: Actor) -> int:
+    plans: list[tuple[Loaded, Plan, list[Step]]] = []
+    dials = config.current()
+    for one in loaded:
+        made = planner.plan(one.facts, one.sequence, now, dials)
+        plans.append((one, made, proposals.due(made, one.facts, now)))
+    with transaction.atomic():
+        # Locked only now, and only those that nobody has touched since they were read; new suggestions wait for nobody.
+        fresh = services.still_due([one.case for one, _, _ in plans if one.case is not None])
+        asked, owners = [], []
+        for one, _, steps in plans:
+            case = fresh.get(one.case.pk) if one.case else None
+            if case is None:
+                continue
+            case.step += 1
+            base = services.dedupe_key(case)
+            for step in steps:
+                choice = agent.by_rules(step)
+                asked.append(proposals.asked(one, choice, base=base, event_id="", now=now, ask=False))
+                owners.append(case.pk)
+        answers = gate.propose_many(asked=asked, actor=actor)
+        stored: dict[int, list[Suggestion]] = defaultdict(list)
+        for owner, answer in zip(owners, answers, strict=True):
+            if answer.suggestion is not None:
+                stored[owner].append(answer.suggestion)
+        made_of = {one.case.pk: made for one, made, _ in plans if one.case is not None}
+        services.planned_many(cases=list(fresh.values()), plans=made_of, suggestions=stored, now=now, actor=actor)
+    return len(fresh)
+
+
+def is_for_one_by_one() -> bool:
+    """Whether a model chooses or words steps: then each case is planned by itself, within the model's own limits."""
+    return agents.is_asked("dunning")

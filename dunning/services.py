@@ -6,38 +6,41 @@ our rows: the case first, then its tasks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from approvals import services as gate
 from approvals.models import Execution, Suggestion
 from approvals.signals import Change
-from approvals.states import WAITING_FOR_A_PERSON, State
+from approvals.states import RELEASES_DEDUPE_KEY, WAITING_FOR_A_PERSON, State
 from billingops import bulk, jobs
 from billingops.actors import Actor, save_with_history
 from dunning import config, notes, reasons, sla, states, support_tasks
 from dunning.facts import Snapshot
 from dunning.models import DunningCase
-from dunning.rules import ESCALATE, GRACE, NOTIFY, RETRY
-from dunning.states import CaseState, ClosedReason, TaskState
+from dunning.plan.steps import ESCALATE, GRACE, KINDS, LANES, NOTIFY, RETRY, Lane, Plan
+from dunning.states import UNPAID, CaseState, ClosedReason, TaskState
 
-KINDS = (RETRY, NOTIFY, GRACE, ESCALATE)
 _SAID_NO = (State.REJECTED, State.CANCELLED, State.FAILED)
 _FOLLOWED = (State.EXECUTED, State.CONFIRMED, *_SAID_NO, State.STALE, State.EXPIRED)
 STILL_POSSIBLE = (*WAITING_FOR_A_PERSON, State.APPROVED)
+SOON = timedelta(minutes=5)
 PLANNING_LEASE = timedelta(minutes=10)  # far above what a model and Stripe may take together
 
 
 # -- cases -------------------------------------------------------------------------------------------------------------
 
 
-def record_failure(*, snapshot: Snapshot, failed_at: datetime, actor: Actor) -> DunningCase | None:
+def record_failure(
+    *, snapshot: Snapshot, failed_at: datetime, follows: Mapping[str, Any] | None = None, actor: Actor
+) -> DunningCase | None:
     """Open the invoice's case, or write a newer failure into it. None when nothing is owed, or the case is over.
+    `follows`: the columns of the campaign that a new case is to follow, kept for its life.
 
     What counts is the invoice as it stands now, not the event: a failure that arrives after the payment opens nothing.
     """
@@ -48,7 +51,7 @@ def record_failure(*, snapshot: Snapshot, failed_at: datetime, actor: Actor) -> 
     try:
         with transaction.atomic():
             if not DunningCase.objects.of_invoice(invoice.id, invoice.account).exists():
-                case = DunningCase(invoice=invoice.id, account=invoice.account, **columns)
+                case = DunningCase(invoice=invoice.id, account=invoice.account, **columns, **(follows or {}))
                 save_with_history(case, actor=actor, reason=f"attempt {case.attempts} failed", force_insert=True)
                 return case
     except IntegrityError:
@@ -135,37 +138,106 @@ def dedupe_key(case: DunningCase) -> str:
     return f"dunning:{case.account or 'platform'}:{case.invoice}:{case.attempt_count}:{case.step}"
 
 
-def planned(*, case_id: int, key: str, suggestion: Suggestion | None, actor: Actor) -> bool:
-    """The plan made under `key` is done: `suggestion` becomes the case's latest (None: there is nothing to suggest).
+def held_under(case: DunningCase, base: str) -> Suggestion | None:
+    """A suggestion that this very attempt and step of the case has brought already."""
+    found = Suggestion.objects.filter(subject=case.invoice, dedupe_key__startswith=f"{base}:")
+    return found.exclude(state__in=RELEASES_DEDUPE_KEY).first()
 
-    False when the case was closed or has moved on meanwhile: then the suggestion is superseded.
+
+def planned(*, case_id: int, base: str, plan: Plan, suggestions: Sequence[Suggestion], actor: Actor) -> bool:
+    """The plan made under `base` is done: it is kept on the case, the first of `suggestions` as its latest (none: there
+    is nothing to suggest now).
+
+    False when the case was closed or has moved on meanwhile: then the suggestions are superseded.
     """
     with transaction.atomic():
         case = DunningCase.objects.select_for_update().get(pk=case_id)
-        if case.is_unpaid and dedupe_key(case) == key:
-            if suggestion is None or suggestion.state in STILL_POSSIBLE:
-                case.suggestion, case.next_step_at = suggestion or case.suggestion, None
-                save_with_history(
-                    case, actor=actor, reason=f"suggested: {suggestion.kind if suggestion else 'nothing'}"
-                )
+        if case.is_unpaid and dedupe_key(case) == base:
+            latest = suggestions[0] if suggestions and suggestions[0].state in STILL_POSSIBLE else None
+            keep_plan(case, plan, proposed=[one.kind for one in suggestions])
+            case.suggestion = latest or case.suggestion
+            kinds = ", ".join(one.kind for one in suggestions) or "nothing"
+            save_with_history(case, actor=actor, reason=f"suggested: {kinds}")
             return True
-    if suggestion is not None:
+    for suggestion in suggestions:
         gate.supersede(suggestion_id=suggestion.pk, actor=actor, reason="the case has moved on meanwhile")
     return False
 
 
+def keep_plan(case: DunningCase, plan: Plan, *, proposed: Sequence[str] = (), now: datetime | None = None) -> None:
+    """The coming steps, and when to think again; the caller saves. `proposed`: kinds that wait at the gate now."""
+    now = now or timezone.now()
+    case.plan, case.planned_at = [step.as_json() for step in plan.steps], now
+    busy = {LANES[kind] for kind in proposed if kind in LANES}
+    case.next_step_at = next_time(case, now=now, busy=busy)
+    if plan.until and plan.until > now:
+        case.next_step_at = min(case.next_step_at or plan.until, plan.until)
+
+
+def next_time(case: DunningCase, *, now: datetime, busy: Collection[Lane] = ()) -> datetime | None:
+    """When the next step of the stored plan comes within reach, of lanes in which nothing waits (`busy`). A charge is
+    proposed as soon as it is planned, so its time wakes nobody."""
+    ahead = timedelta(hours=config.current().propose_ahead_hours)
+    times = []
+    for step in case.plan:
+        lane = LANES.get(step["kind"])
+        if lane is None or lane in busy or lane == Lane.COLLECT or "at" not in step:
+            continue
+        at = datetime.fromisoformat(step["at"])
+        times.append(max(at - ahead if lane == Lane.TELL else at, now + SOON))
+    return min(times, default=None)
+
+
+def still_due(cases: Sequence[DunningCase]) -> dict[int, DunningCase]:
+    """Those of them that nobody has touched since they were read, locked; by primary key. In the caller's transaction.
+    One that somebody else holds right now is left for the next pass."""
+    read = {case.pk: case for case in cases}
+    rows = DunningCase.objects.filter(pk__in=read, state__in=UNPAID).order_by("pk")
+    rows = rows.select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked, of=("self",))
+    return {case.pk: case for case in rows if case.updated_at == read[case.pk].updated_at}
+
+
+def planned_many(
+    *,
+    cases: Sequence[DunningCase],
+    plans: Mapping[int, Plan],
+    suggestions: Mapping[int, Sequence[Suggestion]],
+    now: datetime,
+    actor: Actor,
+) -> None:
+    """As `planned`, for cases that the caller holds (`still_due`), in two statements. Their steps have been counted."""
+    reasons_given = []
+    for case in cases:
+        made = suggestions.get(case.pk, ())
+        keep_plan(case, plans[case.pk], proposed=[one.kind for one in made], now=now)
+        if made and made[0].state in STILL_POSSIBLE:
+            case.suggestion = made[0]
+        if case.state == CaseState.WAITING:
+            case.state = CaseState.OPEN
+        case.updated_at = now
+        reasons_given.append(f"suggested: {', '.join(one.kind for one in made) or 'nothing'}")
+    columns = ["step", "state", "plan", "planned_at", "next_step_at", "suggestion", "updated_at"]
+    if cases:
+        bulk.update_with_history(DunningCase, cases, columns, actor=actor, reasons=reasons_given)
+
+
+def make_due(*, case_id: int, actor: Actor, reason: str) -> bool:
+    """Let the case be thought about now. False when it is over."""
+    with transaction.atomic():
+        case = DunningCase.objects.select_for_update().get(pk=case_id)
+        if not case.is_unpaid:
+            return False
+        case.next_step_at = timezone.now()
+        save_with_history(case, actor=actor, reason=reason)
+        return True
+
+
 def postpone(*, case_id: int, actor: Actor) -> None:
-    """Something of ours is still under way for the case: look again after the notice period."""
+    """Nothing can be said of the case now: look again after the notice period."""
     with transaction.atomic():
         case = DunningCase.objects.select_for_update().get(pk=case_id)
         case.next_step_at = _notice_ends(timezone.now())
-        save_with_history(case, actor=actor, reason="a step is still under way")
-
-
-def is_under_way(case: DunningCase) -> bool:
-    """Whether a suggestion of the case waits for a person, for its time, or for its result."""
-    open_states = (*STILL_POSSIBLE, State.EXECUTING, State.UNKNOWN)
-    return suggestions_of(case).filter(state__in=open_states).exists()
+        save_with_history(case, actor=actor, reason="looked at again later")
 
 
 def drop_waiting(*, case: DunningCase, actor: Actor, reason: str) -> int:
@@ -261,12 +333,16 @@ def _follow_one(case: DunningCase, suggestion: Suggestion) -> None:
             sla.start(case, now)
         else:
             case.state = CaseState.WAITING
+        further = next_time(case, now=now)
         if suggestion.kind == GRACE:
-            case.grace_period_until = case.next_step_at = datetime.fromisoformat(suggestion.params["until"])
+            case.grace_period_until = datetime.fromisoformat(suggestion.params["until"])
+            case.next_step_at = min(further or case.grace_period_until, case.grace_period_until)
         elif suggestion.kind == NOTIFY:
-            case.next_step_at = _notice_ends(now)
+            case.next_step_at = min(further or _notice_ends(now), _notice_ends(now))
         elif suggestion.kind == RETRY:
-            case.next_step_at = None  # its event makes the next step
+            case.next_step_at = further  # beside that, its event makes the next step
+        elif suggestion.kind != ESCALATE:
+            case.next_step_at = further or _notice_ends(now)
     elif suggestion.state in _SAID_NO:
         # A person said no, or it did not work: nobody should have to remember the case, so it comes up again.
         case.next_step_at = case.next_step_at or _notice_ends(now)

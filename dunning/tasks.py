@@ -15,6 +15,7 @@ from dunning.models import DunningCase
 logger = logging.getLogger(__name__)
 WORKER = Actor.system("dunning")
 BATCH = 100
+PASSES = 10  # of up to a thousand cases each, within a task's time
 
 
 def review(case_id: int) -> str:
@@ -29,7 +30,20 @@ def review(case_id: int) -> str:
 
 @jobs.every(5, name="dunning-follow-up")
 def follow_up() -> int:
-    """Cases whose deadline, grace period or lost suggestion asks for the next step, oldest first, a batch a run."""
+    """Cases whose deadline, grace period or lost suggestion asks for the next step, oldest first. All at once from the
+    mirror; one by one where a model is asked. Returns how many."""
+    if planning.is_for_one_by_one():
+        return _one_by_one()
+    count = 0
+    for _ in range(PASSES):
+        planned = planning.review_many(actor=WORKER)
+        count += planned
+        if planned < BATCH:
+            break
+    return count
+
+
+def _one_by_one() -> int:
     due = list(DunningCase.objects.due(timezone.now()).values_list("pk", flat=True)[:BATCH])
     count = 0
     for case_id in due:

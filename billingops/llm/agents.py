@@ -235,6 +235,11 @@ def ask(
     )
 
 
+def is_asked(agent: str) -> bool:
+    """Whether a question of this agent would be put to a model now. One statement where a model is configured."""
+    return not client.not_configured() and budgets.one(agent).enabled
+
+
 def _words(run: AgentRun) -> str:
     if run.verdict == Verdict.MOVED:
         return "its answer moved with the customer's text"

@@ -15,6 +15,8 @@ from dunning.plan.facts import Method, PlanFacts
 from dunning.plan.question import CARD_LIKE, is_another
 
 DAY = timedelta(days=1)
+MAX_AHEAD = timedelta(days=30)  # the networks' own window; later than that the case has moved on
+CHARGE_HOURS = (6, 22)  # UTC: a retry that a person sets is not charged in Europe's night
 HARMLESS = (steps.ESCALATE, steps.RESUME, steps.END_GRACE, steps.DEFAULT_METHOD)
 
 
@@ -85,4 +87,16 @@ def _no_message(facts: PlanFacts, now: datetime, dials: RuleConfig, channel: str
         return f"{facts.messages_this_week} messages went to this customer within a week"
     if facts.answer_waiting:
         return "An answer of theirs waits for a person"
+    return ""
+
+
+def no_time_for_a_retry(at: datetime, now: datetime) -> str:
+    """ "" when a person may put a retry at `at` (aware, UTC), else why not, in words."""
+    if at <= now:
+        return "That time has passed"
+    if at > now + MAX_AHEAD:
+        return f"That is more than {MAX_AHEAD.days} days ahead"
+    first, last = CHARGE_HOURS
+    if not first <= at.hour + (at.minute + at.second / 60) / 60 <= last:
+        return f"Nobody is charged at night: choose a time between {first:02}:00 and {last}:00 UTC"
     return ""

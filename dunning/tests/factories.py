@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from billingops.stripe.facts import PaymentFailure
-from dunning.rules import CaseHistory
+from dunning.plan.facts import Method, PlanFacts
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)  # a Tuesday
 
@@ -24,23 +24,28 @@ def failure(decline_code: str = "", **changes: Any) -> PaymentFailure:
     return PaymentFailure(**{**given, **changes})
 
 
-NEW_CARD = {"method_on_file": "pm_new", "method_brand": "mastercard", "method_fingerprint": "fp_new"}
+OLD = Method("pm_old", "card", "visa", "fp_old", attempts=(NOW,))
+NEW = Method("pm_new", "card", "mastercard", "fp_new")
 
 
-def history(**changes: Any) -> CaseHistory:
-    given = {
+def known(decline_code: str = "insufficient_funds", **changes: Any) -> PlanFacts:
+    """What the planner may know of a plain case: one failed attempt on a Visa card, a subscription, an address."""
+    given: dict[str, Any] = {
+        "invoice": "in_1",
         "status": "open",
         "amount_remaining": 7900,
         "currency": "eur",
         "attempt_count": 1,
-        "has_subscription": True,
-        "method_on_file": "pm_old",
-        "method_type": "card",
-        "method_brand": "visa",
-        "method_fingerprint": "fp_old",
-        "failed_fingerprint": "fp_old",
+        "failure": failure(decline_code),
+        "failed_at": NOW,
+        "first_failed_at": NOW,
+        "failed": OLD,
+        "methods": (OLD,),
+        "subscription": "sub_1",
+        "subscription_status": "past_due",
+        "customer": "cus_1",
+        "country": "DE",
+        "zone": "Europe/Berlin",
         "customer_since": NOW - timedelta(days=90),
-        "card_attempts_day": 1,
-        "card_attempts_30_days": 1,
     }
-    return CaseHistory(**{**given, **changes})
+    return PlanFacts(**{**given, **changes})

@@ -11,7 +11,7 @@ from billingops.llm import client
 from billingops.llm.models import AgentRun
 from dunning import agent
 from dunning.agent import MessageDraft
-from dunning.rules import ESCALATE, NOTIFY, RETRY
+from dunning.plan.steps import ESCALATE, NOTIFY, RETRY
 from dunning.tests.conftest import Debtor, waiting
 from tests.support.fake_openai import MODEL, FakeOpenAI
 

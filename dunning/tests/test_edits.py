@@ -18,8 +18,9 @@ from billingops.actors import Actor
 from billingops.exceptions import InvalidInput
 from billingops.money import format_money
 from billingops.stripe.models import MirroredObject
-from dunning import edits, facts, messages, schedule
-from dunning.rules import NOTIFY, RETRY
+from dunning import edits, facts, messages
+from dunning.plan import caps
+from dunning.plan.steps import NOTIFY, RETRY
 from dunning.tests.conftest import Debtor, waiting
 
 pytestmark = pytest.mark.django_db
@@ -237,8 +238,8 @@ def test_a_time_with_a_zone_is_the_same_moment_in_utc(retry: Suggestion, finance
 
 def test_a_time_within_the_networks_cap_only(retry: Suggestion, finance: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert MirroredObject.objects.filter(object_type="charge", status="failed").exists()
-    monkeypatch.setattr(schedule, "CAPS", {"visa": schedule.Cap(None, 1)})
-    monkeypatch.setattr(schedule, "OTHER_CAP", schedule.Cap(None, 1))
+    monkeypatch.setattr(caps, "CAPS", {"visa": caps.Cap(None, 1)})
+    monkeypatch.setattr(caps, "OTHER_CAP", caps.Cap(None, 1))
     with pytest.raises(InvalidInput, match="allows 1 attempts in 30 days"):
         edit(retry, finance, at=tomorrow_at(11))
     assert unchanged(retry)

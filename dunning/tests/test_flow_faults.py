@@ -16,7 +16,7 @@ from billingops.exceptions import InvalidInput, InvalidTransition, VersionConfli
 from billingops.stripe.errors import Refused
 from dunning import actions, backfill, planning, services, support_tasks
 from dunning.models import DunningCase, SupportTask
-from dunning.rules import ESCALATE, GRACE, NOTIFY, RETRY
+from dunning.plan.steps import ESCALATE, GRACE, NOTIFY, RETRY
 from dunning.states import CaseState, TaskState
 from dunning.tests.conftest import Debtor, only_case, waiting
 from sandbox import Fault

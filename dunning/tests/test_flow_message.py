@@ -19,7 +19,7 @@ from billingops.actors import Actor
 from billingops.stripe import gateway
 from dunning import actions, messages
 from dunning.models import DunningCase, Message
-from dunning.rules import ESCALATE, NOTIFY
+from dunning.plan.steps import ESCALATE, NOTIFY
 from dunning.states import CaseState, MessageState
 from dunning.tests.conftest import Debtor, only_case, waiting
 from sandbox import Fault

@@ -13,9 +13,10 @@ from approvals import services as gate
 from approvals.models import Execution, Suggestion
 from approvals.states import State
 from billingops.actors import Actor
-from dunning import schedule, tasks
+from dunning import tasks
 from dunning.models import DunningCase
-from dunning.rules import ESCALATE, GRACE, NOTIFY, RETRY
+from dunning.plan import caps
+from dunning.plan.steps import ESCALATE, GRACE, NOTIFY, RETRY
 from dunning.states import CaseState
 from dunning.tests.conftest import Debtor, attach, only_case, waiting
 
@@ -344,7 +345,7 @@ def test_a_card_at_its_networks_cap_is_not_charged_even_when_approved(
     deliver()
     (suggestion,) = waiting()
     assert suggestion.kind == RETRY
-    monkeypatch.setattr(schedule, "CAPS", {"visa": schedule.Cap(None, 1)})
+    monkeypatch.setattr(caps, "CAPS", {"visa": caps.Cap(None, 1)})
     assert attempt(suggestion).state == State.FAILED
     execution = Execution.objects.get()
     assert execution.error_code == "network_cap"
@@ -393,7 +394,7 @@ def test_a_new_card_at_its_networks_cap_is_not_charged_even_when_approved(
     deliver()
     (suggestion,) = waiting()
     assert suggestion.kind == RETRY
-    monkeypatch.setattr(schedule, "CAPS", {"mastercard": schedule.Cap(None, 0)})
+    monkeypatch.setattr(caps, "CAPS", {"mastercard": caps.Cap(None, 0)})
     assert attempt(suggestion).state == State.FAILED
     assert Execution.objects.get().error_code == "network_cap"
     assert not [r for r in debtor.sandbox.requests if r.path.endswith("/pay")]

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from approvals.models import Suggestion
 from dunning.models import DunningCase, Message, SupportTask
-from dunning.rules import ESCALATE
+from dunning.plan.steps import ESCALATE
 from dunning.states import TaskState
 from dunning.tests.conftest import Debtor, only_case, waiting
 

@@ -10,7 +10,7 @@ import pytest
 from approvals import executions
 from approvals.models import Execution, Suggestion
 from approvals.states import State
-from dunning.rules import RETRY
+from dunning.plan.steps import RETRY
 from dunning.states import CaseState
 from dunning.tests.conftest import Debtor, only_case, waiting
 from sandbox import Fault

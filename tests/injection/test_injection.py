@@ -22,7 +22,7 @@ from billingops.llm.models import AgentRun, AgentSetting
 from billingops.llm.redaction import normalise
 from billingops.money import format_money
 from dunning.models import Message, SupportTask
-from dunning.rules import RETRY
+from dunning.plan.steps import RETRY
 from settlements.models import PayoutRecord
 from support.models import TimelineEntry
 from tests.injection.attacks import ENCODINGS, Attack, Model, is_choice, load
