@@ -1,8 +1,8 @@
 """The banks' return codes of direct debits, as Stripe passes them on in `network_decline_code`.
 
 ACH (Nacha's R01 to R85), SEPA (ISO 20022 reasons of rejects, returns and refunds), Bacs (ARUDD), pre-authorised debits
-in Canada and BECS. Codes that only a bank or a government payment can get are left out. Whatever is not lack of funds asks
-for something of the customer first: Nacha's rules forbid to present it again otherwise, and Stripe blocks the account.
+in Canada and BECS. Codes that only a bank or a government payment can get are left out. Whatever is not lack of funds
+asks for something of the customer first: Nacha's rules forbid to present it again, and Stripe blocks the account.
 """
 
 from __future__ import annotations
