@@ -9,6 +9,7 @@ _WORK = [*_VIEW, "dunning.work_dunningcase"]
 class DunningConfig(AppConfig):
     name = "dunning"
     verbose_name = "Dunning"
+    has_api = True
     role_permissions = {
         "Finance": _WORK,
         "Finance lead": [*_WORK, "dunning.complete_supporttask", "dunning.assign_dunningcase"],

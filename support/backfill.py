@@ -16,7 +16,7 @@ from djstripe import models as stripe_models
 from approvals.models import Suggestion
 from billingops.inbox.models import InboundEvent
 from billingops.stripe import models as mirror
-from dunning.models import DunningCase, Message, SupportTask
+from dunning.models import CaseNote, DunningCase, Message, SupportTask
 from support import services
 from support.event_handlers import OBJECTS, TOLD_BY_EVENT, record_change
 
@@ -48,6 +48,7 @@ def backfill_timeline(customer: str = "") -> Iterator[Progress]:
     for object_type, model in MIRRORED:
         yield from _work(object_type, _objects(object_type, model, customer), _record_object(object_type))
     yield from _work("case", _own(DunningCase.objects.all(), customer), services.record_case)
+    yield from _work("note", _notes(customer), services.record_note)
     yield from _work("message", _own(Message.objects.select_related("case"), customer), services.record_message)
     yield from _work("task", _own(SupportTask.objects.select_related("case"), customer), services.record_task)
     yield from _work("suggestion", _own(Suggestion.objects.filter(is_seeded=False), customer), _record_suggestion)
@@ -73,6 +74,11 @@ def _by_key(queryset: QuerySet[Any]) -> Iterator[Any]:
 
 def _own(queryset: QuerySet[Any], customer: str) -> Iterator[Any]:
     return _by_key(queryset.filter(customer=customer) if customer else queryset)
+
+
+def _notes(customer: str) -> Iterator[CaseNote]:
+    notes = CaseNote.objects.select_related("case")
+    return _by_key(notes.filter(case__customer=customer) if customer else notes)
 
 
 def _objects(object_type: str, model: type[Model], customer: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -30,6 +30,7 @@ RANKS = {
     "dispute_closed": 94,
     "ended": 98,
     "case": 100,
+    "note": 102,
     "case_closed": 104,
     "task": 106,
     "task_done": 108,

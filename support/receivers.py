@@ -11,7 +11,7 @@ from django.dispatch import receiver
 from approvals.models import Suggestion
 from approvals.signals import Change, suggestions_changed
 from billingops.actors import Actor
-from dunning.models import DunningCase, Message, SupportTask
+from dunning.models import CaseNote, DunningCase, Message, SupportTask
 from support import services
 
 
@@ -24,6 +24,12 @@ def suggestion_steps(changes: Sequence[Change], actor: Actor, **kwargs: Any) -> 
 def case_saved(instance: DunningCase, raw: bool = False, **kwargs: Any) -> None:
     if not raw:
         services.record_case(instance)
+
+
+@receiver(post_save, sender=CaseNote, dispatch_uid="support.note")
+def note_saved(instance: CaseNote, raw: bool = False, **kwargs: Any) -> None:
+    if not raw:
+        services.record_note(instance)
 
 
 @receiver(post_save, sender=Message, dispatch_uid="support.message")

@@ -23,14 +23,14 @@ Kind = TimelineEntry.Kind
 # Money that goes back to the customer; the page shows it with a minus.
 BACK = frozenset({Kind.REFUND, Kind.CREDIT_NOTE})
 AMOUNTS = frozenset({"amount_due", "amount_paid", "amount_remaining", "amount_refunded"})
-TIMES = frozenset({"next_attempt", "due", "period_start", "period_end", "due_by", "grace_until"})
+TIMES = frozenset({"next_attempt", "due", "period_start", "period_end", "due_by", "grace_until", "until"})
 _IDS = frozenset({"charge", "payment_intent", "subscription", "event"})
 _OWN_PAGES = {
     "case": "dunning_dunningcase_change",
     "message": "dunning_message_change",
     "task": "dunning_supporttask_change",
 }
-_NOT_LISTED = frozenset({"items", "from", "to", "case", "version"})
+_NOT_LISTED = frozenset({"items", "from", "to", "case", "version", "note"})
 _LABELS = {
     "amount_due": "Due",
     "amount_paid": "Paid",
@@ -196,6 +196,9 @@ def _describe(row: Row, shared: Shared) -> None:
         row.text = words.case_category(facts) if entry.what == "dunning.opened" else words.case_end(facts)
         until = words.moment(facts.get("grace_until"))
         row.waits = f"grace until {words.day(until)}" if until and entry.what == "dunning.opened" else ""
+    elif family == "note":
+        by = words.who(entry)
+        row.text = " · ".join(part for part in (words.note_text(facts), f"noted by {by}" if by else "") if part)
     elif family == "message":
         row.text = words.spaced(str(facts.get("template", "")))
     elif family == "task":

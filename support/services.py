@@ -28,7 +28,7 @@ from billingops.stripe.facts import (
     SubscriptionFacts,
 )
 from billingops.stripe.models import InvoicePayment, MirroredObject
-from dunning.models import DunningCase, Message, SupportTask
+from dunning.models import CaseNote, DunningCase, Message, SupportTask
 from support import entries, steps
 from support.drafts import SIDES, Draft, id_of
 from support.models import CustomerContact, TimelineEntry
@@ -220,6 +220,10 @@ def _settle_attempts(invoice_id: str) -> None:
 
 def record_case(case: DunningCase) -> int:
     return store(steps.of_case(case))
+
+
+def record_note(note: CaseNote) -> int:
+    return store(steps.of_note(note))
 
 
 def record_message(message: Message) -> int:

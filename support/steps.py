@@ -7,7 +7,7 @@ from typing import Any
 
 from approvals import blind
 from approvals.states import State
-from dunning.models import DunningCase, Message, SupportTask
+from dunning.models import CaseNote, DunningCase, Message, SupportTask
 from support.drafts import Draft, small
 from support.models import TimelineEntry
 
@@ -49,6 +49,44 @@ def of_case(case: DunningCase) -> list[Draft]:
             line("case_closed", case.closed_at, "dunning.closed", reason=case.closed_reason, by=case.recovered_by)
         )
     return found
+
+
+# kind of a note → what the line says; what is not here (who has the case, a look) is no news of the customer's
+_NOTES: dict[str, str] = {
+    CaseNote.Kind.NOTE: "note.written",
+    CaseNote.Kind.CALL: "note.call",
+    CaseNote.Kind.LETTER: "note.letter",
+    CaseNote.Kind.PROMISE: "note.promise",
+    CaseNote.Kind.KEPT: "note.promise_kept",
+    CaseNote.Kind.BROKEN: "note.promise_broken",
+    CaseNote.Kind.PAUSE: "note.paused",
+    CaseNote.Kind.RESUME: "note.resumed",
+    CaseNote.Kind.SNOOZE: "note.snoozed",
+    CaseNote.Kind.HANDOVER: "note.handed_over",
+    CaseNote.Kind.LATE: "note.handed_on",
+}
+
+
+def of_note(note: CaseNote) -> list[Draft]:
+    """Only what it was and its figures: people write names into the words, which stay on the case's page."""
+    case = note.case
+    if not case.customer or note.kind not in _NOTES:
+        return []
+    given = {key: note.facts.get(key) for key in ("day", "until", "to")}
+    return [
+        Draft(
+            root=f"note:{note.pk}",
+            side="note",
+            customer=case.customer,
+            account=note.account,
+            at=note.created_at,
+            kind=Kind.DUNNING,
+            what=_NOTES[note.kind],
+            object_id=f"case:{case.pk}",
+            subject=case.invoice,
+            facts=small(who=note.author_name, note=note.pk, **given),
+        )
+    ]
 
 
 def of_message(message: Message) -> list[Draft]:

@@ -61,6 +61,17 @@ TITLES: dict[str, tuple[str, str, str]] = {
     "execution.unknown": ("▲", "Result unknown", "attention"),
     "dunning.opened": ("◔", "Dunning case", "attention"),
     "dunning.closed": ("◕", "Dunning case closed", "quiet"),
+    "note.written": ("✐", "Remark", "quiet"),
+    "note.call": ("☎", "Called", "quiet"),
+    "note.letter": ("✉", "Letter", "quiet"),
+    "note.promise": ("◷", "Promised to pay", "waiting"),
+    "note.promise_kept": ("●", "Promise kept", "good"),
+    "note.promise_broken": ("✗", "Promise not kept", "bad"),
+    "note.paused": ("◇", "Dunning paused", "attention"),
+    "note.resumed": ("↻", "Dunning goes on", "quiet"),
+    "note.snoozed": ("◷", "Dunning put off", "waiting"),
+    "note.handed_over": ("☐", "Handed over", "attention"),
+    "note.handed_on": ("▲", "Handed on: nobody had acted in time", "bad"),
     "task.opened": ("☐", "Support task opened", "attention"),
     "task.done": ("☑", "Support task done", "good"),
     "message.sent": ("✉", "Message sent", "quiet"),
@@ -176,6 +187,20 @@ def case_end(facts: Mapping[str, Any]) -> str:
 
 def kind_of_suggestion(entry: TimelineEntry) -> str:
     return registry.label(str(entry.facts.get("suggestion_kind", "")))
+
+
+def note_text(facts: Mapping[str, Any]) -> str:
+    """`until 30 Nov 2026 · to ana · by ben`, as far as it is known."""
+    parts = []
+    promised, until = moment(facts.get("day")), moment(facts.get("until"))
+    if promised:
+        parts.append(f"by {promised.day} {promised:%b} {promised.year}")
+    if facts.get("to"):
+        parts.append(f"to {facts['to']}")
+    if until:
+        local = timezone.localtime(until)
+        parts.append(f"until {local.day} {local:%b %H:%M}")
+    return " · ".join(parts)
 
 
 def rejection(code: str) -> str:
