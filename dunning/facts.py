@@ -225,6 +225,15 @@ def _of_service(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
+def _notice(snapshot: Snapshot, params: Mapping[str, Any], live: bool) -> dict[str, Any]:
+    """The other invoices that the message speaks of; nothing for a message about one."""
+    invoice = snapshot.invoice
+    others = [one for one in params.get("invoices", ()) if one != invoice.id]
+    if not others:
+        return {}
+    return {"bundle": bundle.sealed(invoice.id, shelf.invoices(others, invoice.account, live=live))}
+
+
 def _take_over(snapshot: Snapshot, params: Mapping[str, Any], live: bool) -> dict[str, Any]:
     return {
         "auto_advance": snapshot.invoice.auto_advance,
@@ -290,6 +299,7 @@ def _cancel(snapshot: Snapshot, params: Mapping[str, Any], live: bool) -> dict[s
 
 
 SEALERS: dict[str, Callable[[Snapshot, Mapping[str, Any], bool], dict[str, Any]]] = {
+    NOTIFY: _notice,
     steps.TAKE_OVER: _take_over,
     steps.DEFAULT_METHOD: _default_method,
     steps.END_GRACE: _end_grace,

@@ -8,25 +8,11 @@ from typing import Any
 
 from approvals.services import Asked
 from billingops.money import format_money
-from dunning import agent, config, facts
+from dunning import agent, config, facts, step_params
 from dunning.agent import Choice
 from dunning.loading import MARK, Loaded
 from dunning.plan.facts import PlanFacts
-from dunning.plan.steps import (
-    CANCEL,
-    DEFAULT_METHOD,
-    DOWNGRADE,
-    END_GRACE,
-    ESCALATE,
-    GRACE,
-    LANES,
-    NOTIFY,
-    PAUSE,
-    RETRY,
-    Lane,
-    Plan,
-    Step,
-)
+from dunning.plan.steps import ESCALATE, GRACE, LANES, NOTIFY, RETRY, Lane, Plan, Step
 
 
 def due(plan: Plan, known: PlanFacts, now: datetime) -> list[Step]:
@@ -70,16 +56,16 @@ def asked(loaded: Loaded, choice: Choice, *, base: str, event_id: str, now: date
     step, snapshot, case = choice.option, loaded.snapshot, loaded.case
     invoice = snapshot.invoice
     params, author, note = params_of(loaded, choice, now, ask=ask)
-    charges = step.kind == RETRY
+    has_amount = step.kind in step_params.WITH_AMOUNT
     return Asked(
         kind=step.kind,
         subject=invoice.id,
         account=invoice.account,
         customer=invoice.customer_id,
-        amount=invoice.amount_remaining if charges else None,
-        currency=invoice.currency if charges else "",
+        amount=invoice.amount_remaining if has_amount else None,
+        currency=invoice.currency if has_amount else "",
         params=params,
-        facts=facts.sealed(step.kind, snapshot, **sealed_extras(loaded, step)),
+        facts=facts.sealed(step.kind, snapshot, params, live=ask),
         rationale=choice.rationale + note,
         reason_code=step.reason_code,
         confidence=step.confidence,
@@ -94,11 +80,6 @@ def asked(loaded: Loaded, choice: Choice, *, base: str, event_id: str, now: date
     )
 
 
-def sealed_extras(loaded: Loaded, step: Step) -> dict[str, Any]:
-    """What some kinds seal besides the snapshot."""
-    return {}
-
-
 def params_of(loaded: Loaded, choice: Choice, now: datetime, *, ask: bool = True) -> tuple[dict[str, Any], str, str]:
     """(the action's parameters, `suggested_by`, what to add to the rationale)."""
     step = choice.option
@@ -106,25 +87,13 @@ def params_of(loaded: Loaded, choice: Choice, now: datetime, *, ask: bool = True
         return _notice(loaded, choice, now, ask=ask)
     if step.kind == ESCALATE:
         return task_of(loaded, step), choice.author, ""
-    params: dict[str, Any] = {}
-    if step.kind == RETRY:
-        params = {"when": "at" if step.at else "now", "at": step.at.isoformat() if step.at else ""}
-    elif step.kind == GRACE:
-        assert step.until is not None
-        params = {"days": step.days, "until": step.until.isoformat()}
-    return params, choice.author, ""
+    return step_params.of(step, loaded.snapshot), choice.author, ""
 
 
 def _notice(loaded: Loaded, choice: Choice, now: datetime, *, ask: bool) -> tuple[dict[str, Any], str, str]:
     step = choice.option
-    draft, writer, why_not = agent.write_message(loaded=loaded, option=step, now=now)
-    words = {
-        "template": draft.template,
-        "language": draft.language,
-        "subject": draft.subject,
-        "body": draft.body,
-    }
-    return words, agent.with_message_author(choice.author, writer), agent.why_not_written(why_not)
+    draft, writer, why_not = agent.write_message(loaded=loaded, option=step, now=now, ask=ask)
+    return draft.params(step.at), agent.with_message_author(choice.author, writer), agent.why_not_written(why_not)
 
 
 def task_of(loaded: Loaded, step: Step) -> dict[str, str]:
@@ -150,9 +119,3 @@ def expires_at(step: Step, now: datetime) -> datetime | None:
         leave = step.deadline - timedelta(days=2)
         return leave if leave > now + timedelta(days=1) else max(step.deadline, now + timedelta(hours=1))
     return step.until if step.kind == GRACE else None
-
-
-__all__ = [
-    "CANCEL", "DEFAULT_METHOD", "DOWNGRADE", "END_GRACE", "PAUSE", "asked", "due", "expires_at", "first", "later",
-    "params_of", "task_of",
-]  # fmt: skip

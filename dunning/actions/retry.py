@@ -13,12 +13,10 @@ from approvals.registry import Kind, Outcome, Preview
 from billingops.stripe import gateway, sync
 from billingops.stripe.errors import Ambiguous, Refused
 from billingops.stripe.facts import PaymentMethodFacts
-from dunning import backfill, config, edits, facts, lookups, methods, spoiling
+from dunning import backfill, config, edits, facts, lookups, methods, reasons, spoiling
 from dunning.actions import common
 from dunning.plan import caps
 from dunning.plan.steps import ESCALATE, GRACE, NOTIFY, RETRY
-
-DEBITS = ("acss_debit", "au_becs_debit", "bacs_debit", "sepa_debit", "us_bank_account")
 
 
 def preview_retry(suggestion: Suggestion) -> Preview:
@@ -82,7 +80,7 @@ def _check_method(suggestion: Suggestion) -> None:
         raise Refused("Nothing was charged: a payment of this invoice is still on its way.", code="payment_processing")
     if suggestion.params.get("method") and method.customer_id != suggestion.customer:
         raise Refused("Nothing was charged: this payment method is no longer the customer's.", code="not_theirs")
-    if method.type in DEBITS:
+    if method.type in reasons.SCHEMES:
         _check_debit(suggestion, method, str(intent.get("id", "")))
         return
     record = facts.card_record(method, suggestion.customer, account, timezone.now())
@@ -94,12 +92,15 @@ def _check_method(suggestion: Suggestion) -> None:
 
 
 def _check_debit(suggestion: Suggestion, method: PaymentMethodFacts, intent: str) -> None:
-    """No cap of a card network, but a debit that came back may be presented again twice only.
-    Source: https://www.nacha.org/rules/reinitiation-entries (two times within 180 days)"""
+    """No cap of a card network, but the scheme's own: a debit that came back may be presented again a few times only
+    (dunning/reasons/debits.py has the figures and their sources)."""
     record = facts.debit_record(method, intent, suggestion.customer, suggestion.account)
     if record.refused_for_good:
         raise Refused("Nothing was charged: the bank refused this account for good before.", code="refused_for_good")
+    scheme = reasons.SCHEMES.get(method.type)
     most = config.current().max_debit_retries
+    if scheme and scheme.max_retries is not None:
+        most = min(most, scheme.max_retries)
     if record.presented > most:
         text = f"a debit may be presented again {most} times, and this one was presented {record.presented} times"
         raise Refused(f"Nothing was charged: {text}.", code="debit_limit")

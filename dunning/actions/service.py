@@ -41,13 +41,13 @@ def preview_downgrade(suggestion: Suggestion) -> Preview:
 
 
 def _priced(price: Mapping[str, Any]) -> str:
-    """ "Team (price_1, EUR 79.00 a month)"; what is not known is left out."""
-    words = [str(price.get("id", ""))]
-    if price.get("unit_amount") is not None and price.get("currency"):
-        count, interval = price.get("interval_count", 1), price.get("interval", "")
-        every = f" every {count} {interval}s" if count != 1 else f" a {interval}"
-        words.append(format_money(price["unit_amount"], price["currency"]) + (every if interval else ""))
-    return f"{price['name']} ({', '.join(words)})" if price.get("name") else ", ".join(words)
+    """ "price_1 (EUR 79.00 a month)"; what is not known is left out."""
+    name = str(price.get("id", ""))
+    if price.get("unit_amount") is None or not price.get("currency"):
+        return name
+    count, interval = price.get("interval_count", 1), price.get("interval", "")
+    every = "" if not interval else f" every {count} {interval}s" if count != 1 else f" a {interval}"
+    return f"{name} ({format_money(price['unit_amount'], price['currency'])}{every})"
 
 
 def downgrade(suggestion: Suggestion, execution: Execution) -> Outcome:
@@ -124,8 +124,8 @@ def cancel(suggestion: Suggestion, execution: Execution) -> Outcome:
     subscription, params = suggestion.facts["subscription"], suggestion.params
     if params["invoice_now"] or params["prorate"]:
         common.refuse("A cancellation in dunning neither bills nor credits anything", code="not_supported")
-    if problem := common.still_permitted(suggestion):
-        common.refuse(problem, code="not_permitted")
+    if why := common.still_permitted(suggestion):
+        common.refuse(why, code="not_permitted")
     if params["at_period_end"]:
         fence.check(execution)
         answer = gateway.cancel_at_period_end(

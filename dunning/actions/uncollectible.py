@@ -41,8 +41,8 @@ def preview(suggestion: Suggestion) -> Preview:
 
 def give_up(suggestion: Suggestion, execution: Execution) -> Outcome:
     """Two calls: whose doing it was is written down first, for the second call takes no metadata."""
-    if problem := common.still_permitted(suggestion):
-        common.refuse(problem, code="not_permitted")
+    if why := common.still_permitted(suggestion):
+        common.refuse(why, code="not_permitted")
     fence.check(execution)
     try:
         gateway.set_invoice_metadata(
