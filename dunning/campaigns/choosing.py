@@ -66,6 +66,18 @@ class Book:
             for row in active
         )
 
+    def with_version(self, version: CampaignVersion) -> Book:
+        """As it would be, were this version its campaign's active one and nothing tested."""
+        campaign = version.campaign
+        mine = Candidate(
+            campaign.name,
+            campaign.account,
+            campaign.priority,
+            version.read_segment(),
+            _Content(version.read_sequence()),
+        )
+        return Book([mine, *(one for one in self.candidates if one.name != campaign.name)])
+
     def choose(self, profile: CaseProfile) -> Chosen:
         found = winner(self.candidates, profile)
         if found is None:
