@@ -120,11 +120,12 @@ def judge(failure: PaymentFailure) -> Verdict:
     """Weigh a failure's codes. What forbids another attempt always wins; then Stripe's advice over the network's advice
     over the decline code. A secret stays one whatever the advice says."""
     own, network = row_of(failure), network_row(failure)
-    category, told, basis, rests_on = _weighed(failure, own, network)
+    rests_on, told, basis = _weighed(failure, own, network)
+    category = rests_on.category
     scheme = SCHEMES.get(failure.payment_method_type)
     why_not = _cannot_be_repeated(failure, category, scheme)
     if why_not:
-        category, told, basis = Category.CUSTOMER, Told.CONTACT_BANK, f"{basis}; {why_not}"
+        category, told, basis = Category.CUSTOMER, why_not[1], f"{basis}; {why_not[0]}"
     secret = _is_secret(failure, own, network)
     advised = MASTERCARD_ADVICES.get(failure.network_advice_code) if failure.card_brand == "mastercard" else None
     waits = [row.wait for row in (own, network, advised) if row is not None and row.wait is not None]
@@ -145,37 +146,37 @@ def judge(failure: PaymentFailure) -> Verdict:
     )
 
 
-def _weighed(failure: PaymentFailure, own: Reason, network: Reason | None) -> tuple[Category, Told, str, Reason]:
-    """(category, what may be told, its basis in words, the row it rests on)."""
-    erred = _erred(failure)
+def _weighed(failure: PaymentFailure, own: Reason, network: Reason | None) -> tuple[Reason, Told, str]:
+    """(the row that decides, what may be told, the verdict's basis in words)."""
+    others = [row for row in (_erred(failure), network) if row is not None]
     basis = f"decline code {own.code}" if own.code else "no known decline code"
     if own.forbids and own.category != Category.OURS:
-        return own.category, own.told, basis, own
+        return own, own.told, basis
     if _is_blocked(failure):
-        row = OUTCOME_REASONS.get(failure.outcome_reason, BLOCKED)
-        return row.category, row.told, "Stripe blocked the payment as too risky" if row.secret else row.words, row
-    for row in (erred, network):
-        if row is not None and row.forbids and row.category != Category.OURS:
-            return row.category, row.told, _said(failure, row), row
-    advices = [(advice, row) for advice in _advices(failure) if (row := advice.as_reason) is not None]
-    for advice, row in advices:
-        if row.forbids:
-            return row.category, row.told, f"advice {advice.code}: {advice.words}", row
-    for row in (own, erred, network):
-        if row is not None and row.category == Category.OURS:
-            return row.category, row.told, basis if row is own else _said(failure, row), row
-    if own.code in _EMPTY and network is not None and network.category != Category.CONTESTED:
-        own, basis = network, _said(failure, network)
-    if own.category == Category.LATER or _speaks(failure) == Speaks.DEBIT:
-        return own.category, own.told, basis, own
-    for advice, row in advices:
-        told = own.told if own.told != Told.DECLINED else row.told
-        return row.category, told, f"advice {advice.code}: {advice.words}", row
-    return own.category, own.told, basis, own
+        stopped = OUTCOME_REASONS.get(failure.outcome_reason, BLOCKED)
+        return stopped, stopped.told, "Stripe blocked the payment as too risky" if stopped.secret else stopped.words
+    for other in others:
+        if other.forbids and other.category != Category.OURS:
+            return other, other.told, _said(other)
+    advices = [row for advice in _advices(failure) if (row := advice.as_reason) is not None]
+    for advised in advices:
+        if advised.forbids:
+            return advised, advised.told, f"advice {advised.code}: {advised.words}"
+    if own.category == Category.OURS:
+        return own, own.told, basis
+    for other in others:
+        if other.category == Category.OURS:
+            return other, other.told, _said(other)
+    if own.code in _EMPTY and network is not None:
+        own, basis = network, _said(network)
+    if advices and own.category != Category.LATER and _speaks(failure) != Speaks.DEBIT:
+        first = advices[0]
+        return first, first.told if own.told == Told.DECLINED else own.told, f"advice {first.code}: {first.words}"
+    return own, own.told, basis
 
 
-def _said(failure: PaymentFailure, row: Reason) -> str:
-    if row.family == Family.ERROR or not row.scheme:
+def _said(row: Reason) -> str:
+    if not row.scheme:
         return f"error code {row.code}: {row.words}"
     if row.scheme == "visa" and row.code in VISA_NEVER:
         return f"Visa's answer {row.code}: never to be approved"
@@ -196,21 +197,21 @@ def _is_secret(failure: PaymentFailure, own: Reason, network: Reason | None) -> 
     return blocked or any(row is not None and row.secret for row in (own, erred, network))
 
 
-def _cannot_be_repeated(failure: PaymentFailure, category: Category, scheme: Scheme | None) -> str:
-    """Why a reason that permits another attempt does not help here, "" when it does.
+def _cannot_be_repeated(failure: PaymentFailure, category: Category, scheme: Scheme | None) -> tuple[str, Told] | None:
+    """Why a reason that permits another attempt does not help here, and what may be told then; None when it does.
 
     India: https://docs.stripe.com/billing/revenue-recovery/smart-retries ("Stripe doesn't retry payments if…")
     """
     if category not in RETRYABLE:
-        return ""
+        return None
     shape = SHAPES.get(failure.payment_method_type)
     if shape is not None and not shape.reusable:
-        return f"{shape.name} cannot be charged while the customer is away"
+        return f"{shape.name} cannot be charged while the customer is away", Told.ANOTHER_METHOD
     if scheme is not None and scheme.only_funds and category == Category.CONTESTED:
-        return f"{scheme.name} lets nothing but lack of funds be presented again"
+        return f"{scheme.name} lets nothing but lack of funds be presented again", Told.CONTACT_BANK
     if failure.card_country.upper() == "IN":
-        return "a card issued in India cannot be charged again without the customer"
-    return ""
+        return "a card issued in India cannot be charged again without the customer", Told.CONFIRM_PAYMENT
+    return None
 
 
 # -- invoices that were never charged ----------------------------------------------------------------------------------
