@@ -71,6 +71,9 @@ def close_ended(*, invoice: str, account: str, snapshot: Snapshot | None, actor:
     if case is None:
         return False
     status = snapshot.invoice.status if snapshot else ""
+    if status == "draft":  # it could not be finalized (finalization.py); nothing of it is owed yet
+        services.postpone(case_id=case.pk, actor=actor)
+        return False
     reason = _ENDED.get(status, ClosedReason.PAID if snapshot else ClosedReason.GONE)
     return services.close(case_id=case.pk, reason=reason, actor=actor)
 

@@ -23,7 +23,7 @@ from billingops.actors import Actor, save_with_history
 from dunning import config, notes, reasons, sla, states, support_tasks
 from dunning.facts import Snapshot
 from dunning.models import DunningCase
-from dunning.plan.steps import ESCALATE, GRACE, KINDS, LANES, NOTIFY, RETRY, Lane, Plan
+from dunning.plan.steps import END_GRACE, ESCALATE, GRACE, KINDS, LANES, NOTIFY, RETRY, TAKE_OVER, Lane, Plan
 from dunning.states import UNPAID, CaseState, ClosedReason, TaskState
 
 _SAID_NO = (State.REJECTED, State.CANCELLED, State.FAILED)
@@ -341,6 +341,13 @@ def _follow_one(case: DunningCase, suggestion: Suggestion) -> None:
             case.next_step_at = min(further or _notice_ends(now), _notice_ends(now))
         elif suggestion.kind == RETRY:
             case.next_step_at = further  # beside that, its event makes the next step
+        elif suggestion.kind in (TAKE_OVER, END_GRACE):
+            # What follows them is up to us alone, and need not wait.
+            if suggestion.kind == END_GRACE:
+                case.grace_period_until = None
+            if suggestion.state == State.EXECUTED:
+                case.next_step_at = now
+                jobs.enqueue("dunning.tasks.review", case.pk)
         elif suggestion.kind != ESCALATE:
             case.next_step_at = further or _notice_ends(now)
     elif suggestion.state in _SAID_NO:

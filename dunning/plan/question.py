@@ -21,10 +21,13 @@ CARD_LIKE = ("", "card", "link")  # Link hides which card it charges, and a type
 
 def is_another(failed: PaymentMethodFacts | Method, other: PaymentMethodFacts | Method) -> bool:
     """Whether `other` is known to be something else than what failed. In doubt it is the same."""
-    if not failed.id or not other.id or failed.id == other.id:
+    if not failed.id or not other.id:
         return False
     if failed.fingerprint and other.fingerprint:
+        # Even under one id: the network may have told Stripe the number of the card that came in its place.
         return failed.fingerprint != other.fingerprint
+    if failed.id == other.id:
+        return False
     return not (failed.type in CARD_LIKE and other.type in CARD_LIKE)
 
 

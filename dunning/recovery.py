@@ -1,0 +1,56 @@
+"""What may follow once an invoice is paid: the payment method that paid becomes the default, if the settings say so."""
+
+from __future__ import annotations
+
+from approvals import services as gate
+from approvals.services import Proposed
+from billingops.actors import Actor
+from billingops.stripe import sync
+from dunning import config, facts, methods, services, step_params
+from dunning.models import DunningCase
+from dunning.plan.steps import DEFAULT_METHOD, Step
+
+SUGGEST = "suggest"
+
+
+def suggest_default(*, case: DunningCase, event_id: str, actor: Actor) -> Proposed | None:
+    """None where the settings do not ask for it, or the method that paid is the default already, is not known, or has
+    been saved with nobody. Idempotent: one suggestion per invoice.
+
+    Raises billingops.stripe.errors.Ambiguous or Throttled when the facts cannot be read now.
+    """
+    if config.current().default_method_after_recovery != SUGGEST:
+        return None
+    snapshot = facts.read(case.invoice, case.account, live=True)
+    if snapshot is None or not snapshot.invoice.is_paid or not snapshot.invoice.charge_id:
+        return None
+    charge = sync.charge_facts(snapshot.invoice.charge_id, case.account, live=True)
+    method = methods.read(charge.payment_method_id, case.account, live=True) if charge else None
+    if method is None or not method.id or method.customer_id != snapshot.invoice.customer_id:
+        return None
+    subscription, customer = snapshot.subscription, snapshot.customer
+    default = (subscription.default_payment_method_id if subscription else "") or (
+        customer.default_payment_method_id if customer else ""
+    )
+    if method.id == default:
+        return None
+    why = (
+        f"The invoice was paid with {method.id}, while {default or 'no payment method'} is the default. Unless that is "
+        "changed, the next invoice is likely to fail the same way."
+    )
+    step = Step(DEFAULT_METHOD, "paid_with_it", why, method=method.id)
+    params = step_params.of(step, snapshot)
+    return gate.propose(
+        kind=step.kind,
+        subject=case.invoice,
+        account=case.account,
+        customer=case.customer,
+        params=params,
+        facts=facts.sealed(step.kind, snapshot, params),
+        rationale=step.rationale,
+        reason_code=step.reason_code,
+        suggested_by=step.version,
+        event_id=event_id,
+        dedupe_key=f"{services.dedupe_key(case)}:{DEFAULT_METHOD}",
+        actor=actor,
+    )
