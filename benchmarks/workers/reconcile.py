@@ -175,7 +175,7 @@ def plan() -> dict[str, Any]:
     """How PostgreSQL goes about the first pass."""
     from django.db import connection, transaction
 
-    from settlements.reconciliation import sql
+    from settlements.reconciliation import by_id, sql
 
     with transaction.atomic(), connection.cursor() as cursor:
         sql.prepare()
@@ -183,13 +183,13 @@ def plan() -> dict[str, Any]:
 
         def explain(execute: Any, statement: str, params: Any, many: bool, context: Any) -> Any:
             if "FULL JOIN" in statement and not statement.startswith("EXPLAIN"):
-                inner = statement[statement.index("SELECT") :]
+                inner = statement[statement.index("SELECT COUNT") :]
                 cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS) {inner}", params)
                 seen.extend(row[0] for row in cursor.fetchall())
             return execute(statement, params, many, context)
 
         with connection.execute_wrapper(explain):
-            sql.first_pass(sql.Scope())
+            by_id.everything(sql.Scope(), by_id.cuts(sql.Scope()))
     print("\n".join(seen), file=sys.stderr)
     return {"plan": seen}
 

@@ -15,15 +15,14 @@ from itertools import groupby
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Count, Sum
 from django.utils import timezone
 
 from billingops.actors import Actor
-from settlements.reconciliation import causes, config, evidence, pairing, sql, writing
+from settlements.reconciliation import by_id, causes, config, pairing, sql, writing
 from settlements.reconciliation.components import Judged, Member, judge
-from settlements.reconciliation.models import ReconciliationItem, Run, Watermark
-from settlements.reconciliation.sql import Looked, Scope
-from settlements.reconciliation.states import DIFFERENCES, OPEN
+from settlements.reconciliation.models import Run, Watermark
+from settlements.reconciliation.sql import ITEM, OPEN_STATES, Scope
+from settlements.reconciliation.states import DIFFERENCES
 
 ACTOR = Actor.system("reconciliation")
 LOCK = 0x5245434F  # "RECO"
@@ -39,6 +38,7 @@ class Tally:
     closed: int = 0
     touched: set[int] = field(default_factory=set)  # items that members were in
     claimed: set[int] = field(default_factory=set)  # items that hold members now
+    loose: set[int] = field(default_factory=set)  # items with one side that are new or not as they were
 
 
 def reconcile(
@@ -56,9 +56,9 @@ def reconcile(
         lock()
         since = None if full else _since(account)
         scope = Scope(account, since)
-        looked = sql.look(scope)
-        tally = _work(now=started)
-        _advance(scope, looked, started)
+        looked = by_id.look(scope)
+        tally = _work(now=started, everything=since is None)
+        _advance(scope, started)
         run = Run(
             account=account or "",
             every_book=account is None,
@@ -103,53 +103,53 @@ def lock() -> None:
 def _since(account: str | None) -> datetime | None:
     """From when on rows are new; None where not everything was looked at before."""
     marks = Watermark.objects.filter(account__in={EVERY_BOOK} if account is None else {EVERY_BOOK, account})
-    through = {mark.account: mark.through for mark in marks.order_by("-through")}
-    known = through.get(account) if account is not None else None
-    first = known or through.get(EVERY_BOOK)
-    return first - config.OVERLAP if first else None
+    through = max(marks.values_list("through", flat=True), default=None)
+    return through - config.OVERLAP if through else None
 
 
-def _advance(scope: Scope, looked: Looked, started: datetime) -> None:
-    """A book's mark moves with each look at it; the mark of every book only with a look at all of them."""
-    marks = Watermark.objects.all() if scope.account is None else Watermark.objects.filter(account=scope.account)
-    full = {"full_at": started} if scope.since is None else {}
-    marks.update(through=started, **full)
-    books = set(looked.books) | ({(EVERY_BOOK, "")} if scope.account is None else set())
-    fresh = [
-        Watermark(account=account, currency=currency, through=started, **full)
-        for account, currency in sorted(books - set(marks.values_list("account", "currency")))
-    ]
-    Watermark.objects.bulk_create(fresh)
+def _advance(scope: Scope, started: datetime) -> None:
+    """A look at every book moves the mark of all, which holds for each; a look at one its own."""
+    mark = Watermark(account=EVERY_BOOK if scope.account is None else scope.account, through=started)
+    moved = ["through"]
+    if scope.since is None:
+        mark.full_at = started
+        moved.append("full_at")
+    Watermark.objects.bulk_create([mark], update_conflicts=True, unique_fields=["account"], update_fields=moved)
 
 
 def _count(run: Run, account: str | None) -> None:
-    items = ReconciliationItem.objects.filter(state__in=OPEN)
-    if account is not None:
-        items = items.filter(account=account)
-    rows = items.order_by().values("state", "currency").annotate(count=Count("pk"), sum=Sum("difference"))
-    for row in rows:
-        run.counts[row["state"]] = run.counts.get(row["state"], 0) + row["count"]
-        if row["state"] in DIFFERENCES:
-            run.differences[row["currency"]] = run.differences.get(row["currency"], 0) + int(row["sum"])
+    scope = Scope(account)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT COUNT(*) FROM recon_t")
-        run.agreed = max(0, run.transactions - int(cursor.fetchone()[0]))
+        cursor.execute(
+            f"""
+            SELECT i.state, i.currency, COUNT(*), SUM(i.difference) FROM {ITEM} i
+            WHERE i.state IN ({OPEN_STATES}){scope.of("i", "account")} GROUP BY i.state, i.currency
+            UNION ALL SELECT '', '', COUNT(*), 0 FROM recon_t
+            """,  # noqa: S608  (our own names)
+            scope.params(),
+        )
+        for state, currency, count, difference in cursor.fetchall():
+            if not state:
+                run.agreed = max(0, run.transactions - count)
+                continue
+            run.counts[state] = run.counts.get(state, 0) + count
+            if state in DIFFERENCES:
+                run.differences[currency] = run.differences.get(currency, 0) + int(difference)
 
 
 # -- the work on what is left over -------------------------------------------------------------------------------------
 
 
-def _work(*, now: datetime, actor: Actor = ACTOR) -> Tally:
+def _work(*, now: datetime, actor: Actor = ACTOR, everything: bool = False) -> Tally:
     tally = Tally()
     grace = config.grace()
     for chunk in _chunks(_groups()):
         judged: list[Judged] = [judge(group, members, now=now, grace=grace) for group, members in chunk]
         verdicts = [verdict for one in judged for verdict in one.verdicts]
         settled = [member for one in judged for member in one.settled]
-        known = evidence.gather([verdict for verdict in verdicts if not writing.is_as_before(verdict)])
-        writing.store(verdicts, settled, known=known, tally=tally, now=now, actor=actor)
+        writing.store(verdicts, settled, tally=tally, now=now, actor=actor)
     writing.close_left(tally, now=now, actor=actor)
-    pairing.pair(tally=tally, now=now, actor=actor)
+    pairing.pair(tally=tally, now=now, actor=actor, among=None if everything else tally.loose)
     return tally
 
 

@@ -124,21 +124,18 @@ class ReconciliationLink(models.Model):
 
 
 class Watermark(models.Model):
-    """How far one book and currency was looked at: whatever was synced or posted later is new to the next run."""
+    """How far one book was looked at, or ("*") all of them: whatever was synced or posted later is new to the next run.
+    A book that was looked at by itself goes by the later of the two."""
 
-    account = models.CharField(max_length=64, blank=True, default="")
-    currency = models.CharField(max_length=3)
+    account = models.CharField(max_length=64, blank=True, default="", unique=True)
     through = models.DateTimeField()
     full_at = models.DateTimeField(null=True, blank=True, help_text="when all of it was last looked at")
 
     class Meta:
-        ordering = ["account", "currency"]
-        constraints = [
-            models.UniqueConstraint(fields=["account", "currency"], name="one_watermark_per_book_and_currency")
-        ]
+        ordering = ["account"]
 
     def __str__(self) -> str:
-        return f"{self.account or 'platform'} {self.currency} to {self.through:%Y-%m-%d %H:%M}"
+        return f"{self.account or 'platform'} to {self.through:%Y-%m-%d %H:%M}"
 
 
 class Run(models.Model):

@@ -6,7 +6,7 @@ and that is not the same is never the same, however equal the amounts are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from settlements.reconciliation.engine import Tally
 
 MOST = 200_000  # candidate pairs looked at in one run
+FEW = 1000  # items that are looked up one by one
 
 
-def _sql(tolerance: Mapping[str, int]) -> str:
+def _sql(tolerance: Mapping[str, int], among: Collection[int] | None) -> str:
     apart = " ".join(f"WHEN '{code}' THEN {int(amount)}" for code, amount in sorted(tolerance.items()))
     apart = f"(CASE m.currency {apart} ELSE 0 END)" if apart else "0"
     if connection.vendor == "postgresql":
@@ -35,20 +36,26 @@ def _sql(tolerance: Mapping[str, int]) -> str:
     else:
         days = "ABS(JULIANDAY(s.occurred_at) - JULIANDAY(m.occurred_at))"
     sided = _in(ONE_SIDED)
-    return f"""
-    SELECT m.id, s.id FROM {ITEM} m JOIN {ITEM} s ON s.account = m.account AND s.currency = m.currency
+    pairs = f"""
+    SELECT m.id AS m, s.id AS s, ABS(s.ledger - m.stripe) AS apart, {days} AS days
+    FROM {ITEM} m JOIN {ITEM} s ON s.account = m.account AND s.currency = m.currency
        AND s.ledger BETWEEN m.stripe - {apart} AND m.stripe + {apart}
     WHERE m.state IN ({sided}) AND m.entries = 0 AND m.transactions > 0 AND m.how <> 'hand'
       AND s.state IN ({sided}) AND s.transactions = 0 AND s.entries > 0 AND s.how <> 'hand'
-      AND {days} <= %s
-    ORDER BY ABS(s.ledger - m.stripe), {days}, m.id, s.id LIMIT {MOST}
     """  # noqa: S608  (our own names; numbers)
+    if among is not None:
+        ids = ", ".join(str(int(pk)) for pk in sorted(among))
+        pairs = f"{pairs} AND m.id IN ({ids}) UNION {pairs} AND s.id IN ({ids})"
+    return f"SELECT m, s FROM ({pairs}) p WHERE days <= %s ORDER BY apart, days, m, s LIMIT {MOST}"  # noqa: S608
 
 
-def pair(*, tally: Tally, now: datetime, actor: Actor) -> int:
-    """Returns how many pairs were made. One statement where there is nothing to pair."""
+def pair(*, tally: Tally, now: datetime, actor: Actor, among: Collection[int] | None = None) -> int:
+    """Returns how many pairs were made. One statement where there is nothing to pair. `among`: only pairs with one of
+    these items, the ones that are not as they were when all others were tried; None: any."""
+    if among is not None and not among:
+        return 0
     with connection.cursor() as cursor:
-        cursor.execute(_sql(config.tolerance()), [config.match_days()])
+        cursor.execute(_sql(config.tolerance(), among if among and len(among) <= FEW else None), [config.match_days()])
         candidates = cursor.fetchall()
     if not candidates:
         return 0

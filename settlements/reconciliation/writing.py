@@ -12,7 +12,7 @@ from settlements.reconciliation import causes, evidence
 from settlements.reconciliation.causes import Known
 from settlements.reconciliation.components import Member, Verdict
 from settlements.reconciliation.models import ReconciliationItem, ReconciliationLink
-from settlements.reconciliation.states import OPEN, SETTLED, How, State
+from settlements.reconciliation.states import ONE_SIDED, OPEN, SETTLED, How, State
 
 if TYPE_CHECKING:
     from settlements.reconciliation.engine import Tally
@@ -23,44 +23,37 @@ FIELDS = (
     "ledger_fee", "difference", "transactions", "entries", "occurred_at", "due_at", "text", "text_by", "evidence",
     "closed_at", "closed_by",
 )  # fmt: skip
-_COMPARED = ("state", "stripe", "ledger", "stripe_fee", "ledger_fee", "currency", "transactions", "entries")
 
 
-def is_as_before(verdict: Verdict) -> bool:
-    """Whether it cannot be anything new: an expected one that waits on. Saves asking for evidence."""
-    return verdict.state == State.EXPECTED and all(one.item for one in verdict.members)
-
-
-def store(
-    verdicts: Sequence[Verdict],
-    settled: Sequence[Member],
-    *,
-    known: Known,
-    tally: Tally,
-    now: datetime,
-    actor: Actor,
-) -> None:
-    """Two statements to read; to write as many as there are kinds of change, however many rows."""
+def store(verdicts: Sequence[Verdict], settled: Sequence[Member], *, tally: Tally, now: datetime, actor: Actor) -> None:
+    """Two statements to read, and what evidence takes where something is new; to write as many as there are kinds of
+    change, however many rows."""
     tally.touched |= {one.item for verdict in verdicts for one in verdict.members if one.item}
     tally.touched |= {one.item for one in settled if one.item}
     wanted = {one.item for verdict in verdicts for one in verdict.members if one.item}
     wanted |= {verdict.sticky for verdict in verdicts if verdict.sticky}
     items = ReconciliationItem.objects.in_bulk(wanted) if wanted else {}
-    fresh: list[tuple[ReconciliationItem, Verdict]] = []
-    moved: list[tuple[ReconciliationItem, Verdict, str]] = []
+    changed: list[tuple[ReconciliationItem | None, Verdict, dict[str, Any]]] = []
     for verdict in verdicts:
         item = _item_of(verdict, items, tally)
-        values = _values(verdict, item, known, now=now, actor=actor)
+        figures = _figures(verdict, item)
+        if item is not None:
+            tally.claimed.add(item.pk)
+            same_members = {one.item for one in verdict.members} == {item.pk} and len(verdict.members) == (
+                item.transactions + item.entries
+            )
+            if same_members and all(getattr(item, name) == value for name, value in figures.items()):
+                continue
+        changed.append((item, verdict, figures))
+    known = evidence.gather(verdict for _, verdict, _ in changed)
+    fresh: list[tuple[ReconciliationItem, Verdict]] = []
+    moved: list[tuple[ReconciliationItem, Verdict, str]] = []
+    for item, verdict, figures in changed:
+        values = figures | _values(verdict, item, figures, known, now=now, actor=actor)
         if item is None:
             item = ReconciliationItem(found_at=now, **values)
             fresh.append((item, verdict))
             tally.opened += item.state in OPEN and item.state != State.EXPECTED
-            continue
-        tally.claimed.add(item.pk)
-        same_members = {one.item for one in verdict.members} == {item.pk} and len(verdict.members) == (
-            item.transactions + item.entries
-        )
-        if same_members and all(getattr(item, name) == values[name] for name in _COMPARED):
             continue
         was = item.state
         for name, value in values.items():
@@ -75,6 +68,8 @@ def store(
         ReconciliationLink.objects.filter(pk__in=gone)._raw_delete("default")  # type: ignore[attr-defined]
     _insert(fresh, actor=actor)
     _update(moved, actor=actor)
+    written = [item for item, _ in fresh] + [item for item, _, _ in moved]
+    tally.loose |= {item.pk for item in written if item.state in ONE_SIDED}
 
 
 def _item_of(verdict: Verdict, items: dict[int, ReconciliationItem], tally: Tally) -> ReconciliationItem | None:
@@ -83,26 +78,42 @@ def _item_of(verdict: Verdict, items: dict[int, ReconciliationItem], tally: Tall
     return next((items[pk] for pk in candidates if pk in items and pk not in tally.claimed), None)
 
 
-def _values(
-    verdict: Verdict, item: ReconciliationItem | None, known: Known, *, now: datetime, actor: Actor
-) -> dict[str, Any]:
-    cause = causes.cause_of(verdict, known)
-    found = causes.facts(verdict, cause)
-    values: dict[str, Any] = {
-        "state": verdict.state,
-        "how": verdict.how,
-        "cause": cause,
-        "account": verdict.account,
-        "currency": verdict.currency,
-        "family": verdict.family,
-        "reference": verdict.reference,
+def _figures(verdict: Verdict, item: ReconciliationItem | None) -> dict[str, Any]:
+    """What makes a verdict another one than the item says already."""
+    state = verdict.state
+    if item is not None and verdict.sticky and state == State.MATCHED:
+        state = State(item.state) if item.state in (State.EXPLAINED, State.WRITTEN_OFF) else state
+    return {
+        "state": state,
         "stripe": verdict.stripe,
         "ledger": verdict.ledger,
         "stripe_fee": sum(one.fee for one in verdict.transactions),
         "ledger_fee": sum(one.fee for one in verdict.entries),
-        "difference": verdict.difference,
+        "currency": verdict.currency,
         "transactions": len(verdict.transactions),
         "entries": len(verdict.entries),
+    }
+
+
+def _values(
+    verdict: Verdict,
+    item: ReconciliationItem | None,
+    figures: dict[str, Any],
+    known: Known,
+    *,
+    now: datetime,
+    actor: Actor,
+) -> dict[str, Any]:
+    """The rest of what a verdict decides of an item."""
+    cause = causes.cause_of(verdict, known)
+    found = causes.facts(verdict, cause)
+    values: dict[str, Any] = {
+        "how": item.how if item is not None and verdict.sticky else verdict.how,
+        "cause": cause,
+        "account": verdict.account,
+        "family": verdict.family,
+        "reference": verdict.reference,
+        "difference": verdict.difference,
         "occurred_at": verdict.at,
         "due_at": verdict.due_at,
         "text": causes.words(found, cause),
@@ -113,11 +124,7 @@ def _values(
     }
     if verdict.state == State.CURRENCY_MISMATCH:
         values["difference"] = 0  # no difference of two currencies is a sum of money
-    if item is not None and verdict.sticky:
-        values["how"] = item.how
-        if verdict.state == State.MATCHED and item.state in (State.EXPLAINED, State.WRITTEN_OFF):
-            values["state"] = item.state
-    if values["state"] in SETTLED:
+    if figures["state"] in SETTLED:
         kept = item is not None and item.cause and not cause
         if kept and item is not None:  # what it once was stays readable
             values |= {"cause": item.cause, "text": item.text, "text_by": item.text_by}

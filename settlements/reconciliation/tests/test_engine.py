@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from settlements.reconciliation import by_id, config, sql
 from settlements.reconciliation.engine import reconcile
-from settlements.reconciliation.models import ReconciliationItem, ReconciliationLink, Run
+from settlements.reconciliation.models import ReconciliationItem, ReconciliationLink, Run, Watermark
 from settlements.reconciliation.states import How, State
 from settlements.reconciliation.tests.books import FAULTS, NOW, Books, Found, movement, post, store_transactions
 
@@ -202,6 +204,52 @@ def test_the_number_of_statements_does_not_grow_with_the_books():
 
     few = count(10, 1)
     assert count(100, 5) <= few + 8
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite looks each row up")
+def test_everything_in_ranges_of_ids_leaves_over_what_it_does_in_one():
+    books = Books()
+    books.agree(40)
+    for break_something in FAULTS.values():
+        break_something(books)
+    books.store(random.Random(3))
+    ids = sorted(one["object_id"] for one in books.transactions)
+
+    def left_over(at: list[str]) -> Any:
+        sql.prepare()
+        looked = by_id.everything(sql.Scope(), at)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT id::text FROM recon_t UNION ALL SELECT id::text FROM recon_e ORDER BY 1")
+            return looked, cursor.fetchall()
+
+    whole = left_over([])
+    assert whole[1]
+    for at in ([ids[5]], ids[3::7], ["", *ids, "zzz"]):
+        assert left_over(at) == whole
+
+
+def test_a_look_at_every_book_counts_for_each():
+    ours, theirs = movement(account="acct_ours"), movement(account="acct_theirs")
+    store_transactions(ours.txn)
+    assert look(account="acct_ours").mode == Run.Mode.FULL, "nothing was looked at before"
+    assert look().mode == Run.Mode.FULL, "one book is not all of them"
+    store_transactions(theirs.txn)
+    assert [look(account=one).mode for one in ("acct_ours", "acct_theirs", "")] == [Run.Mode.DELTA] * 3
+    assert ReconciliationItem.objects.count() == 2
+    assert Watermark.objects.count() == 4, "each its own, and the one of all"
+
+
+def test_an_entry_that_doubles_an_older_pair_is_found_by_a_look_at_what_is_new(monkeypatch):
+    monkeypatch.setattr(config, "OVERLAP", timedelta(0))
+    one = movement()
+    store_transactions(one.txn)
+    post(one.entry)
+    look()
+    post({**one.entry, "key": "again"})
+    run = look()
+    assert (run.mode, run.transactions, run.entries) == (Run.Mode.DELTA, 0, 1)
+    item = ReconciliationItem.objects.get()
+    assert (item.state, item.cause, item.transactions, item.entries) == (State.OVER, "duplicate", 1, 2)
 
 
 def test_one_book_alone_leaves_the_others_as_they_are():
