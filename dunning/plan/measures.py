@@ -136,22 +136,28 @@ def _last(question: Question, others: list[Step]) -> datetime | None:
     return max(times, default=None)
 
 
+def hand_over_now(question: Question) -> Step:
+    """The same as something to choose now, whatever else is planned."""
+    code, why = question.pressing or _why_now(question)
+    return Step(ESCALATE, code, why, mark=f"{'pressing' if question.pressing else 'end'}:{code}", flags=question.flags)
+
+
 def _nothing_left(question: Question, others: list[Step]) -> Step:
+    step = hand_over_now(question)
+    last = _last(question, others)
+    after = last + timedelta(days=question.config.notice_days) if last is not None else question.start
+    return step.moved_to(question.later(max(after, question.start)))
+
+
+def _why_now(question: Question) -> tuple[str, str]:
     facts = question.facts
     if not question.reaches("email") and not facts.messages:
         why_not = facts.unreachable["email"]
-        code, why = (
-            "no_email",
-            (f"The customer cannot be reached by e-mail ({why_not}), so a person must find another way to reach them."),
-        )
         if why_not == "no address":
-            why = "The customer has no e-mail address, so a person must find another way to reach them."
-    elif facts.messages:
-        code, why = "notices_used", f"{len(facts.messages)} messages have brought no payment; a person should call."
-    else:
-        code, why = "unclear", f"Nothing automatic fits well ({question.verdict.words}); a person should look."
-    at = question.start
-    last = _last(question, others)
-    if last is not None:
-        at = max(at, last + timedelta(days=question.config.notice_days))
-    return Step(ESCALATE, code, why, at=question.later(at), mark=f"end:{code}", flags=question.flags)
+            return "no_email", "The customer has no e-mail address, so a person must find another way to reach them."
+        return "no_email", (
+            f"The customer cannot be reached by e-mail ({why_not}), so a person must find another way to reach them."
+        )
+    if facts.messages:
+        return "notices_used", f"{len(facts.messages)} messages have brought no payment; a person should call."
+    return "unclear", f"Nothing automatic fits well ({question.verdict.words}); a person should look."

@@ -44,7 +44,7 @@ def plan(
     person = measures.hand_over(question, [*attempts, *messages, *services])
     steps = _in_order(question, attempts, messages, services, person)
     held, until = _held(question)
-    return Plan(steps, _options(question, attempts, messages, services, person), held, until)
+    return Plan(steps, _options(question, attempts, messages, services), held, until)
 
 
 def _with_a_person(question: Question, attempts: list[Step]) -> Plan:
@@ -80,11 +80,9 @@ def _in_order(
     return tuple(step for _rank, step in ranked)
 
 
-def _options(
-    question: Question, attempts: list[Step], messages: list[Step], services: list[Step], person: Step
-) -> tuple[Step, ...]:
+def _options(question: Question, attempts: list[Step], messages: list[Step], services: list[Step]) -> tuple[Step, ...]:
     """What may be proposed now, best first, at most one of each kind; handing over always may."""
-    now_person = person.moved_to(None)
+    now_person = measures.hand_over_now(question)
     retry = next((step for step in attempts if step.kind in (RETRY, TAKE_OVER)), None)
     notice = messages[0] if messages else None
     grace = next((step for step in services if step.kind == GRACE and step.at is None), None)
