@@ -88,6 +88,10 @@ MODELS = [
     Model("dunning.dunningcase", ALL),
     Model("dunning.message", ALL),
     Model("dunning.supporttask", ALL, acts=(("take", (LEAD, SUPPORT)), ("done", (LEAD, SUPPORT)))),
+    Model("contact.contactpreference", ALL, acts=(("resubscribe", (LEAD, SUPPORT)),)),
+    Model("contact.complaint", ALL, acts=(("close", (LEAD, SUPPORT)),)),
+    Model("contact.reply", ALL, acts=(("handle", (LEAD, SUPPORT)),), note="words: whoever may see who customers are"),
+    Model("contact.receipt", ALL, note="delivery reports"),
     Model("support.timelineentry", ALL, list_leads_on=True),
     Model("inbox.inboundevent", ALL, acts=(("replay", DECIDERS), ("dismiss", (LEAD,)))),
     Model("llm.agentrun", (FINANCE, LEAD, AUDITOR)),
@@ -155,6 +159,15 @@ PAGES = [
     Page(
         "settlements_statement_file", ALL, about="settlements.seller", arg="account", more=("2026-11",), note="logged"
     ),
+    *(
+        Page(f"dunning_dunningcase_{verb}", TALKERS, about="dunning.dunningcase", post=TALKERS)
+        for verb in (
+            *("take", "release", "assign", "hand_over", "promise", "pause", "resume", "snooze", "note", "look_again"),
+            "escalate",
+        )
+    ),
+    Page("contact_complaint_new", (LEAD, SUPPORT), post=(LEAD, SUPPORT)),
+    Page("contact_contactpreference_stop", (LEAD, SUPPORT), post=(LEAD, SUPPORT)),
     Page("support_search", ALL, post=ALL),
     Page("support_timeline", ALL, about="support.timelineentry", arg="customer"),
     Page("support_invoice", ALL, about="djstripe.invoice", arg="id"),
@@ -240,6 +253,15 @@ ENDPOINTS = [
         "trace-detail", ALL, about="settlements.earning", arg="invoice", note="others' parts as one sum without names"
     ),
     Page("statement-detail", ALL, about="settlements.seller", arg="account", more=("2026-11",)),
+    Page("dunning-case-list", ALL),
+    Page("dunning-case-detail", ALL, about="dunning.dunningcase"),
+    *(
+        Page(f"dunning-case-{verb}", TALKERS, about="dunning.dunningcase", post=TALKERS, get=405)
+        for verb in (
+            *("take", "release", "assign", "hand-over", "promise", "pause", "resume", "snooze", "note", "look-again"),
+            "escalate",
+        )
+    ),
     Page("customer-timeline", ALL, about="support.timelineentry", arg="customer"),
 ]
 
@@ -247,6 +269,8 @@ ENDPOINTS = [
 OTHERS = {
     "": "leads to the admin",
     "stripe/webhook/": "Stripe's events; a signature takes the place of a log-in",
+    "contact/unsubscribe/<str:token>/": "stops reminders to a customer; the signed link takes the place of a log-in",
+    "contact/mail/<slug:provider>/<slug:purpose>/": "mail providers' reports; a signature or secret as for Stripe's",
     "healthz": "whether the process answers",
     "readyz": "whether it can do its work; counts and ages, no names",
 }

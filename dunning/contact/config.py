@@ -18,7 +18,7 @@ class ContactSettings:
     providers       mail providers whose reports are taken in, as anymail writes their names (postmark, mailgun, …)
     """
 
-    required: tuple[str, ...] = ("last_notice",)
+    required: tuple[str, ...] = ("last_notice", "grace_started", "service_paused")
     reply_address: str = ""
     reply_days: int = 180
     mail_max_bytes: int = 5 * 1024 * 1024

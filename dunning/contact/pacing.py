@@ -40,9 +40,7 @@ def earliest(*, now: datetime, sent: Sequence[datetime], pace: Pace) -> datetime
     """The first moment at or after `now` at which `refused` says nothing; UTC."""
     moment = now
     for _ in range(ROUNDS):
-        moment = calendar.next_open(
-            moment, pace.zone, pace.country, quiet_from=pace.quiet_from, quiet_until=pace.quiet_until
-        )
+        moment = _next_open(moment, pace)
         if is_too_soon(moment, sent, pace):
             moment = _next_day(moment, sent, pace)
             continue
@@ -54,15 +52,18 @@ def earliest(*, now: datetime, sent: Sequence[datetime], pace: Pace) -> datetime
 
 
 def is_quiet(moment: datetime, pace: Pace) -> bool:
-    """Whether it is a quiet hour; where the zones of a country leave no open one in common, its first zone's count."""
-    if not calendar.is_quiet(
-        moment, pace.zone, pace.country, quiet_from=pace.quiet_from, quiet_until=pace.quiet_until
-    ):
-        return False
-    return (
-        calendar.next_open(moment, pace.zone, pace.country, quiet_from=pace.quiet_from, quiet_until=pace.quiet_until)
-        != moment
-    )
+    """Whether nobody should be written to at that moment."""
+    return _next_open(moment, pace) != moment
+
+
+def _next_open(moment: datetime, pace: Pace) -> datetime:
+    """As calendar.next_open; where the zones of a country leave no open hour in common, its first zone's count."""
+    hours = {"quiet_from": pace.quiet_from, "quiet_until": pace.quiet_until}
+    found = calendar.next_open(moment, pace.zone, pace.country, **hours)
+    if not calendar.is_quiet(found, pace.zone, pace.country, **hours):
+        return found
+    first = getattr(calendar.home(pace.zone, pace.country), "key", "UTC")
+    return calendar.next_open(moment, first, "", **hours)
 
 
 def is_too_soon(moment: datetime, sent: Sequence[datetime], pace: Pace) -> bool:

@@ -57,6 +57,14 @@ class Reply(models.Model):
     def is_waiting(self) -> bool:
         return self.handled_at is None
 
+    @property
+    def state(self) -> str:
+        """For lines of a timeline."""
+        return "waiting" if self.is_waiting else "done"
+
+    def get_state_display(self) -> str:
+        return "waits for a person" if self.is_waiting else "handled"
+
 
 class Receipt(models.Model):
     """What was reported about a message, once: by a mail server, a provider, or the customer's own auto-reply.
