@@ -19,6 +19,8 @@ from django.utils import timezone
 from billingops.actors import Actor, save_with_history
 from billingops.exceptions import InvalidInput, InvalidTransition, VersionConflict
 from dunning.campaigns import services, validation
+from dunning.campaigns.arms import Arm
+from dunning.campaigns.comparing import needed
 from dunning.campaigns.models import Campaign, CampaignVersion, Experiment
 from dunning.campaigns.services import Refused
 
@@ -84,6 +86,13 @@ def start(
         shown = {"test": experiment.pk, "arms": experiment.arms, "seed": experiment.seed}
         services.journal("campaign.test_started", campaign, actor, **shown)
     return experiment
+
+
+def sample(arms: Sequence[Wanted], *, baseline_percent: Decimal, difference_points: Decimal) -> dict[str, int]:
+    """Customers that each arm needs. Raises InvalidInput as `start` does."""
+    _check_figures(arms, baseline_percent, difference_points, None)
+    planned = [Arm(one.name, one.version, one.weight) for one in arms]
+    return needed(planned, baseline=float(baseline_percent) / 100, difference=float(difference_points) / 100)
 
 
 def _check_figures(arms: Sequence[Wanted], baseline: Decimal, difference: Decimal, seed: int | None) -> None:

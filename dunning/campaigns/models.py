@@ -20,6 +20,8 @@ from dunning.campaigns.arms import Arm
 from dunning.campaigns.segments import Segment
 from dunning.plan.sequences import Sequence
 
+MAX_NOTE = 300
+
 
 class ScopedQuerySet(models.QuerySet[Any]):
     """Campaigns for all accounts are for everybody to see: they say what happens to one's own cases."""

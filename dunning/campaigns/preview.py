@@ -44,6 +44,12 @@ GROUPS = {
     steps.CANCEL: "measures",
 }
 SHOWN = tuple(dict.fromkeys(GROUPS.values()))
+# What the first row of a case's history says better than the case, which tells of its latest failure.
+FIRST = (
+    "amount_remaining", "attempt_count", "code", "decline_code", "advice_code", "network_decline_code",
+    "network_advice_code", "outcome_type", "risk_level", "payment_method", "payment_method_type", "card_brand",
+    "charge", "last_failed_at",
+)  # fmt: skip
 _DONE = (State.EXECUTED, State.CONFIRMED)
 
 
@@ -128,9 +134,7 @@ def _at_the_beginning(rows: Sequence[DunningCase]) -> list[Loaded]:
     for row in rows:
         old = first.get(row.pk)
         if old is not None:
-            for name in ("amount_remaining", "attempt_count", "code", "decline_code", "advice_code",
-                         "network_decline_code", "network_advice_code", "outcome_type", "risk_level",
-                         "payment_method", "payment_method_type", "card_brand", "charge", "last_failed_at"):  # fmt: skip
+            for name in FIRST:
                 setattr(row, name, getattr(old, name))
     found = loading.load_cases(rows, now=timezone.now())
     return [one for one in found if one.case is not None]
@@ -197,10 +201,10 @@ def _done(cases: Sequence[DunningCase]) -> dict[tuple[str, str], list[tuple[str,
         found[account, subject].append((kind, at))
     by_pk = {case.pk: case for case in cases}
     sent = Message.objects.filter(case__in=list(by_pk), state=MessageState.SENT, sent_at__isnull=False)
-    for case_id, at in sent.order_by("sent_at").values_list("case_id", "sent_at"):
-        assert at is not None
+    for case_id, sent_at in sent.order_by("sent_at").values_list("case_id", "sent_at"):
+        assert sent_at is not None
         case = by_pk[case_id]
-        found[case.account, case.invoice].append((steps.NOTIFY, at))
+        found[case.account, case.invoice].append((steps.NOTIFY, sent_at))
     return {key: sorted(values, key=lambda pair: pair[1]) for key, values in found.items()}
 
 

@@ -20,13 +20,13 @@ from billingops.actors import Actor, save_with_history
 from billingops.exceptions import BillingOpsError, InvalidInput, InvalidTransition, VersionConflict
 from billingops.journal import Note, note
 from dunning.campaigns import content, templates, validation
-from dunning.campaigns.models import Campaign, CampaignVersion, Experiment
+from dunning.campaigns.models import MAX_NOTE, Campaign, CampaignVersion, Experiment
 from dunning.campaigns.segments import Candidate
 from dunning.campaigns.validation import Finding
 from dunning.plan.sequences import STANDARD
 
 RIGHT = "campaigns.design_campaign"
-MAX_PRIORITY, MAX_CAMPAIGNS, MAX_NOTE = 1000, 500, 300
+MAX_PRIORITY, MAX_CAMPAIGNS = 1000, 500
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 _ACCOUNT = re.compile(r"acct_[A-Za-z0-9_]{1,59}")
 State = CampaignVersion.State
@@ -131,7 +131,7 @@ def draft(
             campaign=campaign, account=campaign.account, number=number, created_by=actor.user,
             created_by_name=actor.name[:160],
         )  # fmt: skip
-        _write(row, segment, sequence, comment)
+        write(row, segment, sequence, comment)
         save_with_history(row, actor=actor, reason="drafted", force_insert=True)
         _note("campaign.drafted", campaign, actor, number=number)
     return row
@@ -151,13 +151,13 @@ def save_draft(
             )
         if row.revision != revision:
             raise VersionConflict(f"Somebody saved this draft meanwhile (now {row.revision}). Nothing was changed.")
-        _write(row, segment, sequence, comment)
+        write(row, segment, sequence, comment)
         row.revision += 1
         save_with_history(row, actor=actor, reason="draft changed")
     return row
 
 
-def _write(row: CampaignVersion, segment: Mapping[str, Any], sequence: Mapping[str, Any], comment: str) -> None:
+def write(row: CampaignVersion, segment: Mapping[str, Any], sequence: Mapping[str, Any], comment: str) -> None:
     if len(comment) > MAX_NOTE:
         raise InvalidInput(f"A note has at most {MAX_NOTE} characters.", field="note")
     row.segment = content.segment_json(content.read_segment(segment))

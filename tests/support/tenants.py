@@ -100,6 +100,10 @@ OVERRIDES: dict[str, Any] = {
     "settlements.payoutline": lambda t: {"base": 100, "fee": 30, "share": 70},
     "ledger.journalentry": lambda t: _entry(t),
     "dunning.dunningcase": lambda t: {"closed_reason": "", "state": "open"},
+    "campaigns.experiment": lambda t: {
+        "arms": [{"name": "now", "version": 100, "weight": 1}, {"name": "new", "version": 101, "weight": 1}],
+        "baseline_percent": 50, "difference_points": 10, "state": "running",
+    },
     "dunning.supporttask": lambda t: {"state": "open", "suggestion": make("approvals.suggestion", t)},
     "support.customercontact": lambda t: {"customer": t.id("cus"), "name": t.hush},
     "djstripe.account": lambda t: {"id": t.account or t.id("acct"), "djstripe_owner_account": None},
