@@ -27,7 +27,6 @@ from dunning.models import CaseNote, DunningCase
 from dunning.states import CaseState
 
 MOST_NOTES = 200
-TEXT = {"max_length": by_hand.MAX_TEXT, "trim_whitespace": True}
 
 
 class CaseSerializer(serializers.ModelSerializer[DunningCase]):
@@ -87,11 +86,11 @@ class VersionSerializer(StrictSerializer):
 
 
 class SaidSerializer(VersionSerializer):
-    text = serializers.CharField(**TEXT, required=False, allow_blank=True, default="")
+    text = serializers.CharField(max_length=by_hand.MAX_TEXT, required=False, allow_blank=True, default="")
 
 
 class ReasonedSerializer(VersionSerializer):
-    text = serializers.CharField(**TEXT)
+    text = serializers.CharField(max_length=by_hand.MAX_TEXT)
 
 
 class PromiseSerializer(SaidSerializer):
@@ -115,7 +114,7 @@ class HandOverSerializer(ReasonedSerializer):
 
 class CaseNoteTextSerializer(StrictSerializer):
     kind = serializers.ChoiceField(choices=[str(kind) for kind in work.BY_HAND], default="note")
-    text = serializers.CharField(**TEXT)
+    text = serializers.CharField(max_length=by_hand.MAX_TEXT)
 
 
 def _assign(*, to: str, **given: Any) -> DunningCase:

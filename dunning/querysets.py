@@ -28,6 +28,11 @@ class CaseQuerySet(models.QuerySet["DunningCase"]):
         undecided = (CaseState.OPEN, CaseState.WAITING)
         return self.filter(state__in=undecided, next_step_at__lte=now).order_by("next_step_at")
 
+    def overdue(self, now: datetime) -> CaseQuerySet:
+        """Unpaid cases on which nobody has acted in the time set for it; the clock's partial index answers it."""
+        late = models.Q(sla_due_at__lte=now) | models.Q(sla_level__gt=0)
+        return self.unpaid().filter(late, sla_due_at__isnull=False)
+
     def record_of(self, customer: str, account: str, *, without: int | None = None) -> tuple[int, int]:
         """(recovered, lost) cases of a customer, the case `without` left out. One statement."""
         if not customer:

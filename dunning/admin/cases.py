@@ -1,82 +1,63 @@
-"""The pages of cases."""
+"""The pages of cases: the list with its chips and sums, a case, and a page for each step that a person takes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
-from approvals import blind
+from billingops import access
+from billingops.admin import home
 from billingops.admin.base import ReadOnlyAdmin, age_column, money_column, state_column, stripe_id_column
 from billingops.admin.filters import AccountFilter, CustomerFilter
+from billingops.admin.paging import COUNT_CAP, capped_counts, grouped
 from billingops.admin.site import site
-from dunning import services
+from billingops.templatetags import billingops as tags
+from dunning import by_hand, notes, showing
+from dunning.admin import case_page, case_steps
+from dunning.admin.case_filters import HeldFilter, TimeFilter, WhoseFilter
 from dunning.models import DunningCase
-from dunning.reasons import Category
 
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of a case's timeline; `object` has a state."""
-
-    at: datetime
-    label: str
-    text: str
-    url: str
-    object: Any
+NOTHING = "–"
 
 
 @admin.register(DunningCase, site=site)
 class DunningCaseAdmin(ReadOnlyAdmin):
     scope_field = "account"
-    list_display = ("invoice_name", "state_", "customer_", "money", "reason", "attempts_column", "next_step", "age")
-    list_filter = ("state", "category", "closed_reason", AccountFilter, CustomerFilter)
+    list_display = (
+        "invoice_name", "state_", "customer_", "money", "reason", "attempts_column", "next_step", "owner_", "sla",
+        "promise", "age",
+    )  # fmt: skip
+    list_select_related = ("owner", "owner_group")
+    list_filter = ("state", WhoseFilter, HeldFilter, TimeFilter, "category", AccountFilter, CustomerFilter)
     exact_search = ("invoice", "customer", "invoice_number", "subscription")
+    change_list_template = "admin/dunning/case_list.html"
     change_form_template = "admin/dunning/case_detail.html"
     export_fields = (
         "id", "invoice", "invoice_number", "account", "customer", "subscription", "state", "closed_reason", "currency",
-        "amount_remaining", "attempt_count", "by_hand_failures", "category", "decline_code", "advice_code", "opened_at",
-        "closed_at", "recovered_by",
+        "amount_remaining", "attempt_count", "by_hand_failures", "category", "decline_code", "advice_code", "owner",
+        "owner_group", "sla_due_at", "sla_level", "promised_for", "promises_broken", "paused", "snoozed_until",
+        "grace_period_until", "sequence", "sequence_version", "arm", "opened_at", "closed_at", "recovered_by",
+        "recovered_amount",
     )  # fmt: skip
     empty_text = "A case appears here when Stripe reports that a payment of an invoice has failed."
-    fieldsets = (
-        ("Case", {"fields": ("state_", "closed_reason", "recovered_by", "opened_at", "next_step_at", "closed_at")}),
-        ("Invoice", {"fields": ("invoice_", "invoice_number", "money", "customer_", "subscription_", "account_")}),
-        (
-            "Latest failure",
-            {
-                "fields": (
-                    "reason",
-                    "may_be_told",
-                    "kind_of_reason",
-                    "codes",
-                    "attempts",
-                    "last_failed_at",
-                    "charge_",
-                )
-            },
-        ),
-        ("Grace period", {"fields": ("grace_period_until",)}),
-    )
-    readonly_fields = (
-        "state_", "closed_reason", "recovered_by", "opened_at", "next_step_at", "closed_at", "invoice_",
-        "invoice_number", "money", "customer_", "subscription_", "account_", "reason", "may_be_told", "kind_of_reason",
-        "codes", "attempts", "last_failed_at", "charge_", "grace_period_until",
-    )  # fmt: skip
+    fieldsets = ((None, {"fields": ("invoice_",)}),)  # the page itself is case_page.py and its template
+    readonly_fields = ("invoice_",)
 
     state_ = state_column()
     money = money_column("amount_remaining", description="Open amount")
     age = age_column("opened_at")
-    next_step = age_column("next_step_at", description="Looked at again")
     customer_ = stripe_id_column("customer", "Customer", account="account")
     invoice_ = stripe_id_column("invoice", "Invoice", account="account")
-    subscription_ = stripe_id_column("subscription", "Subscription", account="account")
-    account_ = stripe_id_column("account", "Account")
-    charge_ = stripe_id_column("charge", "Charge", account="account")
 
     @admin.display(description="Invoice")
     def invoice_name(self, case: DunningCase) -> str:
@@ -86,55 +67,105 @@ class DunningCaseAdmin(ReadOnlyAdmin):
     def attempts_column(self, case: DunningCase) -> int:
         return case.attempts
 
-    @admin.display(description="Attempts")
-    def attempts(self, case: DunningCase) -> str:
-        return f"{case.attempts}, {case.by_hand_failures} of them outside Stripe's own schedule"
-
     @admin.display(description="Reason")
     def reason(self, case: DunningCase) -> str:
         return case.failure_words
 
-    @admin.display(description="The customer may hear it", boolean=True)
-    def may_be_told(self, case: DunningCase) -> bool:
-        return not case.verdict.secret
+    @admin.display(description="Next step")
+    def next_step(self, case: DunningCase) -> SafeString | str:
+        if not case.is_unpaid:
+            return NOTHING
+        if case.paused:
+            return "paused"
+        if getattr(case, "_is_unseen", False):
+            return "not shown yet (blind sample)"
+        steps = showing.coming(case.plan[:1] if isinstance(case.plan, list) else [])
+        if steps:
+            when = tags.age(steps[0].at) if steps[0].at else "once approved"
+            return format_html("{}<br>{}", steps[0].label, when)
+        return format_html("looked at {}", tags.age(case.next_step_at)) if case.next_step_at else NOTHING
 
-    @admin.display(description="Kind of reason")
-    def kind_of_reason(self, case: DunningCase) -> str:
-        return f"{Category(case.category).label} · {case.verdict.basis}"
+    @admin.display(description="Owner")
+    def owner_(self, case: DunningCase) -> str:
+        return notes.holder(case) or NOTHING
 
-    @admin.display(description="Codes")
-    def codes(self, case: DunningCase) -> str:
-        names = ("code", "decline_code", "advice_code", "network_decline_code", "network_advice_code")
-        return ", ".join(f"{name} {value}" for name in names if (value := getattr(case, name)))
+    @admin.display(description="SLA")
+    def sla(self, case: DunningCase) -> SafeString | str:
+        if case.sla_due_at is None or not case.is_unpaid:
+            return NOTHING
+        if not case.is_late:
+            return tags.age(case.sla_due_at)
+        badge = tags.state_badge("needs_response", f"overdue, level {case.sla_level}")
+        return format_html("{} {}", badge, tags.age(case.sla_due_at))
+
+    @admin.display(description="Promise")
+    def promise(self, case: DunningCase) -> str:
+        parts = [f"{case.promised_for.day} {case.promised_for:%b %Y}"] if case.promised_for else []
+        parts += [f"{case.promises_broken} broken"] if case.promises_broken else []
+        return ", ".join(parts) or NOTHING
+
+    # -- the list ------------------------------------------------------------------------------------------------------
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        response = super().changelist_view(request, extra_context)
+        if isinstance(response, TemplateResponse) and response.context_data and "cl" in response.context_data:
+            listed = response.context_data["cl"]
+            rows = list(listed.result_list)
+            unseen = showing.unseen(row for row in rows if row.is_unpaid)
+            for row in rows:
+                row._is_unseen = (row.invoice, row.account) in unseen
+            listed.result_list = rows
+            totals = grouped(listed.queryset, ("currency",), amount="amount_remaining", when="opened_at")
+            summed = sum(total["count"] for total in totals)
+            response.context_data["totals"] = totals
+            response.context_data["totals_capped"] = (
+                f"Sums of the newest {COUNT_CAP:,} cases only." if summed >= COUNT_CAP else ""
+            )
+        return response
+
+    # -- one case ------------------------------------------------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        own = [
+            path(
+                f"<path:object_id>/{step.name}/",
+                self.admin_site.admin_view(partial(self.step_view, name=step.name)),
+                name=f"dunning_dunningcase_{step.name}",
+            )
+            for step in case_steps.STEPS
+        ]
+        return [*own, *super().get_urls()]
+
+    def step_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
+        return case_steps.view(self, request, unquote(object_id), name)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        case = self.get_object(request, object_id)
-        shown = {"timeline": timeline(case) if case else []}
+        case = self.get_object(request, unquote(object_id))
+        shown: dict[str, Any] = {}
+        if case is not None and self.has_view_permission(request, case):
+            shown = {**case_page.context(case, request.user), "work": case_steps.offered(case, request.user)}
         return super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
 
 
-def timeline(case: DunningCase, limit: int = 100) -> list[Entry]:
-    """Suggestions, messages and tasks of a case, newest first. Three statements."""
-    entries = [
-        Entry(
-            row.created_at,
-            row.kind_label,
-            row.rationale,
-            reverse("admin:approvals_suggestion_change", args=[row.pk]),
-            row,
-        )
-        for row in map(blind.shown, services.suggestions_of(case).order_by("-id")[:limit])
-    ]
-    entries += [
-        Entry(row.created_at, "Message", row.subject, reverse("admin:dunning_message_change", args=[row.pk]), row)
-        for row in case.messages.order_by("-id")[:limit]
-    ]
-    entries += [
-        Entry(
-            row.created_at, "Support task", row.result, reverse("admin:dunning_supporttask_change", args=[row.pk]), row
-        )
-        for row in case.tasks.order_by("-id")[:limit]
-    ]
-    return sorted(entries, key=lambda entry: entry.at, reverse=True)
+@home.waiting(order=35)
+def cases_with_people(request: HttpRequest) -> Iterator[home.WaitingLine]:
+    """Cases that nobody acted on in time, and promises due today, for those who work on them. One statement."""
+    if not request.user.has_perm(by_hand.WORK):
+        return
+    now = timezone.now()
+    cases = access.scope(DunningCase.objects.unpaid(), request.user)
+    late, today = cases.overdue(now), cases.filter(promised_for=timezone.localdate())  # type: ignore[attr-defined]
+    found: dict[str, Any] = {}
+    first = late.order_by("sla_due_at").values_list("sla_due_at", flat=True)[:1]
+    counts = capped_counts({"late": late, "today": today}, moments={"late": first}, found=found)
+    url = reverse("admin:dunning_dunningcase_changelist")
+    yield home.WaitingLine(
+        label="cases with overdue SLA",
+        count=counts["late"],
+        oldest=found.get("late"),
+        url=f"{url}?time=overdue",
+        urgent=True,
+    )
+    yield home.WaitingLine(label="promises due today", count=counts["today"], url=f"{url}?held=today")
