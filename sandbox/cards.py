@@ -173,6 +173,10 @@ class Cards:
             decline = Decline(decline_code, code, advice_code, network_decline_code, network_advice_code)
         self._outcomes[pm_id] = Outcome(decline, times)
 
+    def forget(self, pm_id: str) -> None:
+        """Whatever a test has set for it: from now on its charges meet what its card brings."""
+        self._outcomes.pop(pm_id, None)
+
     def peek(self, pm_id: str) -> Decline | None:
         """What the next charge of `pm_id` would meet."""
         outcome = self._outcomes.get(pm_id)

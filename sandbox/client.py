@@ -247,6 +247,26 @@ class SandboxControl:
         made: Json = self.send("POST", f"disputes/{dispute_id}/close", {"won": won, **options})
         return made
 
+    def settle_debit(self, object_id: str, **options: Any) -> Json:
+        """The bank answers a debit."""
+        made: Json = self.send("POST", f"debits/{object_id}/settle", options)
+        return made
+
+    def set_mandate(self, payment_method: str, status: str, **options: Any) -> Json:
+        """The permission to debit an account."""
+        made: Json = self.send("POST", f"cards/{payment_method}/mandate", {"status": status, **options})
+        return made
+
+    def renew_card(self, payment_method: str, **options: Any) -> Json:
+        """The network tells of a new card."""
+        made: Json = self.send("POST", f"cards/{payment_method}/renew", options)
+        return made
+
+    def fail_finalization(self, invoice_id: str, code: str | None, **options: Any) -> Json:
+        """A draft cannot be finalized."""
+        made: Json = self.send("POST", f"invoices/{invoice_id}/finalization", {"code": code, **options})
+        return made
+
     def restrict_account(self, account_id: str) -> Json:
         """Stripe stops an account."""
         account: Json = self.send("POST", f"accounts/{account_id}/restrict", {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import connect, ledger
+from . import connect, debits, ledger
 from .cards import Decline
 from .errors import Json, StripeError, card_error, invalid, no_such
 from .render import embedded_list, virtual
@@ -208,6 +208,9 @@ def confirm(world: World, scope: Scope, intent: Json, *, off_session: bool = Fal
         intent["status"] = "requires_action"
         intent["next_action"] = {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect"}}
         world.emit(scope, "payment_intent.requires_action", intent)
+        return None
+    if debits.is_debit(payment_method):
+        debits.start(world, scope, intent, payment_method)
         return None
     made = charge(world, scope, intent, payment_method)
     intent["latest_charge"] = made["id"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -10,17 +11,18 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from . import debits
 from .api import KEPT_RECORDS, Api, RequestRecord
 from .billing import collection, subscriptions
 from .bookkeeping import Balance
 from .bulk import Bulk
 from .cards import Cards
 from .clock import Clock
-from .errors import Json
+from .errors import Json, StripeError
 from .faults import Faults
 from .http.handler import HttpServer
 from .render import render
-from .resources import accounts, balances, customers, disputes, refunds, topups
+from .resources import accounts, balances, customers, disputes, payment_methods, refunds, topups
 from .store import Scope, Store
 from .webhooks import Webhooks
 from .world import World
@@ -170,11 +172,11 @@ class SandboxServer:
             return self._show(scope, invoice) if invoice else None
 
     def retry_invoice(self, invoice_id: str, account: str | None = None) -> Json:
-        """Stripe's own next attempt of the retry schedule."""
+        """Stripe's own next attempt of the retry schedule; none of an invoice that Stripe no longer advances."""
         with self.world.lock:
             scope = self._scope(account)
             invoice = scope.get("invoice", invoice_id)
-            if invoice["status"] == "open":
+            if invoice["status"] == "open" and invoice["auto_advance"]:
                 collection.collect(self.world, scope, invoice, automatic=True)
             return self._show(scope, invoice)
 
@@ -196,6 +198,40 @@ class SandboxServer:
             scope = self._scope(account)
             made = disputes.settle(self.world, scope, scope.get("dispute", dispute_id), won=won)
             return self._show(scope, made)
+
+    def settle_debit(
+        self, object_id: str, account: str | None = None, *, failure: str | None = None, network: str | None = None
+    ) -> Json:
+        """The bank answers the debit that is on its way for an invoice, intent or charge: it comes back with `failure`
+        and the bank's own code `network`, goes through (`failure=""`), or as its test account is made for (None)."""
+        with self.world.lock:
+            scope = self._scope(account)
+            made = debits.pending_of(scope, object_id)
+            return self._show(scope, debits.settle(self.world, scope, made, failure=failure, network=network))
+
+    def set_mandate(self, payment_method: str, status: str, account: str | None = None) -> Json:
+        """The permission to debit an account: `inactive` (the customer took it back), `active`."""
+        with self.world.lock:
+            scope = self._scope(account)
+            method = scope.get("payment_method", payment_method)
+            return self._show(scope, debits.set_mandate(self.world, scope, method, status))
+
+    def renew_card(self, payment_method: str, account: str | None = None, **options: Any) -> Json:
+        """The network tells of the card that came in the place of this one: `token=`, `exp_month= exp_year=`."""
+        with self.world.lock:
+            scope = self._scope(account)
+            return self._show(scope, payment_methods.renew_card(self.world, scope, payment_method, **options))
+
+    def fail_finalization(self, invoice_id: str, code: str | None, account: str | None = None) -> Json:
+        """From now on this draft cannot be finalized, for this reason (None: it can); tried at once."""
+        with self.world.lock:
+            scope = self._scope(account)
+            invoice = scope.get("invoice", invoice_id)
+            invoice["_finalization_error"] = code
+            if code:
+                with contextlib.suppress(StripeError):
+                    collection.finalize(self.world, scope, invoice)
+            return self._show(scope, invoice)
 
     def restrict_account(self, account_id: str) -> Json:
         """Stripe stops an account's charges, transfers and payouts."""

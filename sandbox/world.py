@@ -18,6 +18,7 @@ import stripe
 from . import ledger
 from .cards import Cards
 from .clock import Clock
+from .debits import Account
 from .errors import Json
 from .faults import Faults
 from .idempotency import IdempotencyKeys
@@ -70,6 +71,7 @@ class World:
         self.lock = threading.RLock()
         self.clock = Clock(on_jump=self._settle_all)
         self.cards = Cards()
+        self.accounts: dict[str, Account] = {}  # payment method → the bank account behind it
         self.faults = Faults()
         self.keys = IdempotencyKeys()
         self.store = Store(PLATFORM_ID)
@@ -91,6 +93,7 @@ class World:
             self.store = Store(PLATFORM_ID)
             self.log.clear()
             self.cards.clear()
+            self.accounts.clear()
             self.faults.clear()
             self.keys.clear()
             self.clock.reset()
@@ -101,6 +104,15 @@ class World:
         with self.lock:
             for scope in self.store.scopes():
                 ledger.settle(self, scope)
+                self._time_has_come(scope)
+
+    def _time_has_come(self, scope: Scope) -> None:
+        """What Stripe and the banks do by themselves on a day: debits are answered, pauses end."""
+        from . import debits
+        from .billing import subscriptions
+
+        debits.settle_due(self, scope)
+        subscriptions.resume_due(self, scope)
 
     # Events
 

@@ -52,7 +52,8 @@ def build(
         customer_tax_ids=[
             {"type": tax_id["type"], "value": tax_id["value"]} for tax_id in scope.children("tax_id", customer["id"])
         ],
-        automatic_tax={"enabled": False},
+        automatic_tax=values.pop("automatic_tax", None)
+        or {"enabled": bool((sub.get("automatic_tax") or {}).get("enabled"))},
         issuer={"type": "self"},
         metadata={},
         parent=subscription
@@ -83,6 +84,11 @@ def build(
         entry["invoice"] = invoice["id"]
     compute(world, scope, invoice, lines)
     return invoice
+
+
+def automatic_tax(params: Json) -> Json:
+    """`automatic_tax[enabled]` of a request, as an invoice or a subscription shows it."""
+    return {"enabled": bool((params.get("automatic_tax") or {}).get("enabled"))}
 
 
 def _share_of(subscription: Json) -> Json | None:

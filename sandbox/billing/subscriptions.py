@@ -89,16 +89,31 @@ def bill(
     for item in waiting:
         item["invoice"] = invoice["id"]
     subscription["latest_invoice"] = invoice["id"]
+    resume_due(world, scope, only=subscription)
     pause = subscription["pause_collection"]
     if pause and pause["behavior"] == "keep_as_draft":
+        invoice["auto_advance"] = False
         return invoice, None
-    collection.finalize(world, scope, invoice)
+    try:
+        collection.finalize(world, scope, invoice)
+    except StripeError as refusal:  # it stays a draft with its last_finalization_error, and an event has told so
+        return invoice, refusal
     if pause and invoice["status"] == "open":
         (collection.void if pause["behavior"] == "void" else collection.mark_uncollectible)(world, scope, invoice)
         return invoice, None
     if not collect or invoice["status"] != "open" or invoice["collection_method"] != "charge_automatically":
         return invoice, None
     return invoice, collection.collect(world, scope, invoice, automatic=True)
+
+
+def resume_due(world: World, scope: Scope, *, only: Json | None = None) -> None:
+    """Collection goes on by itself once `resumes_at` has come."""
+    now = world.clock.now()
+    for subscription in [only] if only else list(scope.all("subscription")):
+        pause = subscription["pause_collection"]
+        if pause and pause["resumes_at"] and pause["resumes_at"] <= now:
+            with world.changes(scope, subscription, "customer.subscription.updated"):
+                subscription["pause_collection"] = None
 
 
 def _due_date(world: World, subscription: Json) -> int | None:

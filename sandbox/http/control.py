@@ -103,6 +103,30 @@ def _outcome(sandbox: SandboxServer, body: Body, pm: str) -> Any:
     return {"payment_method": pm, **body}
 
 
+@control("POST", "cards/{pm}/renew")
+def _renew_card(sandbox: SandboxServer, body: Body, pm: str) -> Any:
+    """{"token"?, "exp_month"?, "exp_year"?, "account"?}"""
+    return sandbox.renew_card(pm, **body)
+
+
+@control("POST", "cards/{pm}/mandate")
+def _mandate(sandbox: SandboxServer, body: Body, pm: str) -> Any:
+    """{"status": "inactive"|"active", "account"?}"""
+    return sandbox.set_mandate(pm, **body)
+
+
+@control("POST", "debits/{id}/settle")
+def _settle_debit(sandbox: SandboxServer, body: Body, id: str) -> Any:
+    """{"failure"?, "network"?, "account"?}"""
+    return sandbox.settle_debit(id, **body)
+
+
+@control("POST", "invoices/{id}/finalization")
+def _finalization(sandbox: SandboxServer, body: Body, id: str) -> Any:
+    """{"code": "…"|null, "account"?}"""
+    return sandbox.fail_finalization(id, **body)
+
+
 @control("GET", "webhooks")
 def _webhooks(sandbox: SandboxServer, body: Body) -> Any:
     hooks = sandbox.webhooks

@@ -249,7 +249,11 @@ def _subscriptions(world: World, scope: Scope, customer: Json) -> Json:
 
 @virtual("customer", "tax")
 def _tax(world: World, scope: Scope, customer: Json) -> Json:
-    return {"automatic_tax": "unrecognized_location", "ip_address": None, "location": None, "provider": "stripe"}
+    country = (customer["address"] or {}).get("country")
+    if not country:
+        return {"automatic_tax": "unrecognized_location", "ip_address": None, "location": None, "provider": "stripe"}
+    location = {"country": country, "source": "billing_address", "state": customer["address"].get("state")}
+    return {"automatic_tax": "supported", "ip_address": None, "location": location, "provider": "stripe"}
 
 
 @virtual("customer", "cash_balance")

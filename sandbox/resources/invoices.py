@@ -58,7 +58,7 @@ def create(call: Call) -> Json:
         due_date=params.get("due_date") or (call.now + days * 86400 if days is not None else None),
         metadata=params.get("metadata"), default_tax_rates=params.get("default_tax_rates"),
         transfer_data=params.get("transfer_data"), application_fee_amount=params.get("application_fee_amount"),
-        on_behalf_of=params.get("on_behalf_of"),
+        on_behalf_of=params.get("on_behalf_of"), automatic_tax=billing.automatic_tax(params),
         **{name: params.get(name) for name in FIELDS if name not in ("auto_advance", "due_date", "days_until_due")},
     )  # fmt: skip
     for item in waiting:
@@ -74,6 +74,8 @@ def update(call: Call, id: str) -> Json:
         raise invalid("Finalized invoices can't be updated in this way.", code="invoice_not_editable")
     with call.world.changes(call.scope, invoice, "invoice.updated"):
         base.assign(invoice, params, [name for name in FIELDS if name != "days_until_due"])
+        if "auto_advance" in params and invoice["status"] == "open":
+            _advance(call, invoice)
         if "discounts" in params:
             invoice["discounts"] = discounting.from_params(
                 call.world, call.scope, params["discounts"], invoice=invoice["id"]
@@ -83,6 +85,17 @@ def update(call: Call, id: str) -> Json:
         if invoice["status"] == "draft":
             compute(call.world, call.scope, invoice, billing.lines_of(call.scope, invoice))
     return invoice
+
+
+def _advance(call: Call, invoice: Json) -> None:
+    """Without automatic collection nothing is scheduled; with it, again."""
+    by_hand = invoice["collection_method"] == "send_invoice"
+    tries = invoice["attempt_count"]
+    if not invoice["auto_advance"] or by_hand or tries > len(collection.RETRY_DAYS):
+        invoice["next_payment_attempt"] = None
+    elif invoice["next_payment_attempt"] is None:
+        days = collection.RETRY_DAYS[tries - 1] if tries else 0
+        invoice["next_payment_attempt"] = call.now + (days * collection.DAY or 3600)
 
 
 def delete(call: Call, id: str) -> Json:

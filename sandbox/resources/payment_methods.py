@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from .. import payments
+from .. import debits, payments
 from ..cards import BY_NUMBER, TestCard, by_token
 from ..errors import Json, card_error, invalid, missing_parameter
 from ..render import listing, page
@@ -56,8 +56,52 @@ def make(
     )
 
 
+def make_debit(world: World, scope: Scope, account: debits.Account, *, billing_details: Json | None = None) -> Json:
+    """A stored payment method of a test bank account, not attached to anybody."""
+    pm_id = world.store.new_id("pm")
+    world.accounts[pm_id] = account
+    address = {"address": dict(EMPTY_ADDRESS), "email": None, "name": None, "phone": None, "tax_id": None}
+    return scope.add(
+        shape(
+            "payment_method",
+            id=pm_id,
+            allow_redisplay="unspecified",
+            billing_details=base.merge(address, billing_details),
+            created=world.clock.now(),
+            customer=None,
+            metadata={},
+            type=account.type,
+            **{account.type: debits.details(account)},
+        )
+    )
+
+
+def renew_card(
+    world: World, scope: Scope, pm_id: str, *, token: str | None = None, exp_month: int | None = None,
+    exp_year: int | None = None,
+) -> Json:  # fmt: skip
+    """The card network tells Stripe of the card that came in the place of this one: another number (`token`), or a
+    later expiry. The id stays. https://docs.stripe.com/api/events/types#event_types-payment_method.automatically_updated"""
+    method = scope.get("payment_method", pm_id)
+    with world.changes(scope, method, "payment_method.automatically_updated"):
+        if token:
+            card = by_token(token)
+            if card is None:
+                raise invalid(f"No such card token: {token}", param="token")
+            world.cards.issue(pm_id, card)
+            world.cards.forget(pm_id)
+            fresh = make(world, scope, card)
+            scope.remove(fresh)
+            method["card"] = fresh["card"]
+        method["card"]["exp_month"] = exp_month or method["card"]["exp_month"]
+        method["card"]["exp_year"] = exp_year or method["card"]["exp_year"]
+    return method
+
+
 def from_token(world: World, scope: Scope, token: str) -> Json | None:
-    """A new payment method for `pm_card_…`, or None."""
+    """A new payment method for `pm_card_…` or `pm_usBankAccount_…`, or None."""
+    if token in debits.ACCOUNTS:
+        return make_debit(world, scope, debits.ACCOUNTS[token])
     card = by_token(token)
     return make(world, scope, card) if card else None
 
@@ -65,8 +109,15 @@ def from_token(world: World, scope: Scope, token: str) -> Json | None:
 def create(call: Call) -> Json:
     """POST /v1/payment_methods"""
     params = call.params
-    if params.get("type", "card") != "card":
-        raise invalid("The sandbox makes payment methods of type card only.", param="type")
+    kind = params.get("type", "card")
+    if kind in debits.TYPES:
+        given = params.get(kind) or {}
+        account = debits.BY_NUMBER.get((given.get("iban") or given.get("account_number") or "").replace(" ", ""))
+        if account is None or account.type != kind:
+            raise invalid("The sandbox knows Stripe's test accounts only.", param=kind)
+        return make_debit(call.world, call.scope, account, billing_details=params.get("billing_details"))
+    if kind != "card":
+        raise invalid("The sandbox makes cards, SEPA and ACH debits only.", param="type")
     given = params.get("card")
     if not given:
         raise missing_parameter("card")
@@ -90,7 +141,9 @@ def update(call: Call, id: str) -> Json:
     method = call.scope.get("payment_method", id)
     with call.world.changes(call.scope, method, "payment_method.updated"):
         base.merge(method["billing_details"], call.params.get("billing_details"))
-        base.merge(method["card"], {k: v for k, v in (call.params.get("card") or {}).items() if k.startswith("exp_")})
+        if method["type"] == "card":
+            given = call.params.get("card") or {}
+            base.merge(method["card"], {k: v for k, v in given.items() if k.startswith("exp_")})
         base.assign(method, call.params, ("allow_redisplay",))
     return method
 
@@ -119,10 +172,12 @@ def attach_to(world: World, scope: Scope, pm_id: str, customer: Json) -> Json:
         raise invalid("The payment method you provided has already been attached to a customer.",
                       code="payment_method_already_attached")  # fmt: skip
     card = world.cards.card(method["id"])
-    if card.decline and not card.attaches:
+    if card.decline and not card.attaches and method["type"] == "card":
         scope.remove(method)
         raise card_error(card.decline.message, code=card.decline.code, decline_code=card.decline.decline_code)
     method["customer"] = customer["id"]
+    if debits.is_debit(method):
+        debits.mandate_of(world, scope, method)
     world.emit(scope, "payment_method.attached", method)
     return method
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import connect, payments
 from ..billing import discounts as discounting
+from ..billing import invoices
 from ..billing import subscriptions as service
 from ..billing.lines import price_amount
 from ..billing.periods import add_interval
@@ -54,7 +55,8 @@ def create(call: Call) -> Json:
         connect.destination_scope(world, transfer["destination"], param="transfer_data[destination]")
     now = call.now
     subscription = shape(
-        "subscription", id=call.store.new_id("sub"), automatic_tax={"enabled": False}, created=now, start_date=now,
+        "subscription", id=call.store.new_id("sub"), automatic_tax=invoices.automatic_tax(params), created=now,
+        start_date=now,
         billing_cycle_anchor=trial_end if in_trial else params.get("billing_cycle_anchor") or now,
         billing_mode={"type": "flexible", "flexible": {"proration_discounts": "included"}}, metadata={},
         collection_method="charge_automatically", currency=prices[0]["currency"], customer=customer["id"],
