@@ -40,13 +40,19 @@ def replay(window: Window) -> Iterator[Replayed]:
     for event in events.order_by("received_at", "id").iterator(chunk_size=200):
         at = event.handled_at or event.received_at
         view = Past(at, fill_gaps=window.fill_gaps)
-        with sync.reading_from(view):
-            snapshot = facts.read(event.object_id, event.account, live=True)
-            if snapshot is None or not snapshot.owed:
-                continue
-            snapshot = replace(snapshot, dispute_open=_dispute_open(view, snapshot))
-            loaded = _as_known(view, snapshot, at)
-        yield _replayed(event, loaded, view, at, model=window.model)
+        if loaded := as_known(event, view):
+            yield _replayed(event, loaded, view, at, model=window.model)
+
+
+def as_known(event: InboundEvent, view: Past) -> Loaded | None:
+    """What was known of the invoice when its failure had come in; None when nothing was owed. `view.missing` says what
+    no event of then shows."""
+    with sync.reading_from(view):
+        snapshot = facts.read(event.object_id, event.account, live=True)
+        if snapshot is None or not snapshot.owed:
+            return None
+        snapshot = replace(snapshot, dispute_open=_dispute_open(view, snapshot))
+        return _as_known(view, snapshot, view.at)
 
 
 def _replayed(event: InboundEvent, loaded: Loaded, view: Past, at: datetime, *, model: bool) -> Replayed:

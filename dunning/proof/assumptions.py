@@ -119,8 +119,8 @@ def source_of(name: str) -> str:
 
 
 # How often people are paid. United States: BLS, March 2013. The other rows are assumed from custom: the last working
-# days or the 1st in Europe, the 25th in Japan, the fifth working day in Brazil (its labour code, art. 459), fortnights in
-# Australia (SLICKER).
+# days or the 1st in Europe, the 25th in Japan, the fifth working day in Brazil (its labour code, art. 459), fortnights
+# in Australia (SLICKER).
 PAYDAYS: dict[str, Shares] = {
     "us": (("weekly", 0.324), ("biweekly", 0.365), ("semimonthly", 0.198), ("month_end", 0.07), ("first", 0.043)),
     "gb": (("month_end", 0.55), ("day_25", 0.20), ("first", 0.05), ("weekly", 0.12), ("biweekly", 0.08)),
