@@ -54,13 +54,15 @@ def accounts_balance(say: Progress) -> Outcome:
 
 _LAST_OF_RANGE = "SELECT id FROM ledger_journalentry WHERE id > %s ORDER BY id LIMIT 1 OFFSET %s"
 _LAST = "SELECT id FROM ledger_journalentry ORDER BY id DESC LIMIT 1"
+# Each entry's postings are looked up by its id. To name the range of the postings, too, would let PostgreSQL, which
+# cannot guess how many keys lie between two random-looking ones, read the whole range again for every entry.
 _ENTRIES = """
 SELECT key, currency, cash, postings, total, foreigners, to_cash FROM (
     SELECT e.id, e.key, e.currency, e.cash, COUNT(p.id) AS postings, COALESCE(SUM(p.amount), 0) AS total,
            COALESCE(SUM(CASE WHEN p.currency <> e.currency THEN 1 ELSE 0 END), 0) AS foreigners,
            COALESCE(SUM(CASE WHEN p.account = 'cash' THEN p.amount ELSE 0 END), 0) AS to_cash
     FROM ledger_journalentry e
-    LEFT JOIN ledger_posting p ON p.entry_id = e.id AND p.entry_id > %(after)s AND p.entry_id <= %(upto)s
+    LEFT JOIN ledger_posting p ON p.entry_id = e.id
     WHERE e.id > %(after)s AND e.id <= %(upto)s GROUP BY e.id
 ) summed WHERE postings < 2 OR total <> 0 OR foreigners > 0 OR to_cash <> cash ORDER BY id LIMIT 1
 """
