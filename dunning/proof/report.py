@@ -67,31 +67,33 @@ def summary(run: Run) -> str:
 
 
 def by_reason(run: Run) -> str:
-    rows = []
-    for group in GROUPS:
-        tallies = [run.tallies[name].get(group, Tally()) for name in run.tallies]
-        if tallies and tallies[0].cases:
-            rows.append([group, str(tallies[0].cases), *(percent(one.share) for one in tallies)])
-    return table(["recovered, by reason", "cases", *(run.labels[name] for name in run.tallies)], rows)
+    groups = [group for group in GROUPS if any(group in one for one in run.tallies.values())]
+    rows = [
+        [run.labels[name], *(percent(by_group[group].share) for group in groups)]
+        for name, by_group in run.tallies.items()
+    ]
+    first = next(iter(run.tallies.values()))
+    return table(
+        ["recovered, by reason", *groups], [["failures", *(f"{first[group].cases:,}" for group in groups)], *rows]
+    )
 
 
 def by_currency(run: Run) -> str:
-    rows = []
-    for currency in sorted(set(CURRENCIES.values())):
-        first = next(iter(run.tallies.values()))[ALL]
-        if not first.at_risk[currency]:
-            continue
-        amounts = [format_money(one[ALL].recovered[currency], currency) for one in run.tallies.values()]
-        rows.append([f"recovered, {currency}", format_money(first.at_risk[currency], currency), *amounts])
-    return table(["", "at risk", *(run.labels[name] for name in run.tallies)], rows)
+    first = next(iter(run.tallies.values()))[ALL]
+    currencies = sorted(currency for currency in set(CURRENCIES.values()) if first.at_risk[currency])
+    rows = [
+        [run.labels[name], *(format_money(one[ALL].recovered[currency], currency) for currency in currencies)]
+        for name, one in run.tallies.items()
+    ]
+    risk = ["at risk", *(format_money(first.at_risk[currency], currency) for currency in currencies)]
+    return table(["recovered, by currency", *currencies], [risk, *rows])
 
 
 def harms(run: Run) -> str:
-    rows = [
-        [what, *(str(run.tallies[name][ALL].harm[what]) for name in run.tallies)]
-        for what in (*referee.HARMS, referee.HIDDEN_NIGHT)
-    ]
-    return table(["harm", *(run.labels[name] for name in run.tallies)], rows)
+    found = (*referee.HARMS, referee.HIDDEN_NIGHT)
+    rows = [[run.labels[name], *(str(one[ALL].harm[what]) for what in found)] for name, one in run.tallies.items()]
+    notes = "\n".join(f"  {place}  {what}" for place, what in enumerate(found, 1))
+    return table(["harm, how often", *(str(place) for place in range(1, len(found) + 1))], rows) + "\n" + notes
 
 
 def lifts(run: Run, first: str = policies.OURS) -> dict[str, Lift]:
