@@ -7,7 +7,6 @@ rules alone would do is worked out either way (`baseline`), so that the two can 
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,18 +23,16 @@ from billingops.money import format_money
 from dunning import messages, reasons
 from dunning.facts import Snapshot
 from dunning.loading import Loaded
+from dunning.messages import bundle, overrides, shelf, texts
 from dunning.plan.facts import PlanFacts
 from dunning.plan.steps import ESCALATE, GRACE, NOTIFY, RETRY, TAKE_OVER, VERSION, Step
 from dunning.reasons import Category, Verdict
 
-CHOOSE, MESSAGE = "dunning-choose-v2", "dunning-message-v1"
+CHOOSE, MESSAGE = "dunning-choose-v2", "dunning-message-v2"
 NOT_ASKED = frozenset({"", "no model configured", agents.SWITCHED_OFF})
 MAX_TEXTS = 8
 MAX_EXPLANATION = 800
-# A drafted message says nothing of these even where the reason is no secret: we would tell what we do not know.
-NEVER_SAY = re.compile(
-    r"\b(fraud\w*|stolen|lost card|risk\w*|suspicious|block(ed|list)|black-?list\w*|police)\b", re.IGNORECASE
-)
+MAX_VOICE = 500
 
 
 class ActionChoice(BaseModel):
@@ -218,54 +215,74 @@ def stripe_tries_itself(known: PlanFacts, now: datetime) -> bool:
     return known.next_payment_attempt is not None and known.next_payment_attempt > now
 
 
-def write_message(*, loaded: Loaded, option: Step, now: datetime) -> tuple[messages.Draft, str, str]:
-    """(draft, author or "" for a template, why the model did not write it). Network; never in a transaction."""
+def write_message(*, loaded: Loaded, option: Step, now: datetime, ask: bool = True) -> tuple[messages.Draft, str, str]:
+    """(draft, author or "" for a text of ours, why the model did not write it). With `ask`: Stripe is asked about the
+    other invoices that it speaks of, and a model, where there is one, for the words; never in a transaction."""
     snapshot, known = loaded.snapshot, loaded.facts
     assert option.deadline is not None, f"{option.kind} is no {NOTIFY}"
-    template = messages.draft(template=option.template, snapshot=snapshot, deadline=option.deadline)
-    verdict = reasons.judge(snapshot.failure)
+    invoice, brand = snapshot.invoice, shelf.brand_of(snapshot.invoice.account)
+    others = shelf.invoices(known.bundle, invoice.account, live=ask) if known.bundle else []
+    given: dict[str, Any] = {
+        "template": option.template,
+        "snapshot": snapshot,
+        "deadline": option.deadline,
+        "bundle": [one for one in others if bundle.is_owed(bundle.Entry.of(one))],
+        "brand": brand,
+        "tone": option.tone,
+        "channel": option.channel or "email",
+    }
+    ours = messages.draft(**given)
+    if not ask or ours.channel != "email":
+        return ours, "", ""
+    verdict, text = reasons.judge(snapshot.failure), texts.text_of(ours.template)
+    required = text.required
     run = agents.ask(
         agent="dunning",
         purpose="draft_message",
         prompt=MESSAGE,
         facts={
             "fields": list(messages.FIELDS),
-            "required_fields": ["amount", "invoice", "link"],
-            "language": template.language,
+            "required_fields": list(required),
+            "language": ours.language,
+            "message_is_about": text.label,
+            "tone": ours.tone or "friendly",
+            "brand_voice": brand.voice[:MAX_VOICE],
+            "several_invoices": len(ours.invoices) > 1,
+            "closing_added": text.toned and ours.tone in ("firm", "final"),
             "message_number": len(known.messages) + 1,
             "first_message": not known.messages,
             "needs_customer": not verdict.may_retry,
             "reason_for_customer": reason_for_customer(verdict),
-            "what_to_do": "open the billing portal and check or replace the payment method",
+            "what_to_do": "confirm the payment on the page behind the link, or choose another payment method there"
+            if text.to_hosted
+            else "open the billing portal and check or replace the payment method",
             "will_retry": stripe_tries_itself(known, now) and verdict.may_retry,
         },
         schema=MessageDraft,
-        subject=snapshot.invoice.id,
-        account=snapshot.invoice.account,
-        validate=message_problem,
+        subject=invoice.id,
+        account=invoice.account,
+        validate=lambda answer: message_problem(answer, language=ours.language, required=required),
         secrets=secrets(snapshot),
     )
     if run.answer is None:
-        return template, "", run.words or run.why_not
-    words = (run.answer.subject, run.answer.body)
-    drafted = messages.draft(template=option.template, snapshot=snapshot, deadline=option.deadline, words=words)
-    return drafted, run.author, ""
+        return ours, "", run.words or run.why_not
+    return messages.draft(**given, words=(run.answer.subject, run.answer.body)), run.author, ""
 
 
-def message_problem(answer: MessageDraft) -> str | None:
+def message_problem(
+    answer: MessageDraft, *, language: str = messages.FALLBACK_LANGUAGE, required: Sequence[str] = texts.OWED
+) -> str | None:
     """Why a drafted message must not be shown to anybody, or None."""
     if problem := frame_problem(answer.subject, allowed=("amount", "invoice"), limit=120):
         return f"subject: {problem}"
     if "\n" in answer.subject.strip():
         return "the subject has more than one line"
-    if problem := frame_problem(
-        answer.body, allowed=messages.FIELDS, required=("amount", "invoice", "link"), limit=1500
-    ):
+    if problem := frame_problem(answer.body, allowed=messages.FIELDS, required=required, limit=1500):
         return f"body: {problem}"
-    if problem := prose_problem(f"{answer.subject}\n{answer.body}"):
-        return f"the message contains {problem}"
-    if match := NEVER_SAY.search(f"{answer.subject} {answer.body}"):
-        return f"a customer must not read {match.group()!r}"
+    if answer.body.count(messages.LINK) > 1:
+        return "body: {link} stands there more than once"
+    if problem := overrides.own_words_problem(f"{answer.subject}\n{answer.body}", language):
+        return problem
     return None
 
 

@@ -16,49 +16,72 @@ from django.utils import timezone
 
 from approvals.models import Suggestion
 from approvals.registry import Editable
+from billingops.brands import current
 from billingops.exceptions import InvalidInput
 from billingops.llm.texts import fill_frame, frame_problem, numbers_not_in_facts
-from billingops.money import format_money
-from dunning import agent, facts, messages, methods
+from dunning import facts, messages, methods
+from dunning.messages import bundle, drafting, overrides, texts
 from dunning.plan import caps, permits
 
 DEADLINE_DAYS = 120  # how far from its making a message's own deadline is looked for
-BODY_LIMIT, SUBJECT_LIMIT = 1500, 120
+BODY_LIMIT, SUBJECT_LIMIT = 2500, 120
 _DOMAIN = re.compile(r"\w\.[a-z]{2,}\b", re.IGNORECASE)
 _FIELD = re.compile(r"\{[a-z]+\}")
-FIGURES = "figures, dates and links stand in fields: {amount} {invoice} {deadline} {link}"
+FIGURES = "figures, dates and links stand in fields: {amount} {invoice} {deadline} {link} {invoices}"
 
 
 # -- notify_customer ---------------------------------------------------------------------------------------------------
 
 
 def fields_of(suggestion: Suggestion) -> dict[str, str]:
-    """What the fields of this message stand for: the sealed facts' figures, and the deadline it was drafted with (left
-    out where it names none)."""
-    sealed = suggestion.facts
+    """What the fields of this message stand for: the sealed facts' figures and list of invoices, the deadline it was
+    drafted with, the brand's name (left out what it does not name)."""
+    sealed, language = suggestion.facts, suggestion.params["language"]
+    words = f"{suggestion.params['subject']}\n{suggestion.params['body']}"
     values = {
-        "amount": format_money(sealed["amount_remaining"], sealed["currency"]),
+        "amount": messages.money_text(sealed["amount_remaining"], sealed["currency"], language),
         "invoice": sealed.get("invoice_number") or sealed["invoice"],
     }
-    if deadline := _deadline(suggestion):
+    if listed := _listed(words):
+        values["invoices"] = listed
+    if deadline := _deadline(suggestion, words):
         values["deadline"] = deadline
+    name = current.by_slug(suggestion.params.get("brand", ""), suggestion.account).name
+    if _stands_in(name, words):
+        values["brand"] = name
     return values
 
 
-def _deadline(suggestion: Suggestion) -> str:
+def _deadline(suggestion: Suggestion, words: str) -> str:
     """The date that stands in the message: one that code wrote there, so it is found by writing it again."""
-    words = f"{suggestion.params['subject']}\n{suggestion.params['body']}"
+    words = words.replace(_listed(words), "")
     for days in range(-1, DEADLINE_DAYS):
         text = messages.day_text(suggestion.created_at + timedelta(days=days), suggestion.params["language"])
-        if re.search(rf"(?<!\w){re.escape(text)}(?!\w)", words):
+        if _stands_in(text, words):
             return text
     return ""
+
+
+def _listed(words: str) -> str:
+    """The list of several invoices that code wrote: its lines, and the sums under them."""
+    match = bundle.WRITTEN.search(words)
+    return match.group() if match else ""
+
+
+def _whole(value: str) -> str:
+    """A pattern for `value`, not as a part of a longer word or figure. Japanese writes without spaces, so a letter of
+    another script beside it ends it, too."""
+    return rf"(?<![0-9A-Za-z]){re.escape(value)}(?![0-9A-Za-z])"
+
+
+def _stands_in(value: str, words: str) -> bool:
+    return bool(value) and re.search(_whole(value), words) is not None
 
 
 def in_fields(text: str, values: Mapping[str, str]) -> str:
     """The filled text with its fields back in place; the longest value first."""
     for name, value in sorted(values.items(), key=lambda pair: -len(pair[1])):
-        text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", f"{{{name}}}", text)
+        text = re.sub(_whole(value), f"{{{name}}}", text)
     return text
 
 
@@ -72,22 +95,29 @@ def present_body(suggestion: Suggestion) -> str:
 
 def edit_notice(suggestion: Suggestion, changes: Mapping[str, str]) -> dict[str, Any]:
     """The message's params with the words of `changes` (subject, body) in place, filled by code."""
-    values = fields_of(suggestion)
+    params = {**drafting.OLDER, **suggestion.params}
+    values, text = fields_of(suggestion), texts.text_of(params["template"])
     subject = " ".join(changes.get("subject", present_subject(suggestion)).split())
     body = changes.get("body", present_body(suggestion)).replace("\r\n", "\n").strip()
-    links = {messages.LINK.strip("{}"): messages.LINK}
-    if messages.HOSTED in suggestion.params["body"]:
+    links = {messages.LINK.strip("{}"): messages.LINK} if params["channel"] == "email" else {}
+    if messages.HOSTED in params["body"]:
         links[messages.HOSTED.strip("{}")] = messages.HOSTED
-    if problem := frame_problem(subject, allowed=("amount", "invoice"), limit=SUBJECT_LIMIT) or _own_figures(subject):
+    in_subject = [name for name in texts.SUBJECT_FIELDS if name in values]
+    if problem := frame_problem(subject, allowed=in_subject, limit=SUBJECT_LIMIT) or _own_figures(subject):
         raise InvalidInput(f"Subject: {problem}; {FIGURES}.", field="subject")
-    allowed, required = {*values, *links}, ("amount", "invoice", "link")
-    if problem := frame_problem(body, allowed=allowed, required=required, limit=BODY_LIMIT) or _own_figures(body):
+    required = [*(name for name in text.required if name in {**values, **links})]
+    required += ["invoices"] if "invoices" in values else []
+    if problem := frame_problem(body, allowed={*values, *links}, required=required, limit=BODY_LIMIT):
         raise InvalidInput(f"Message: {problem}; {FIGURES}.", field="body")
-    if match := agent.NEVER_SAY.search(f"{subject} {body}"):
-        field = "subject" if agent.NEVER_SAY.search(subject) else "body"
-        raise InvalidInput(f"A customer must not read “{match.group()}”.", field=field)
+    if problem := _own_figures(body):
+        raise InvalidInput(f"Message: {problem}; {FIGURES}.", field="body")
+    for field, words in (("subject", subject), ("body", body)):
+        if found := messages.never_say(words, params["language"]):
+            raise InvalidInput(f"A customer must not read “{found}”.", field=field)
+        if problem := overrides.own_words_problem(words, params["language"]):
+            raise InvalidInput(f"{field.capitalize()}: {problem}; {FIGURES}.", field=field)
     filled = {**values, **links}
-    return {**suggestion.params, "subject": fill_frame(subject, filled), "body": fill_frame(body, filled)}
+    return {**params, "subject": fill_frame(subject, filled), "body": fill_frame(body, filled)}
 
 
 def _own_figures(text: str) -> str:
@@ -115,7 +145,7 @@ NOTICE_FIELDS = (
         "body",
         "Message",
         widget="textarea",
-        help="Keep {amount}, {invoice} and {link}; {deadline} where it stands. No figure, date or link of your own.",
+        help="Keep the fields: {amount}, {invoice}, {link}, {invoices}… No figure, date or link of your own.",
         present=present_body,
         shown=lambda suggestion: messages.as_shown(suggestion.params["body"]),
     ),

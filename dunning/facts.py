@@ -17,6 +17,7 @@ from billingops.stripe import reader, sync
 from billingops.stripe.facts import CustomerFacts, InvoiceFacts, PaymentFailure, PaymentMethodFacts, SubscriptionFacts
 from billingops.stripe.models import MirroredObject
 from dunning import methods, reasons
+from dunning.messages import bundle, shelf
 from dunning.plan import steps
 from dunning.plan.question import is_another
 from dunning.plan.steps import GRACE, NOTIFY, RETRY

@@ -307,6 +307,11 @@ def _end_of(case: DunningCase | None, zone: str, country: str) -> datetime | Non
     return calendar.morning_of(case.promised_for + timedelta(days=1), zone, country)
 
 
+def place_of(snapshot: Snapshot) -> tuple[str, str]:
+    """(time zone, country) in which this customer's days and hours are counted; "" where not known."""
+    return _zone(snapshot), _country(snapshot)
+
+
 def _zone(snapshot: Snapshot) -> str:
     known = snapshot.customer.metadata if snapshot.customer else {}
     wanted = next((known[key] for key in ZONE_KEYS if known.get(key)), "")
@@ -397,7 +402,7 @@ def _as_method(facts: PaymentMethodFacts, place: str, around: _Around, customer:
         place=place,
         expires=facts.expires,
         attempts=tuple(sorted(charge.created for charge in same if charge.created > month_ago)),
-        refused=next((verdict.words for verdict in verdicts if verdict.category in NEVER_AGAIN), ""),
+        refused=next((verdict.words for verdict in verdicts if verdict.category in NEVER_AGAIN), facts.blocked),
     )
 
 

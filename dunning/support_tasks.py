@@ -16,6 +16,7 @@ from billingops import access
 from billingops.actors import Actor, save_with_history
 from billingops.exceptions import InvalidInput, VersionConflict
 from dunning import config, sla, states
+from dunning.messages import by_hand
 from dunning.models import DunningCase, SupportTask
 from dunning.states import CaseState, TaskState
 
@@ -23,10 +24,17 @@ MAX_RESULT = 2000
 
 
 def open_for(
-    *, suggestion: Suggestion, execution: Execution, actor: Actor, channel: str = "", due_at: datetime | None = None
+    *,
+    suggestion: Suggestion,
+    execution: Execution,
+    actor: Actor,
+    channel: str = "",
+    due_at: datetime | None = None,
+    title: str = "",
+    text: str = "",
 ) -> SupportTask:
-    """The task an approved suggestion asks for (params `title`, `text`); the same one when called again. `channel`:
-    phone or post, "" as one sees fit."""
+    """The task an approved suggestion asks for (its params' `title` and `text` where none are given); the same one when
+    called again. `channel`: phone or post, "" as one sees fit."""
     with transaction.atomic():
         case = DunningCase.objects.of_invoice(suggestion.subject, suggestion.account).get()
         task = SupportTask.objects.filter(suggestion=suggestion).first()
@@ -36,8 +44,8 @@ def open_for(
                 case=case,
                 account=case.account,
                 customer=case.customer,
-                title=suggestion.params["title"][:200],
-                text=suggestion.params["text"],
+                title=(title or suggestion.params["title"])[:200],
+                text=text or suggestion.params["text"],
                 channel=channel,
                 due_at=due_at,
             )
@@ -97,6 +105,8 @@ def _locked_task(task_id: int, actor: Actor) -> SupportTask:
 
 
 def finish(task: SupportTask, *, actor: Actor, result: str) -> None:
+    """Ends it: a person has done it, or (by the system) there is nothing left to do."""
     task.state, task.done_by, task.done_at, task.result = TaskState.DONE, actor.name, timezone.now(), result
     task.version += 1
     save_with_history(task, actor=actor, reason="done")
+    by_hand.finished(task=task, actor=actor, done=actor.is_person)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,11 @@ from billingops.stripe.facts import InvoiceFacts
 from dunning.messages import languages
 
 MAX_LISTED = 20
+MAX_BUNDLED = 20  # as many invoices one message speaks of; each is read from Stripe again before it is sent
 _BULLET = "• "
+# The list as `as_text` writes it: bulleted lines and the line of the sums under them. No person may write either, for
+# both hold figures.
+WRITTEN = re.compile(r"(?m)^• .+\n(?:• .+\n)*.+$")
 _MORE = {"en": "and {} more", "de": "und {} weitere", "fr": "et {} autres", "es": "y {} más", "ja": "ほか{}件"}
 
 
@@ -63,6 +68,16 @@ class Entry:
             "created": self.created.isoformat(),
             "due": self.due.isoformat() if self.due else "",
         }
+
+
+def is_owed(entry: Entry) -> bool:
+    return entry.status == "open" and entry.amount > 0
+
+
+def sealed(main: str, invoices: Sequence[Any]) -> list[dict[str, Any]]:
+    """What the sealed facts hold of the invoices beside `main`, oldest first."""
+    found = {entry.invoice: entry for entry in map(Entry.of, invoices) if entry.invoice != main}
+    return [entry.as_json() for entry in sorted(found.values(), key=lambda entry: (entry.created, entry.invoice))]
 
 
 def entries(main: Any, others: Sequence[Any]) -> list[Entry]:

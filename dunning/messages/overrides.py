@@ -6,6 +6,7 @@ A text of one's own is plain words around fields. It is never run through the te
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import PermissionDenied
@@ -36,6 +37,17 @@ def active(brand: Brand | None, name: str, language: str) -> MessageTemplate | N
         known = {(row.name, row.language): row for row in rows}
         brand._texts = known  # type: ignore[attr-defined]
     return known.get((name, language))
+
+
+def read_many(brands: Collection[Brand]) -> None:
+    """As `active` for each of these, in one statement for all of them."""
+    known: dict[int, dict[tuple[str, str], MessageTemplate]] = {brand.pk: {} for brand in brands if brand.is_stored}
+    rows = MessageTemplate.objects.filter(brand__in=list(known), is_active=True) if known else ()
+    for row in rows:
+        known[row.brand_id][row.name, row.language] = row
+    for brand in brands:
+        if brand.is_stored:
+            brand._texts = known[brand.pk]  # type: ignore[attr-defined]
 
 
 def problem(*, name: str, language: str, subject: str, body: str) -> tuple[str, str]:

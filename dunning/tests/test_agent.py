@@ -99,7 +99,7 @@ def test_the_models_words_are_filled_by_code(model: FakeOpenAI, debtor: Debtor, 
     assert "the payment of EUR 79.00 for " in suggestion.params["body"]
     assert "{link}" in suggestion.params["body"]
     assert "{deadline}" not in suggestion.params["body"]
-    assert suggestion.suggested_by == f"model {MODEL}, prompt dunning-choose-v2, dunning-message-v1"
+    assert suggestion.suggested_by == f"model {MODEL}, prompt dunning-choose-v2, dunning-message-v2"
 
 
 def test_nothing_personal_reaches_the_model(model: FakeOpenAI, debtor: Debtor, deliver: Callable[..., Any]) -> None:
