@@ -34,8 +34,8 @@ class Coming:
 
     @property
     def local(self) -> str:
-        """The time where the customer lives: `Fri 27 Nov, 09:00 EST`; "" where there is none."""
-        if self.at is None or self.place is None:
+        """The time where the customer lives: `Fri 27 Nov, 09:00 EST`; "" where that is not known."""
+        if self.at is None or self.place in (None, UTC):
             return ""
         moment = self.at.astimezone(self.place)
         return f"{moment:%a} {moment.day} {moment:%b}, {moment:%H:%M %Z}"

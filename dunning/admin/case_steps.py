@@ -242,6 +242,11 @@ def offered(case: DunningCase, user: Any) -> list[Step]:
     return [step for step in STEPS if not why_not(step, case, user)]
 
 
+def links(case: DunningCase, user: Any) -> list[tuple[Step, str]]:
+    """The steps that are possible now, each with its page."""
+    return [(step, reverse(f"admin:dunning_dunningcase_{step.name}", args=[case.pk])) for step in offered(case, user)]
+
+
 def view(model_admin: Any, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
     """GET: the page of the step. POST: the step, then back to the case with what happened."""
     if request.method not in ("GET", "HEAD", "POST"):

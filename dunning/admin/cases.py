@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 
 from billingops import access
 from billingops.admin import home
-from billingops.admin.base import ReadOnlyAdmin, age_column, money_column, state_column, stripe_id_column
+from billingops.admin.base import ReadOnlyAdmin, money_column, state_column, stripe_id_column
 from billingops.admin.filters import AccountFilter, CustomerFilter
 from billingops.admin.paging import COUNT_CAP, capped_counts, grouped
 from billingops.admin.site import site
@@ -35,7 +35,7 @@ class DunningCaseAdmin(ReadOnlyAdmin):
     scope_field = "account"
     list_display = (
         "invoice_name", "state_", "customer_", "money", "reason", "attempts_column", "next_step", "owner_", "sla",
-        "promise", "age",
+        "promise",
     )  # fmt: skip
     list_select_related = ("owner", "owner_group")
     list_filter = ("state", WhoseFilter, HeldFilter, TimeFilter, "category", AccountFilter, CustomerFilter)
@@ -55,7 +55,6 @@ class DunningCaseAdmin(ReadOnlyAdmin):
 
     state_ = state_column()
     money = money_column("amount_remaining", description="Open amount")
-    age = age_column("opened_at")
     customer_ = stripe_id_column("customer", "Customer", account="account")
     invoice_ = stripe_id_column("invoice", "Invoice", account="account")
 
@@ -95,8 +94,10 @@ class DunningCaseAdmin(ReadOnlyAdmin):
             return NOTHING
         if not case.is_late:
             return tags.age(case.sla_due_at)
-        badge = tags.state_badge("needs_response", f"overdue, level {case.sla_level}")
-        return format_html("{} {}", badge, tags.age(case.sla_due_at))
+        level = f"level {case.sla_level}, " if case.sla_level else ""
+        return format_html(
+            "{}<br>{}{}", tags.state_badge("needs_response", "overdue"), level, tags.age(case.sla_due_at)
+        )
 
     @admin.display(description="Promise")
     def promise(self, case: DunningCase) -> str:
@@ -145,7 +146,7 @@ class DunningCaseAdmin(ReadOnlyAdmin):
         case = self.get_object(request, unquote(object_id))
         shown: dict[str, Any] = {}
         if case is not None and self.has_view_permission(request, case):
-            shown = {**case_page.context(case, request.user), "work": case_steps.offered(case, request.user)}
+            shown = {**case_page.context(case, request.user), "work": case_steps.links(case, request.user)}
         return super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
 
 

@@ -69,15 +69,15 @@ def test_a_case_shows_why_and_with_what_and_what_comes(client: Client, support_a
 
 def test_the_card_offers_what_is_possible_now(client: Client, support_agent: Any, auditor: Any, case: Any) -> None:
     shown = page(client, support_agent, case)
-    assert 'href="take/"' in shown
-    assert 'href="resume/"' not in shown
+    assert step_url(case, "take") in shown
+    assert step_url(case, "resume") not in shown
     work.pause(case_id=case.pk, actor=Actor.person(support_agent), version=1, text="moving house")
     shown = page(client, support_agent, case)
-    assert 'href="resume/"' in shown
-    assert 'href="pause/"' not in shown
+    assert step_url(case, "resume") in shown
+    assert step_url(case, "pause") not in shown
     assert "Paused: nothing happens until somebody resumes it." in shown
     assert "moving house" in shown
-    assert 'href="take/"' not in page(client, auditor, case)
+    assert step_url(case, "take") not in page(client, auditor, case)
 
 
 def test_notes_are_shown_as_text_and_nothing_else(client: Client, support_agent: Any, case: DunningCase) -> None:
@@ -118,8 +118,9 @@ def test_a_case_costs_the_same_however_much_was_said(
     for number in range(30):
         work.write(case_id=case.pk, actor=Actor.person(support_agent), kind="note", text=f"remark {number}")
     copies(case, amount_remaining=range(1, 31))
-    with django_assert_max_num_queries(42):
-        assert "remark 29" in page(client, support_agent, case)
+    with django_assert_max_num_queries(38):
+        answer = client.get(reverse("admin:dunning_dunningcase_change", args=[case.pk]))
+    assert "remark 29" in answer.content.decode()
 
 
 # -- the steps ---------------------------------------------------------------------------------------------------------
@@ -270,10 +271,10 @@ def test_late_cases_and_todays_promises_stand_on_the_home_page(
     copies(case, sla_due_at=[now - timedelta(hours=3), None], promised_for=[None, timezone.localdate()])
     client.force_login(support_agent)
     shown = client.get(reverse("admin:index")).content.decode()
-    assert "cases with overdue SLA" in shown
-    assert "promises due today" in shown
+    assert "ases with overdue SLA" in shown
+    assert "romises due today" in shown
     client.force_login(auditor)
-    assert "cases with overdue SLA" not in client.get(reverse("admin:index")).content.decode()
+    assert "ases with overdue SLA" not in client.get(reverse("admin:index")).content.decode()
 
 
 def test_whoever_is_limited_sees_and_counts_nothing_of_others(
