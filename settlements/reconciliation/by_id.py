@@ -50,7 +50,7 @@ def look(scope: Scope) -> Looked:
         prepare(few=True)
         looked, left = _what_is_new(scope)
         if left:
-            widen()
+            widen(rows=left)
         return looked
     prepare()
     looked = everything(scope, cuts(scope)) if connection.vendor == "postgresql" else _lookups(scope)
@@ -176,21 +176,25 @@ def _new(scope: Scope) -> str:
 
     return f"""
         WITH new_t AS MATERIALIZED (
-            SELECT t.object_id AS txn FROM {TXN} t WHERE t.synced_at > %(since)s{scope.of("t", "account")}
-        ), new_e AS MATERIALIZED (
-            SELECT e.id, e.balance_transaction AS txn, e.currency, e.cash, e.fee FROM {ENTRY} e
-            WHERE e.posted_at > %(since)s AND {MOVES}{scope.of("e", "book")}
-        ), named AS MATERIALIZED (
-            SELECT ARRAY(SELECT txn FROM new_t UNION ALL SELECT txn FROM new_e WHERE txn <> '')::text[] AS ids
-        ), t AS MATERIALIZED (
             SELECT t.id, t.object_id {BYTES} AS txn, t.account, t.currency, t.net, t.fee FROM {TXN} t
-            WHERE t.object_id {BYTES} = ANY((SELECT ids FROM named)::text[]){scope.of("t", "account")}
+            WHERE t.synced_at > %(since)s{scope.of("t", "account")}
+        ), new_e AS MATERIALIZED (
+            SELECT e.id, e.balance_transaction {BYTES} AS txn, e.currency, e.cash, e.fee FROM {ENTRY} e
+            WHERE e.posted_at > %(since)s AND {MOVES}{scope.of("e", "book")}
+        ), older AS MATERIALIZED (
+            SELECT e.txn FROM new_e e WHERE e.txn <> '' AND e.txn NOT IN (SELECT txn FROM new_t)
+        ), t AS MATERIALIZED (
+            SELECT id, txn, account, currency, net, fee FROM new_t
+            UNION ALL
+            SELECT t.id, t.object_id {BYTES}, t.account, t.currency, t.net, t.fee FROM {TXN} t
+            WHERE t.object_id {BYTES} = ANY(ARRAY(SELECT txn::text FROM older)){scope.of("t", "account")}
         ), e AS MATERIALIZED (
             SELECT e.id, e.balance_transaction {BYTES} AS txn, e.book, e.currency, e.cash, e.fee,
                    COUNT(*) OVER (PARTITION BY e.balance_transaction {BYTES}) AS many
             FROM {ENTRY} e
-            WHERE e.balance_transaction {BYTES} = ANY((SELECT ids FROM named)::text[]) AND {MOVES}
-            {scope.of("e", "book")}
+            WHERE e.balance_transaction {BYTES} = ANY(
+                ARRAY(SELECT txn::text FROM new_t UNION ALL SELECT txn::text FROM older)
+            ) AND {MOVES}{scope.of("e", "book")}
         ), met AS MATERIALIZED (
             SELECT t.id AS t_id, t.net, t.fee AS t_fee, t.currency AS t_currency,
                    e.id AS e_id, e.cash, e.fee AS e_fee, e.currency AS e_currency,

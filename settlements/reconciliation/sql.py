@@ -28,6 +28,7 @@ _BOOKS = re.compile(
     r"(?=\b(?:e\.book = (?:t\.account|k\.book)|t\.account = (?:e\.book|k\.book)|p\.account = e\.book)\b)"
 )
 FETCH = 2000
+FEW = 500  # rows that are looked up one by one
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,13 @@ _WIDER_AT_ONCE = (
 )
 
 
-def widen() -> None:
-    """Add whatever belongs to what is there: members of the same items, partners by id, all about the same object."""
+def widen(*, rows: int | None = None) -> None:
+    """Add whatever belongs to what is there: members of the same items, partners by id, all about the same object.
+    Of few `rows`, PostgreSQL is told that they are few: it counts a new table for thousands, and would read others
+    whole for them, to the end of the run."""
     with connection.cursor() as cursor:
+        if rows is not None and rows <= FEW and connection.vendor == "postgresql":
+            cursor.execute("; ".join(f"SET LOCAL enable_{way} = off" for way in ("hashjoin", "mergejoin", "seqscan")))
         for _ in range(MAX_ROUNDS):
             if connection.vendor == "postgresql":
                 # Both halves at once; what each adds the other sees in the next round.
