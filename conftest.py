@@ -21,6 +21,9 @@ hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=No
 hypothesis.settings.register_profile("explore", derandomize=False, deadline=None, suppress_health_check=PATIENT)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
+# Tests run at any hour; those of quiet hours set their own.
+os.environ.setdefault("DUNNING_QUIET_HOURS", "off")
+
 # Playwright's synchronous driver keeps an event loop in the test's thread; Django would refuse the ORM beside it.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 

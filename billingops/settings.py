@@ -7,6 +7,7 @@ the built-in rules in place of a model. checks.py refuses what would be unsafe w
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import dj_database_url
@@ -47,6 +48,8 @@ def env_amounts(name: str, default: str) -> dict[str, int]:
 # -- Django ------------------------------------------------------------------------------------------------------------
 INSECURE_SECRET_KEY = "insecure-development-key-set-DJANGO_SECRET_KEY"  # noqa: S105  (checks.py refuses it when live)
 SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY", INSECURE_SECRET_KEY)
+# Former keys, while one replaces another: what was signed or sealed under them can still be read.
+SECRET_KEY_FALLBACKS = env_list("DJANGO_SECRET_KEY_FALLBACKS")
 DEBUG = env_bool("DJANGO_DEBUG")
 ALLOWED_HOSTS = env_list("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env_list("DJANGO_CSRF_TRUSTED_ORIGINS")
@@ -308,8 +311,15 @@ SIMPLE_HISTORY_HISTORY_CHANGE_REASON_USE_TEXT_FIELD = True
 
 # -- the domain's own dials --------------------------------------------------------------------------------------------
 SUGGESTION_EXPIRES_DAYS = env_int("SUGGESTION_EXPIRES_DAYS", 30)
+# Local hours in which no customer is written to: "20-8", or "off".
+_quiet = os.environ.get("DUNNING_QUIET_HOURS") or "20-8"
+if not re.fullmatch(r"off|([01]?[0-9]|2[0-4])-([01]?[0-9]|2[0-4])", _quiet):
+    raise ImproperlyConfigured(f"DUNNING_QUIET_HOURS is {_quiet!r}; write 20-8 (o'clock) or off.")
+_quiet_from, _quiet_until = (0, 0) if _quiet == "off" else (int(hour) for hour in _quiet.split("-"))
 # What dunning/config.py offers beside these has defaults worth keeping.
 DUNNING = {
+    "quiet_from": _quiet_from,
+    "quiet_until": _quiet_until,
     "portal_return_url": os.environ.get("PORTAL_RETURN_URL") or "http://localhost/",
     "retry_beside_stripe": env_bool("DUNNING_RETRY_BESIDE_STRIPE"),  # off: Smart Retries have the networks' budget
 }
@@ -335,6 +345,12 @@ RECONCILIATION_ENTRY_GRACE_DAYS = env_int("RECONCILIATION_ENTRY_GRACE_DAYS", 3)
 RECONCILIATION_MATCH_DAYS = env_int("RECONCILIATION_MATCH_DAYS", 3)
 RECONCILIATION_TOLERANCE = env_amounts("RECONCILIATION_TOLERANCE", "")
 RECONCILIATION_WRITE_OFF_LIMIT = env_amounts("RECONCILIATION_WRITE_OFF_LIMIT", "usd:1000,eur:1000")
+
+# -- outgoing webhooks --------------------------------------------------------------------------------------------------
+# Networks beside the public Internet that may be sent to, and without TLS as well: 10.1.2.0/24,127.0.0.1/32
+OUTBOUND_ALLOW_PRIVATE = env_list("OUTBOUND_ALLOW_PRIVATE")
+OUTBOUND_RETENTION_DAYS = env_int("OUTBOUND_RETENTION_DAYS", 90)  # of events, deliveries and attempts
+OUTBOUND_PAUSE_AFTER_DAYS = env_int("OUTBOUND_PAUSE_AFTER_DAYS", 3)  # without one 2xx; then a person looks at it
 
 # -- the audit log -----------------------------------------------------------------------------------------------------
 AUDIT_SIGNING_KEY = os.environ.get("AUDIT_SIGNING_KEY", "")  # a file or base64; signs checkpoints of the log

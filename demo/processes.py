@@ -39,6 +39,7 @@ class Processes:
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "billingops.settings",
             "STRIPE_API_BASE": stripe_api_base,
+            "DUNNING_QUIET_HOURS": os.environ.get("DUNNING_QUIET_HOURS", "off"),  # it is played at any hour
             # The demo's clock is short: what an interrupted call left behind is looked up soon.
             "EXECUTION_LOOKUP_SECONDS": os.environ.get("EXECUTION_LOOKUP_SECONDS", "5"),
         }

@@ -23,13 +23,19 @@ def due(plan: Plan, known: PlanFacts, now: datetime) -> list[Step]:
     found = []
     for lane in Lane:
         step = plan.first_of(lane)
-        if step is None or lane in busy:
+        if step is None or lane in busy or (lane == Lane.TELL and _waits_for_a_charge(step, plan, now)):
             continue
         reach = {Lane.COLLECT: None, Lane.TELL: ahead}.get(lane, timedelta())
         if step.at is None or reach is None or step.at <= now + reach:
             found.append(step)
     # The plan's own order: what it names first is what matters most.
     return sorted(found, key=plan.steps.index)
+
+
+def _waits_for_a_charge(message: Step, plan: Plan, now: datetime) -> bool:
+    """Whether a charge comes before the message and may make it needless: then it is thought of again after that."""
+    charge = plan.first_of(Lane.COLLECT)
+    return charge is not None and message.at is not None and (charge.at or now) <= message.at
 
 
 def later(plan: Plan, known: PlanFacts, now: datetime) -> datetime | None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
+from django.utils import timezone
+
 from approvals.models import Decision, Execution, Suggestion
 from approvals.registry import Outcome
 from billingops.actors import Actor
 from billingops.stripe import sync
-from billingops.stripe.errors import Gone, Refused
+from billingops.stripe.errors import Ambiguous, Gone, Refused
 from billingops.stripe.facts import SubscriptionFacts
-from dunning import backtest, effects, evidence, facts
+from dunning import backtest, config, effects, evidence, facts, loading
 from dunning.facts import Snapshot
+from dunning.models import DunningCase
+from dunning.plan import permits
 
 WORKER = Actor.system("worker")
 
@@ -77,7 +81,14 @@ def refuse(problem: str, *, code: str) -> NoReturn:
 def still_permitted(suggestion: Suggestion, *, method: str = "") -> str:
     """ "" where the step may take effect at this very moment, else why not, in words; whatever was approved, and when.
     The one place where an action asks dunning.plan.permits. `method`: the one to be charged, for a retry."""
-    return ""
+    now = timezone.now()
+    case = DunningCase.objects.of_invoice(suggestion.subject, suggestion.account).first()
+    try:
+        known = loading.load(case=case, snapshot=live(suggestion), now=now).facts
+    except Ambiguous as problem:  # a read that failed has changed nothing
+        raise Refused(f"The case could not be looked at: {problem}. Nothing was changed.", code=problem.code)
+    channel = suggestion.params.get("channel") or "email"
+    return permits.refused(suggestion.kind, known, now, config=config.current(), method=method, channel=channel)
 
 
 def subscription_now(suggestion: Suggestion) -> SubscriptionFacts | None:

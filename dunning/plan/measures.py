@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from dunning.plan import calendar, words
-from dunning.plan.question import Question
+from dunning.plan.question import RUNNING, Question
 from dunning.plan.sequences import Entry
 from dunning.plan.steps import (
     CANCEL,
@@ -22,7 +22,6 @@ from dunning.plan.steps import (
     Step,
 )
 
-RUNNING = ("active", "trialing", "past_due", "unpaid")
 WORDS = {
     PAUSE: "pause the collection of the subscription",
     DOWNGRADE: "move the subscription to the smaller plan",
@@ -50,11 +49,7 @@ def serve(question: Question, attempts: list[Step]) -> list[Step]:
 
 def _grace(question: Question) -> Step | None:
     facts, config = question.facts, question.config
-    if facts.subscription_status not in RUNNING or (facts.grace_until and facts.grace_until > question.now):
-        return None
-    if facts.attempt_count > 1 or facts.grace_until is not None:
-        return None
-    if not (question.verdict.may_retry and question.stripe_tries_itself and question.good_customer):
+    if not question.offers_grace:
         return None
     assert facts.customer_since is not None
     until = calendar.at_nine(question.now + timedelta(days=config.grace_days), facts.zone, facts.country)

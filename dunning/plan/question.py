@@ -16,6 +16,7 @@ from dunning.plan.facts import Method, PlanFacts
 from dunning.plan.sequences import Sequence
 from dunning.reasons import Category, Verdict
 
+RUNNING = ("active", "trialing", "past_due", "unpaid")  # a subscription that still gives service
 CARD_LIKE = ("", "card", "link")  # Link hides which card it charges, and a type nobody names may be a card
 
 
@@ -82,6 +83,14 @@ class Question:
         if since is None or self.facts.losses:
             return False
         return self.now - since >= timedelta(days=self.config.good_customer_days)
+
+    @cached_property
+    def offers_grace(self) -> bool:
+        """Whether a good customer's service is left on while Stripe tries by itself; once, after the first failure."""
+        facts = self.facts
+        if facts.subscription_status not in RUNNING or facts.grace_until is not None or facts.attempt_count > 1:
+            return False
+        return self.verdict.may_retry and self.stripe_tries_itself and self.good_customer
 
     @cached_property
     def is_large(self) -> bool:
@@ -163,4 +172,4 @@ class Question:
         return moment if moment > self.now else None
 
 
-__all__ = ["CARD_LIKE", "Question", "is_another", "words"]
+__all__ = ["CARD_LIKE", "RUNNING", "Question", "is_another", "words"]

@@ -116,16 +116,19 @@ def _retries(question: Question, method: Method) -> Iterator[Step]:
             at=question.later(when),
             flags=question.flags,
         )
-        count, failed_at = count + 1, max(when, question.now)
-        times.append(failed_at)
+        times.append(max(when, question.now))
+        # A bank debit fails days after it was presented.
+        count, failed_at = count + 1, calendar.bank_days_later(times[-1], verdict.result_days)
 
 
 def _used_up(question: Question, method: Method, count: int) -> bool:
     """Whether the reason itself, not the network, allows no more attempts after `count` failed ones."""
     if method.type not in CARD_LIKE:
         # The first debit and as many re-presentments (NACHA: two).
-        most = getattr(question.verdict, "max_retries", None)
-        return count > (most if most is not None else question.config.max_debit_retries)
+        most = question.verdict.max_retries
+        return count > min(
+            question.config.max_debit_retries, question.config.max_debit_retries if most is None else most
+        )
     return question.verdict.category == Category.CONTESTED and count > len(question.config.contested_days)
 
 

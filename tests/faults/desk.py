@@ -130,6 +130,7 @@ def environment(plan: Plan, stripe_url: str = "") -> dict[str, str]:
         "INBOX_LEASE_SECONDS": str(plan.lease_seconds),
         "INBOX_BATCH_SIZE": "30",
         "INBOX_MAX_ATTEMPTS": "100",  # whoever is killed a hundred times as often as usual is not to blame
+        "DUNNING_QUIET_HOURS": "off",
         "LOG_LEVEL": "WARNING",
     }
 

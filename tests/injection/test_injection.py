@@ -137,7 +137,7 @@ class World:
 
 @pytest.fixture
 def world(sandbox: Any, stripe_api: Any, deliver: Any, settings: Any, db: None) -> Iterator[World]:
-    settings.DUNNING = {"retry_beside_stripe": True}
+    settings.DUNNING = {**settings.DUNNING, "retry_beside_stripe": True}
     AgentSetting.objects.create(agent="dunning", customer_text=True)
     model = Model(victims_secrets=VICTIMS_SECRETS)
     with FakeOpenAI() as server:
