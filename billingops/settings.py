@@ -346,7 +346,7 @@ RECONCILIATION_MATCH_DAYS = env_int("RECONCILIATION_MATCH_DAYS", 3)
 RECONCILIATION_TOLERANCE = env_amounts("RECONCILIATION_TOLERANCE", "")
 RECONCILIATION_WRITE_OFF_LIMIT = env_amounts("RECONCILIATION_WRITE_OFF_LIMIT", "usd:1000,eur:1000")
 
-# -- outgoing webhooks --------------------------------------------------------------------------------------------------
+# -- outgoing webhooks -------------------------------------------------------------------------------------------------
 # Networks beside the public Internet that may be sent to, and without TLS as well: 10.1.2.0/24,127.0.0.1/32
 OUTBOUND_ALLOW_PRIVATE = env_list("OUTBOUND_ALLOW_PRIVATE")
 OUTBOUND_RETENTION_DAYS = env_int("OUTBOUND_RETENTION_DAYS", 90)  # of events, deliveries and attempts
