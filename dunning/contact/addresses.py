@@ -1,4 +1,4 @@
-"""E-mail addresses, which are kept nowhere: a keyed hash can prove a suspected one and tells nothing without the key."""
+"""E-mail addresses are kept nowhere: a keyed hash can prove a suspected one and tells nothing without the key."""
 
 from __future__ import annotations
 

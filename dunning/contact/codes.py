@@ -1,8 +1,8 @@
 """What a mail server's status says about the address: whether it can ever take mail. Data, with its source.
 
-Enhanced status codes: RFC 3463 and the registry that grew from it, "Simple Mail Transfer Protocol (SMTP) Enhanced Status
-Codes Registry" at IANA. Class 4 is passing by definition. Of class 5 these say that the address itself is no good; the
-others (policy, size, content, a full mailbox) say that this message, or now, was no good.
+Enhanced status codes: RFC 3463 and the registry that grew from it, "Simple Mail Transfer Protocol (SMTP) Enhanced
+Status Codes Registry" at IANA. Class 4 is passing by definition. Of class 5 these say that the address itself is no
+good; the others (policy, size, content, a full mailbox) say that this message, or now, was no good.
 """
 
 from __future__ import annotations

@@ -124,13 +124,9 @@ def sent_to(*, account: str, customer: str, now: datetime, besides: int | None =
     """Times of the customer's messages of the last eight days, oldest first; what may have gone out counts. One
     statement."""
     since = now - pacing.WEEK - timedelta(days=1)
-    rows = (
-        Message.objects.filter(_went_out(since), customer=customer, account=account)
-        .exclude(pk=besides)
-        .order_by()
-        .values_list("sent_at", "sending_at")
-    )
-    return sorted(sent_at or sending_at for sent_at, sending_at in rows if sent_at or sending_at)
+    rows = Message.objects.filter(_went_out(since), customer=customer, account=account).order_by()
+    times = rows.values_list("pk", "sent_at", "sending_at")
+    return sorted(at for pk, sent_at, sending_at in times if (at := sent_at or sending_at) and pk != besides)
 
 
 def _went_out(since: datetime) -> Q:
@@ -181,9 +177,7 @@ def states_of_many(
         .values_list("account", "customer")
     )
     replies: dict[Pair, int] = {}
-    for pair in (
-        Reply.objects.waiting().filter(customer__in=customers).order_by().values_list("account", "customer")
-    ):
+    for pair in Reply.objects.waiting().filter(customer__in=customers).order_by().values_list("account", "customer"):
         replies[pair] = replies.get(pair, 0) + 1
     sent = _sent_to_many(customers, now - pacing.WEEK - timedelta(days=1))
     return {
@@ -202,7 +196,8 @@ def _sent_to_many(customers: set[str], since: datetime) -> dict[Pair, list[datet
     found: dict[Pair, list[datetime]] = {}
     rows = Message.objects.filter(_went_out(since), customer__in=customers).order_by()
     for account, customer, sent_at, sending_at in rows.values_list("account", "customer", "sent_at", "sending_at"):
-        found.setdefault((account, customer), []).append(sent_at or sending_at)
+        if at := sent_at or sending_at:
+            found.setdefault((account, customer), []).append(at)
     return {pair: sorted(times) for pair, times in found.items()}
 
 

@@ -29,7 +29,7 @@ MAIL = "mail"
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of one report. `kind`: a Receipt's, or unlinked, ignored, unreadable. `is_new`: False for a repeat."""
+    """What became of one report. `kind`: a Receipt's, or unlinked, ignored, unreadable. `is_new`: no repeat."""
 
     kind: str
     is_new: bool = False

@@ -15,8 +15,8 @@ ROUNDS = 40  # each moves on by a step; a week of messages and a night need a ha
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Where the customer lives (`zone` IANA, `country` ISO, both "" when nobody knows) and the limits: local hours between
-    which nobody is written to, and messages in any seven days, at least one."""
+    """Where the customer lives (`zone` IANA, `country` ISO, both "" when nobody knows) and the limits: local hours
+    between which nobody is written to, and messages in any seven days, at least one."""
 
     zone: str
     country: str
@@ -67,8 +67,8 @@ def _next_open(moment: datetime, pace: Pace) -> datetime:
 
 
 def is_too_soon(moment: datetime, sent: Sequence[datetime], pace: Pace) -> bool:
-    """Whether one of `sent` falls within 24 hours of it, or on the customer's same calendar day in any zone that they may
-    live in (a day on which the clocks are put back has 25 hours)."""
+    """Whether one of `sent` falls within 24 hours of it, or on the customer's same calendar day in any zone that they
+    may live in (a day on which the clocks are put back has 25 hours)."""
     return any(
         one.astimezone(place).date() == moment.astimezone(place).date()
         for one in sent

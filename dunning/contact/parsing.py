@@ -49,8 +49,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """`ids`: Message-IDs of ours that it may be about, best first; `recipients`: all it was sent to, for the plus-address;
-    `code`, `words`: of a bounce. Subject and text only of an answer, already fit to be kept."""
+    """`ids`: Message-IDs of ours that it may be about, best first; `recipients`: all it was sent to, for the
+    plus-address; `code`, `words`: of a bounce. Subject and text only of an answer, already fit to be kept."""
 
     kind: Kind
     key: str
@@ -133,9 +133,10 @@ def _kind_of_feedback(part: Mail) -> Kind:
 
 def _delivery_report(part: Mail, key: str, ids: tuple[str, ...], recipients: tuple[str, ...]) -> Incoming:
     """The worst that is said of any recipient: a message of ours has one, a forwarded one may have more."""
-    blocks = part.get_payload()
+    given = part.get_payload()
+    blocks = [one for one in given if isinstance(one, Mail)] if isinstance(given, list) else []
     found: list[tuple[int, Incoming]] = []
-    for block in blocks[:MAX_PARTS] if isinstance(blocks, list) else []:
+    for block in blocks[:MAX_PARTS]:
         action = _header(block, "Action").strip().lower()
         if not action:
             continue
@@ -281,7 +282,9 @@ def _fields(part: Mail) -> dict[str, str]:
     if isinstance(payload, list) and payload and isinstance(payload[0], Mail):
         return {name.lower(): _header(payload[0], name) for name in payload[0].keys()[:MAX_PARTS]}
     lines = (payload if isinstance(payload, str) else "").splitlines()[:MAX_PARTS]
-    return {name.strip().lower(): value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon}
+    return {
+        name.strip().lower(): value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon
+    }
 
 
 def _typed(block: Mail, name: str) -> str:
@@ -324,7 +327,9 @@ def _ids(mail: Mail, parts: _Parts) -> tuple[str, ...]:
 def _original_ids(part: Mail) -> list[str]:
     payload = part.get_payload()
     if isinstance(payload, list):
-        return [one for inner in payload[:1] if isinstance(inner, Mail) for one in _ID.findall(_header(inner, "Message-ID"))]
+        return [
+            one for inner in payload[:1] if isinstance(inner, Mail) for one in _ID.findall(_header(inner, "Message-ID"))
+        ]
     raw = part.get_payload(decode=True)
     text = raw[:MAX_BODY].decode("utf-8", "replace") if isinstance(raw, bytes) else ""
     return _ID_LINE.findall(text)

@@ -24,8 +24,8 @@ _WEIGHT = {State.OK: 0, State.BOUNCED: 1, State.UNSUBSCRIBED: 2, State.COMPLAINE
 
 
 def unsubscribe(*, account: str, customer: str, channel: str, reason: str, actor: Actor) -> bool:
-    """The customer does not want messages by this channel, by their own link or their provider's word. True when that is
-    news. Says nothing about whether there is such a customer."""
+    """The customer does not want messages by this channel, by their own link or their provider's word. True when that
+    is news. Says nothing about whether there is such a customer."""
     with transaction.atomic():
         row = _locked(account, customer, channel)
         return _move(row, State.UNSUBSCRIBED, reason=reason, actor=actor)

@@ -28,8 +28,8 @@ def view_of(provider: str, purpose: str) -> Callable[..., Any] | None:
 
 
 def is_checked(view: Any) -> bool:
-    """Whether something shows that a report comes from the provider: the shared secret, or a signature whose key is set.
-    Anymail only warns where nothing does."""
+    """Whether something shows that a report comes from the provider: the shared secret, or a signature whose key is
+    set. Anymail only warns where nothing does."""
     secret = getattr(settings, "ANYMAIL", {}).get("WEBHOOK_SECRET") or getattr(settings, "ANYMAIL_WEBHOOK_SECRET", "")
     try:
         made = _made(view)
@@ -41,7 +41,9 @@ def is_checked(view: Any) -> bool:
 def known() -> set[str]:
     """The names that CONTACT["providers"] may hold."""
     suffixes = tuple(f"_{purpose}_webhook" for purpose in PURPOSES)
-    return {name.removesuffix(suffix) for name in _views() for suffix in suffixes if name.endswith(suffix)} | {"mandrill"}
+    return {name.removesuffix(suffix) for name in _views() for suffix in suffixes if name.endswith(suffix)} | {
+        "mandrill"
+    }
 
 
 def _views() -> dict[str, Callable[..., Any]]:

@@ -17,10 +17,11 @@ from dunning.contact.models import ContactPreference
 CUSTOMER = Actor.system("customer")
 MOST_WRONG = 20  # a minute, of links that we have not made, from one place
 MOST_OPENED = 30  # a minute, of one link
+CONTENT = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'"
 STOPPED = (ContactPreference.State.UNSUBSCRIBED, ContactPreference.State.COMPLAINED)
 
 
-@csrf_exempt  # the signed token is the right to do it; a mail program's one-click POST brings nothing else (RFC 8058, 3.1)
+@csrf_exempt  # the signed token is the right to do it; a one-click POST brings nothing else (RFC 8058, 3.1)
 def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
     """GET says what would stop and offers a button; POST stops it, by the button or by a mail program's one click.
 
@@ -57,13 +58,15 @@ def _page(request: HttpRequest, language: str, state: str, *, status: int = 200,
     answer["Cache-Control"] = "no-store"
     answer["Referrer-Policy"] = "no-referrer"  # the link is the right to use it
     answer["X-Robots-Tag"] = "noindex, nofollow"
-    answer["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'"
+    answer["Content-Security-Policy"] = (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'"
+    )
     return answer
 
 
 @csrf_exempt  # a provider's signature or secret takes its place; see providers.py
 def from_provider(request: HttpRequest, provider: str, purpose: str) -> HttpResponseBase:
-    """One POST URL for each configured provider and purpose (tracking, inbound); for all others there is nothing here."""
+    """One POST URL for each configured provider and purpose (tracking, inbound); for all others there is none."""
     view: Any = providers.view_of(provider, purpose)
     if view is None:
         raise Http404("No mail provider reports here.")

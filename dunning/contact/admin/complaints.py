@@ -59,8 +59,8 @@ class ComplaintAdmin(ReadOnlyAdmin):
     exact_search = ("customer", "pk")
     change_list_template = "admin/contact/complaint_list.html"
     empty_text = (
-        "A complaint appears here when somebody writes one down, or when a mail provider reports that a customer marked "
-        "a message as unwanted. While it is open the customer is not dunned."
+        "A complaint appears here when somebody writes one down, or when a mail provider reports that a customer "
+        "marked a message as unwanted. While it is open the customer is not dunned."
     )
     fieldsets = (
         (None, {"fields": ("customer_", "account_", "state_", "source", "text", "case", "message")}),
@@ -76,8 +76,8 @@ class ComplaintAdmin(ReadOnlyAdmin):
             name="close",
             label="Close the selected complaints",
             button="Close",
-            sentence="These customers may be dunned again; their cases are looked at now. E-mail stays stopped where they "
-            "reported a message as unwanted.",
+            sentence="These customers may be dunned again; their cases are looked at now. E-mail stays stopped where "
+            "they reported a message as unwanted.",
             run=_close,
             may=_may,
             refuse=lambda request, row: "" if row.state == State.OPEN else "It is closed already.",

@@ -65,8 +65,8 @@ class ContactPreferenceAdmin(ReadOnlyAdmin):
             name="resubscribe",
             label="Let the selected customers be written to again",
             button="Let them be written to again",
-            sentence="These customers get messages by this channel again. They said, or their mail server did, that they "
-            "should not: give the reason why you know better.",
+            sentence="These customers get messages by this channel again. They said, or their mail server did, that "
+            "they should not: give the reason why you know better.",
             run=_resume,
             may=_may,
             refuse=lambda request, row: "Nothing stops messages by this channel." if row.state == State.OK else "",
@@ -105,7 +105,7 @@ class ContactPreferenceAdmin(ReadOnlyAdmin):
             _stop,
             right=RIGHT,
             title="A customer wants no more messages",
-            sentence="From now on reminders are not sent this way. Notices that a contract or the law asks for still are. "
+            sentence="From now on reminders are not sent this way; notices that a contract or the law asks for are. "
             "The customer's cases go on; the plan looks for another way to reach them.",
             button="Write it down",
             done="Written down. Reminders are not sent this way any more.",

@@ -59,7 +59,10 @@ class ReplyAdmin(ReadOnlyAdmin):
         "Until somebody has handled it nothing is sent to that customer by itself."
     )
     fieldsets = (
-        (None, {"fields": ("customer_", "account_", "state_", "case", "message", "received_at", "attachments", "from_")}),
+        (
+            None,
+            {"fields": ("customer_", "account_", "state_", "case", "message", "received_at", "attachments", "from_")},
+        ),
         ("Work", {"fields": ("handled_by", "handled_at", "handled_note")}),
     )
     readonly_fields = (

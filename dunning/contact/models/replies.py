@@ -28,7 +28,9 @@ class Reply(models.Model):
     text = models.TextField(blank=True, default="")
     is_cut = models.BooleanField(default=False, help_text="it was longer than what is kept")
     attachments = models.PositiveSmallIntegerField(default=0)
-    same_address = models.BooleanField(default=False, help_text="it names the address that was written to as its sender")
+    same_address = models.BooleanField(
+        default=False, help_text="it names the address that was written to as its sender"
+    )
     handled_by = models.CharField(max_length=160, blank=True, default="", help_text="kept when the user is renamed")
     handled_at = models.DateTimeField(null=True, blank=True)
     handled_note = models.TextField(blank=True, default="")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
-from datetime import UTC, datetime
 
 OURS = "<dunning.0191-aa@shop.example>"
 ADDRESS = "dora@customer.example"

@@ -120,7 +120,7 @@ def test_many_customers_cost_as_many_statements_as_one(
     preferences.unsubscribe(account="", customer="cus_2", channel="email", reason="link", actor=CUSTOMER)
     complaints.open_by_person(account="", customer="cus_4", text="no", actor=Actor.person(lead))
     pairs = [("acct_1" if number % 2 else "", f"cus_{number}") for number in range(1000)]
-    addresses = {pair: mails.ADDRESS for pair in pairs} | {("", "cus_6"): "", ("", "cus_0"): "new@customer.example"}
+    addresses = dict.fromkeys(pairs, mails.ADDRESS) | {("", "cus_6"): "", ("", "cus_0"): "new@customer.example"}
     with django_assert_num_queries(4):
         found = gatekeeping.states_of_many(pairs, now=now, addresses=addresses)
     assert set(found) == set(pairs)
@@ -135,7 +135,9 @@ def test_many_customers_cost_as_many_statements_as_one(
     assert without["", "cus_0"].unreachable == {"email": gatekeeping.BOUNCED}
 
 
-def test_a_customer_of_another_account_with_the_same_id_is_another_customer(make_message: Callable[..., Message]) -> None:
+def test_a_customer_of_another_account_with_the_same_id_is_another_customer(
+    make_message: Callable[..., Message],
+) -> None:
     make_message(customer="cus_1", account="acct_1", at=NOON - timedelta(hours=2))
     found = gatekeeping.states_of_many([("acct_2", "cus_1")], now=NOON)
     assert found["acct_2", "cus_1"] == gatekeeping.ContactState()

@@ -108,7 +108,9 @@ def test_another_accounts_customers_are_out_of_reach(
             verb(**given, actor=actor)
 
 
-def test_a_bounce_does_not_hide_that_they_unsubscribed_nor_an_unsubscription_that_they_complained(person: Actor) -> None:
+def test_a_bounce_does_not_hide_that_they_unsubscribed_nor_an_unsubscription_that_they_complained(
+    person: Actor,
+) -> None:
     row = unsubscribed()
     assert preferences.bounced(account="", customer="cus_1", address_hash="a" * 64, reason="no mailbox", actor=SERVER)
     row.refresh_from_db()
@@ -119,7 +121,7 @@ def test_a_bounce_does_not_hide_that_they_unsubscribed_nor_an_unsubscription_tha
     assert row.state == State.COMPLAINED
 
 
-def test_a_second_address_that_bounces_is_news(person: Actor) -> None:
+def test_a_second_address_that_bounces_is_news() -> None:
     given: dict[str, Any] = {"account": "", "customer": "cus_1", "reason": "no mailbox", "actor": SERVER}
     assert preferences.bounced(address_hash="a" * 64, **given)
     assert not preferences.bounced(address_hash="a" * 64, **given)
@@ -163,9 +165,7 @@ def test_an_answer_is_handled_once(message: Message, person: Actor) -> None:
     assert (reply.handled_by, reply.handled_note) == (person.name, "called them")
 
 
-def test_words_go_when_their_time_is_over_and_nowhere_remain(
-    message: Message, person: Actor, settings: Any
-) -> None:
+def test_words_go_when_their_time_is_over_and_nowhere_remain(message: Message, person: Actor, settings: Any) -> None:
     settings.CONTACT = {"reply_days": 30}
     for number, text in ((1, "the old one"), (2, "an unhandled one")):
         intake.take_mail(mails.answer(text, message_id=f"<{number}@x.example>").as_bytes(), actor=SERVER)

@@ -16,6 +16,7 @@ import mailbox
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,12 @@ class Command(BaseCommand):
 
     def _mbox(self, path: Path, limit: int, most: int) -> Iterator[tuple[bytes, Any]]:
         box = mailbox.mbox(path, create=False)
-        for number, key in enumerate(box.iterkeys()):
-            if number >= limit:
-                break
-            with box.get_file(key) as file:
-                yield file.read(most), _nothing
+        try:
+            for key in islice(box.iterkeys(), limit):
+                with box.get_file(key) as file:
+                    yield file.read(most), _nothing
+        finally:
+            box.close()
 
 
 def _nothing(taken: intake.Taken) -> None:
