@@ -63,6 +63,8 @@ def build(message: Message, brand: Brand, envelope: Envelope) -> EmailMultiAlter
         reply_to=[envelope.reply_to] if envelope.reply_to else None,
         headers=headers,
     )
+    if message.pk:  # a mail provider gives it back with each report (contact/receivers.py); plain SMTP passes it over
+        mail.metadata = {"message": str(message.pk)}  # type: ignore[attr-defined]
     look = rendering.look_of(brand)
     mail.attach_alternative(html(message, body, footed, look, links), "text/html")
     if look.cid:
