@@ -276,7 +276,7 @@ def page_visits(person: Person, row: table.Page, world: World, *, api: bool) -> 
         if value == "":  # the platform has no such thing
             continue
         expected = answers if may else (*refused, 404)
-        if may and hidden(person, tenant.name, STRICT.get(row.about, "")) and row.get != 405:
+        if may and hidden(person, tenant.name, row.limited or STRICT.get(row.about, "")) and row.get != 405:
             expected = (403, 404)
         yield Visit(reverse(f"{prefix}{row.name}", args=[value, *row.more]), expected, tenant.name)
 

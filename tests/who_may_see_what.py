@@ -48,6 +48,7 @@ class Page:
             `more` what stands behind it
     post    roles that may POST; None: POST is no way to call it (a page that answers 405, or treats it as GET)
     get     what GET answers to those who may see it; 405 for what only POST calls
+    limited what whoever is limited to some accounts may read, where that is more than their own rows
     """
 
     name: str
@@ -58,6 +59,7 @@ class Page:
     post: tuple[str, ...] | None = None
     get: int = 200
     note: str = ""
+    limited: str = ""
 
 
 STAFF = ("every member of staff",)
@@ -87,6 +89,8 @@ MODELS = [
     Model("ledger.journalentry", (FINANCE, LEAD, AUDITOR), note="not limited: all postings; else their sellers'"),
     Model("dunning.dunningcase", ALL),
     Model("dunning.message", ALL),
+    Model("dunning.messagetemplate", ALL, acts=(("take_back", (LEAD,)),)),
+    Model("brands.brand", ALL),
     Model("dunning.supporttask", ALL, acts=(("take", (LEAD, SUPPORT)), ("done", (LEAD, SUPPORT)))),
     Model("contact.contactpreference", ALL, acts=(("resubscribe", (LEAD, SUPPORT)),)),
     Model("contact.complaint", ALL, acts=(("close", (LEAD, SUPPORT)),)),
@@ -198,6 +202,10 @@ PAGES = [
     Page("approvals_batch_start", NOBODY, about="approvals.batch", get=405, note="whoever made the batch"),
     Page("approvals_batch_stop", (LEAD,), about="approvals.batch", post=(LEAD,), get=405, note="and whoever made it"),
     Page("approvals_batch_progress", (LEAD, AUDITOR), about="approvals.batch", note="and whoever made it"),
+    Page("dunning_message_letter", ALL, about="dunning.message", get=404, note="of a letter, as a PDF; else 404"),
+    Page("dunning_messagetemplate_write", (LEAD,), post=(LEAD,), note="of the brands one may see"),
+    Page("brands_brand_new", (LEAD,), post=(LEAD,)),
+    Page("brands_brand_edit", (LEAD,), about="brands.brand", post=(LEAD,)),
     Page("approvals_policy_new", (LEAD,), post=(LEAD,)),
     Page("approvals_policy_edit", (LEAD,), about="approvals.policy", post=(LEAD,)),
     Page("approvals_backtestrun_start", DECIDERS, post=DECIDERS, get=405),
@@ -274,6 +282,9 @@ ENDPOINTS = [
             "escalate",
         )
     ),
+    Page("dunning-campaign-list", ALL, note="and those for all accounts"),
+    Page("dunning-campaign-detail", ALL, about="campaigns.campaign", arg="name", limited=OWN_AND_GENERAL),
+    Page("dunning-campaign-tests", ALL, about="campaigns.campaign", arg="name", limited=OWN_AND_GENERAL),
     Page("customer-timeline", ALL, about="support.timelineentry", arg="customer"),
 ]
 

@@ -9,6 +9,7 @@ class CampaignsConfig(AppConfig):
     name = "dunning.campaigns"
     label = "campaigns"
     verbose_name = "Campaigns"
+    has_api = True
     _view: ClassVar[list[str]] = [
         "campaigns.view_campaign",
         "campaigns.view_campaignversion",
@@ -20,3 +21,9 @@ class CampaignsConfig(AppConfig):
         "Support": [*_view],
         "Auditor": [*_view],
     }
+
+    def ready(self) -> None:
+        from billingops.config import register_section
+        from dunning.campaigns import config
+
+        register_section(config.SECTION)

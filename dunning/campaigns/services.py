@@ -65,14 +65,7 @@ def check_right(actor: Actor, account: str) -> None:
 def create(*, name: str, account: str, priority: int, description: str = "", actor: Actor) -> Campaign:
     """A campaign without a version: it takes no case yet. Raises PermissionDenied, InvalidInput."""
     check_right(actor, account)
-    if not _NAME.fullmatch(name) or name == STANDARD.name:
-        raise InvalidInput(
-            "A name is 1 to 60 small letters, digits and hyphens, and not “standard”, which is the sequence of cases "
-            "without a campaign.",
-            field="name",
-        )
-    if account and not _ACCOUNT.fullmatch(account):
-        raise InvalidInput("An account is an id such as acct_1Abc; empty: all accounts.", field="account")
+    check_name(name, account)
     _check_settings(priority, description)
     if Campaign.objects.count() >= MAX_CAMPAIGNS:
         raise InvalidInput(f"There are {MAX_CAMPAIGNS} campaigns already; change one of them.", field="name")
@@ -86,7 +79,22 @@ def create(*, name: str, account: str, priority: int, description: str = "", act
     return row
 
 
-def change(*, campaign_id: int, priority: int, active: bool, description: str, version: int, actor: Actor) -> Campaign:
+def check_name(name: str, account: str) -> None:
+    """Raises InvalidInput."""
+    if not _NAME.fullmatch(name) or name == STANDARD.name:
+        raise InvalidInput(
+            "A name is 1 to 60 small letters, digits and hyphens, and not “standard”, which is the sequence of cases "
+            "without a campaign.",
+            field="name",
+        )
+    if account and not _ACCOUNT.fullmatch(account):
+        raise InvalidInput("An account is an id such as acct_1Abc; empty: all accounts.", field="account")
+
+
+def change(
+    *, campaign_id: int, priority: int, active: bool, description: str, version: int, actor: Actor,
+    check_rivals: bool = True,
+) -> Campaign:  # fmt: skip
     """Priority, on or off, description. Raises PermissionDenied, VersionConflict, InvalidInput, Refused (a rival)."""
     with transaction.atomic():
         row = lock(campaign_id)
@@ -101,7 +109,7 @@ def change(*, campaign_id: int, priority: int, active: bool, description: str, v
         if not active and running_test(row):
             raise InvalidTransition("An A/B test is running; stop it first. Nothing was changed.")
         held = row.versions.filter(state=State.ACTIVE).first()
-        if active and held and (found := rivals(row, held)):
+        if check_rivals and active and held and (found := rivals(row, held)):
             raise Refused(found)
         row.version += 1
         save_with_history(row, actor=actor, reason="changed")
@@ -177,7 +185,7 @@ def discard(*, version_id: int, actor: Actor) -> None:
         row.delete()
 
 
-def activate(*, version_id: int, revision: int, actor: Actor) -> CampaignVersion:
+def activate(*, version_id: int, revision: int, actor: Actor, check_rivals: bool = True) -> CampaignVersion:
     """From now on new cases of the segment follow this version; those that run keep theirs.
 
     Raises PermissionDenied, VersionConflict (the draft is not the one that was seen), InvalidTransition, Refused.
@@ -191,7 +199,8 @@ def activate(*, version_id: int, revision: int, actor: Actor) -> CampaignVersion
             raise InvalidTransition(f"Version {row.number} is {row.get_state_display()}. Nothing was changed.")
         if running_test(row.campaign):
             raise InvalidTransition("An A/B test of this campaign is running; stop it first. Nothing was changed.")
-        if found := [*validation.errors(findings(row)), *rivals(row.campaign, row)]:
+        met = rivals(row.campaign, row) if check_rivals else []
+        if found := [*validation.errors(findings(row)), *met]:
             raise Refused(found)
         for before in row.campaign.versions.filter(state=State.ACTIVE):
             retire(before, actor=actor, reason=f"followed by version {row.number}")

@@ -8,11 +8,13 @@ from typing import Any
 import yaml
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from billingops import access
 from billingops.admin.base import age_column, state_column
 from billingops.admin.filters import AccountFilter
 from billingops.admin.site import site
@@ -198,6 +200,8 @@ class CampaignVersionAdmin(CampaignsAdmin):
 
     def preview_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
         row = self.found(request, object_id)
+        if not access.may_see_account(request.user, row.account):
+            raise PermissionDenied("Past cases of a campaign for all accounts are for those who see all accounts.")
         before = number(request.GET.get("before"), 0) or None
         shown = {"row": row, "page": preview.page(row, request.user, before=before), "groups": preview.SHOWN}
         return self.render(request, "version_preview.html", f"{row} on past cases", **shown)
