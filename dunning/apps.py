@@ -2,7 +2,7 @@
 
 from django.apps import AppConfig
 
-_VIEW = ["dunning.view_dunningcase", "dunning.view_message", "dunning.view_supporttask"]
+_VIEW = ["dunning.view_dunningcase", "dunning.view_message", "dunning.view_supporttask", "dunning.view_messagetemplate"]
 _WORK = [*_VIEW, "dunning.work_dunningcase"]
 
 
@@ -12,21 +12,32 @@ class DunningConfig(AppConfig):
     has_api = True
     role_permissions = {
         "Finance": _WORK,
-        "Finance lead": [*_WORK, "dunning.complete_supporttask", "dunning.assign_dunningcase"],
+        "Finance lead": [
+            *_WORK,
+            "dunning.complete_supporttask",
+            "dunning.assign_dunningcase",
+            "dunning.change_messagetemplate",
+        ],
         "Support": [*_WORK, "dunning.complete_supporttask"],
         "Auditor": _VIEW,
     }
 
     def ready(self) -> None:
+        from billingops.brands import samples
         from billingops.llm import registry
         from dunning import (  # noqa: F401  (they register themselves)
             actions,
             agent,
             event_handlers,
             receivers,
+            service_events,
+            service_state,
             sweeps,
             tasks,
         )
+        from dunning.messages import preview
 
         actions.register()
+        service_state.register()
         registry.register(agent.AGENT)
+        samples.register(samples.Sample("admin/dunning/_message_shown.html", preview.sample))

@@ -8,7 +8,8 @@ from django.utils import timezone
 
 from approvals.models import Suggestion
 from billingops.stripe import sync
-from dunning import facts, messages, methods, reasons, services
+from dunning import facts, methods, reasons, services
+from dunning.messages import preview
 from dunning.models import DunningCase
 from dunning.plan import caps
 from dunning.plan.steps import NOTIFY, RETRY
@@ -20,7 +21,7 @@ def context(suggestion: Suggestion, user: Any) -> dict[str, Any]:
     case = DunningCase.objects.of_invoice(suggestion.subject, suggestion.account).first()
     found: dict[str, Any] = {"case": case, "is_retry": suggestion.kind == RETRY}
     if suggestion.kind == NOTIFY:
-        found["message_text"] = messages.as_shown(suggestion.params["body"])
+        found["shown"] = preview.of_suggestion(suggestion)
     if case is None:
         return found
     now = timezone.now()

@@ -23,6 +23,7 @@ from dunning import agent, config, facts, loading, proposals, services
 from dunning.campaigns import choosing
 from dunning.facts import Snapshot
 from dunning.loading import Loaded
+from dunning.messages import shelf
 from dunning.models import DunningCase
 from dunning.plan import planner
 from dunning.plan.steps import Plan, Step
@@ -188,7 +189,7 @@ def _propose_many(loaded: Sequence[Loaded], *, now: datetime, actor: Actor) -> i
     for one in loaded:
         made = planner.plan(one.facts, one.sequence, now, dials)
         plans.append((one, made, proposals.due(made, one.facts, now)))
-    with transaction.atomic():
+    with shelf.filled([one for one, _, _ in plans]), transaction.atomic():
         # Locked only now, and only those that nobody has touched since they were read; new suggestions wait for nobody.
         fresh = services.still_due([one.case for one, _, _ in plans if one.case is not None])
         asked, owners = [], []

@@ -55,12 +55,14 @@ class Brand(models.Model):
         ordering = ["account"]
         constraints = [models.CheckConstraint(condition=~Q(name=""), name="brand_has_a_name")]
 
+    picture: bytes | None = None
+
     def __str__(self) -> str:
         return self.name
 
     def logo(self) -> bytes:
-        """The PNG, b"" where there is none. One statement."""
-        return logo_of(self.logo_sha256)
+        """The PNG, b"" where there is none. One statement; none where `picture` was set, as for one not stored yet."""
+        return logo_of(self.logo_sha256) if self.picture is None else self.picture
 
     @property
     def is_stored(self) -> bool:

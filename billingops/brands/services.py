@@ -87,7 +87,7 @@ def may_change(user: Any, account: str, *, adding: bool = False) -> str:
 def moved(row: Brand, values: Mapping[str, Any], logo: bytes | None = None) -> list[str]:
     """The fields that would change; `logo`: None for no change, b"" to take it away."""
     found = [name for name in FIELDS if name in values and getattr(row, name) != values[name]]
-    if logo is not None and _fingerprint(logo) != row.logo_sha256:
+    if logo is not None and fingerprint(logo) != row.logo_sha256:
         found.append("logo")
     return found
 
@@ -137,7 +137,7 @@ def store(row: Brand, values: Mapping[str, Any], *, logo: bytes | None, actor: A
         if name in values:
             setattr(row, name, values[name])
     if logo is not None:
-        row.logo_sha256 = _fingerprint(logo)
+        row.logo_sha256 = fingerprint(logo)
         if logo:
             Logo.objects.get_or_create(sha256=row.logo_sha256, defaults={"data": logo})
     row.version += not fresh
@@ -148,5 +148,5 @@ def store(row: Brand, values: Mapping[str, Any], *, logo: bytes | None, actor: A
     return row
 
 
-def _fingerprint(logo: bytes) -> str:
+def fingerprint(logo: bytes) -> str:
     return hashlib.sha256(logo).hexdigest() if logo else ""

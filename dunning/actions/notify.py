@@ -81,13 +81,13 @@ def send(suggestion: Suggestion, execution: Execution) -> Outcome:
     """Look the address up, make the links, claim the message, hand it to the mail server; each at most once."""
     snapshot, channel = common.live(suggestion), channel_of(suggestion)
     _check_owed(suggestion, snapshot)
+    if channel == Message.Channel.EMAIL and not snapshot.email:
+        _refuse("The customer has no e-mail address at Stripe", code="no_email")
     thanks = texts.text_of(suggestion.params["template"]).thanks
     if not thanks and (why := common.still_permitted(suggestion)):
         _refuse(why, code="not_permitted")
     if channel != Message.Channel.EMAIL:
         return _hand_over(suggestion, execution)
-    if not snapshot.email:
-        raise Refused("The customer has no e-mail address at Stripe. Nothing was sent.", code="no_email")
     message = messages.prepare(suggestion=suggestion, actor=common.WORKER)
     if message.state == MessageState.SENT:
         return _sent(message)

@@ -1,34 +1,54 @@
-"""The pages of messages."""
+"""The pages of messages: as they were sent, in text and HTML; a letter as a PDF."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.urls import URLPattern, path
 
 from billingops.admin.base import ReadOnlyAdmin, age_column, state_column, stripe_id_column
 from billingops.admin.filters import AccountFilter, CustomerFilter
 from billingops.admin.site import site
-from dunning import messages
+from dunning.messages import letter, preview
 from dunning.models import Message
 
 
 @admin.register(Message, site=site)
 class MessageAdmin(ReadOnlyAdmin):
     scope_field = "account"
-    list_display = ("subject", "state_", "customer_", "template", "language", "sent_at", "age")
-    list_filter = ("state", AccountFilter, CustomerFilter)
-    exact_search = ("customer", "pk")
+    list_display = ("subject", "state_", "customer_", "channel", "template", "language", "sent_at", "age")
+    list_filter = ("state", "channel", AccountFilter, CustomerFilter)
+    exact_search = ("customer", "pk", "message_id", "provider_id")
     change_form_template = "admin/dunning/message_detail.html"
     empty_text = "Messages appear here when an approved customer message is sent."
     fieldsets = (
-        (None, {"fields": ("subject", "state_", "error", "customer_", "account_", "channel", "template", "language")}),
-        ("Sending", {"fields": ("created_at", "sending_at", "sent_at", "message_id", "portal_session")}),
-    )
+        (
+            None,
+            {
+                "fields": (
+                    "subject", "state_", "error", "customer_", "account_", "case", "invoices_", "channel", "template",
+                    "tone", "language", "brand",
+                )
+            },
+        ),
+        (
+            "Sending",
+            {
+                "fields": (
+                    "created_at", "sending_at", "sent_at", "delivered_at", "bounced_at", "bounce", "complained_at",
+                    "answered_at", "message_id", "provider_id", "portal_session",
+                )
+            },
+        ),
+    )  # fmt: skip
     readonly_fields = (
-        "subject", "state_", "error", "customer_", "account_", "channel", "template", "language", "created_at",
-        "sending_at", "sent_at", "message_id", "portal_session",
+        "subject", "state_", "error", "customer_", "account_", "case", "invoices_", "channel", "template", "tone",
+        "language", "brand", "created_at", "sending_at", "sent_at", "delivered_at", "bounced_at", "bounce",
+        "complained_at", "answered_at", "message_id", "provider_id", "portal_session",
     )  # fmt: skip
 
     state_ = state_column()
@@ -36,9 +56,35 @@ class MessageAdmin(ReadOnlyAdmin):
     customer_ = stripe_id_column("customer", "Customer", account="account")
     account_ = stripe_id_column("account", "Account")
 
+    @admin.display(description="Invoices")
+    def invoices_(self, message: Message) -> str:
+        return ", ".join(map(str, message.invoices)) or message.case.invoice
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        return [
+            path("<path:object_id>/letter.pdf", view(self.letter_view), name="dunning_message_letter"),
+            *super().get_urls(),
+        ]
+
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        message = self.get_object(request, object_id)
-        shown = {"message_text": messages.as_shown(message.body_text) if message else ""}
+        message = self.get_object(request, unquote(object_id))
+        shown = {"shown": preview.of_message(message) if message else None}
         return super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
+
+    def letter_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The letter, to be printed. The address is for the person to write: we keep none."""
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        message = self.get_object(request, unquote(object_id))
+        if message is None:
+            raise Http404
+        if not self.has_view_permission(request, message):
+            raise PermissionDenied
+        if message.channel != Message.Channel.POST:
+            raise Http404("This message is no letter.")
+        answer = HttpResponse(letter.render(message), content_type="application/pdf")
+        answer["Content-Disposition"] = f'inline; filename="letter-{message.pk}.pdf"'
+        return answer

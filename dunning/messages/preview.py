@@ -5,14 +5,19 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass, field
+from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
 
+from django.utils import timezone
+
 from approvals.models import Suggestion
 from billingops.brands import current
 from billingops.brands.models import Brand
-from dunning.messages import mail, rendering, sending
+from billingops.llm.texts import fill_frame
+from dunning.messages import bundle, languages, mail, rendering, sending, texts
+from dunning.messages.bundle import Entry
 from dunning.messages.mail import Envelope
 from dunning.messages.rendering import HOSTED_SHOWN, LINK_SHOWN, UNSUBSCRIBE_SHOWN, Links
 from dunning.models import Message
@@ -60,11 +65,42 @@ def of_message(message: Message) -> Shown:
 
 
 def of_text(*, brand: Brand, template: str, language: str, subject: str, body: str) -> Shown:
-    """What a message with these words would look like, for somebody who is writing a text."""
-    asks = mail.asks_unsubscribe(brand, template)
-    text = rendering.whole_text(body, rendering.footer(brand, language, unsubscribe=asks))
-    message = Message(template=template, language=language, subject=subject, body_text=text, message_id="<preview>")
+    """What a message with these words (a frame, its fields in place) would look like to a customer who owes two
+    invoices: made-up figures, for somebody who writes a text or changes a brand."""
+    now = timezone.now()
+    deadline = languages.day_text(now + timedelta(days=7), language)
+    listed = [
+        Entry("in_1", "INV-1042", 7900, "eur", now - timedelta(days=9)),
+        Entry("in_2", "INV-1038", 2000, "usd", now - timedelta(days=40)),
+    ]
+    values = {
+        "amount": languages.money_text(7900, "eur", language),
+        "invoice": "INV-1042",
+        "deadline": deadline,
+        "brand": brand.name,
+        "invoices": bundle.as_text(listed, language),
+        "link": rendering.LINK,
+        "hosted": rendering.HOSTED,
+        "unsubscribe": rendering.UNSUBSCRIBE,
+        "help": brand.help_url or "https://help.example",
+    }
+    subject, body = fill_frame(subject, values), fill_frame(body, values)
+    channel = texts.text_of(template).channel
+    text = body
+    if channel == Message.Channel.EMAIL:
+        asks = mail.asks_unsubscribe(brand, template)
+        text = rendering.whole_text(body, rendering.footer(brand, language, unsubscribe=asks))
+    message = Message(
+        template=template, language=language, subject=subject, body_text=text, channel=channel, message_id="<preview>"
+    )
     return _shown(message, brand)
+
+
+def sample(brand: Brand, language: str = "") -> Shown:
+    """A reminder in the brand's look, for its own page."""
+    language = language or brand.default_language
+    subject, body = texts.frame("reminder", texts.language_of("reminder", language, brand), brand)
+    return of_text(brand=brand, template="reminder", language=language, subject=subject, body=body)
 
 
 def _shown(message: Message, brand: Brand) -> Shown:
@@ -83,7 +119,7 @@ def _shown(message: Message, brand: Brand) -> Shown:
         brand=brand.name,
         sender=str(parsed["From"]),
         reply_to=brand.reply_to,
-        html=with_pictures(_without_links(html_of(parsed))),
+        html=with_pictures(_without_links(html_of(parsed)), brand.logo()),
         headers=[(name, str(parsed[name])) for name in names if parsed[name]],
         size=len(raw),
     )
@@ -110,11 +146,12 @@ def html_of(parsed: EmailMessage) -> str:
     return str(part.get_content()) if part is not None else ""
 
 
-def with_pictures(html: str) -> str:
-    """Pictures that travel with the mail, as data: a page has no mail to look into."""
+def with_pictures(html: str, logo: bytes = b"") -> str:
+    """Pictures that travel with the mail, as data: a page has no mail to look into. `logo`: the brand's, where it is
+    at hand; else the one that the mail names."""
 
     def data(match: re.Match[str]) -> str:
-        png = mail.logo_of_cid(match[1])
+        png = logo or mail.logo_of_cid(match[1])
         return f'src="data:image/png;base64,{base64.b64encode(png).decode()}"' if png else 'src=""'
 
     return _CID.sub(data, html)

@@ -96,18 +96,23 @@ def test_the_case_waits_for_the_customer_and_comes_back_with_a_reminder(
     assert case.state == CaseState.WAITING
     assert case.next_step_at is not None
     assert tasks.follow_up() == 0  # not yet
-    DunningCase.objects.update(next_step_at=timezone.now())
+    week = timedelta(days=8)
+    DunningCase.objects.update(
+        next_step_at=timezone.now(), opened_at=case.opened_at - week, last_failed_at=case.last_failed_at - week
+    )
+    Message.objects.update(sent_at=timezone.now() - week)
     assert tasks.follow_up() == 1
     run_jobs()
-    (reminder,) = waiting()
-    assert (reminder.kind, reminder.reason_code, reminder.params["template"]) == (NOTIFY, "no_reaction", "reminder")
-    decide(reminder)
-    DunningCase.objects.update(next_step_at=timezone.now())
-    tasks.follow_up()
-    run_jobs()
-    (handed_over,) = waiting()
-    assert (handed_over.kind, handed_over.reason_code) == (ESCALATE, "notices_used")
-    assert len(mail.outbox) == 2
+    (reminder,) = [one for one in waiting() if one.kind == NOTIFY]
+    assert (reminder.reason_code, reminder.params["template"], reminder.params["tone"]) == (
+        "no_reaction",
+        "reminder",
+        "firm",
+    )
+    assert decide(reminder).state == State.CONFIRMED
+    first, second = mail.outbox
+    assert second.extra_headers["In-Reply-To"] == first.extra_headers["Message-ID"]
+    assert "so that your service can go on" in second.body
 
 
 def test_an_invoice_paid_before_the_sending_sends_nothing(
