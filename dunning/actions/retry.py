@@ -42,9 +42,9 @@ def retry_due(suggestion: Suggestion) -> datetime | None:
 def pay(suggestion: Suggestion, execution: Execution) -> Outcome:
     """Collect the invoice with the payment method that was approved. A decline is definite: the next failure event
     makes the next suggestion."""
+    _check_method(suggestion)
     if problem := _still_permitted(suggestion):
         raise Refused(f"Nothing was charged: {problem}.", code="not_permitted")
-    _check_method(suggestion)
     fence.check(execution)
     answer = gateway.pay_invoice(
         invoice_id=suggestion.subject,

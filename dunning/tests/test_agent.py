@@ -69,7 +69,7 @@ def test_an_answer_outside_the_frame_leaves_the_rules_in_charge(
     debtor.fail("insufficient_funds")
     deliver()
     (suggestion,) = waiting()
-    assert (suggestion.kind, suggestion.suggested_by) == (RETRY, "rules dunning v1")
+    assert (suggestion.kind, suggestion.suggested_by) == (RETRY, "rules dunning v2")
     assert "The model was asked and did not help" in suggestion.rationale
     run = AgentRun.objects.get()
     assert (run.outcome, run.subject) == ("invalid", suggestion.subject)

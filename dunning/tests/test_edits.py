@@ -197,6 +197,7 @@ def tomorrow_at(hour: int, days: int = 1) -> str:
 def test_a_retry_is_moved_to_another_time_and_waits_for_it(retry: Suggestion, finance: Any, lead: Any) -> None:
     after = edit(retry, finance, at=tomorrow_at(11, days=3))
     assert after.params == {
+        "method": "",
         "when": "at",
         "at": datetime.fromisoformat(tomorrow_at(11, days=3)).replace(tzinfo=UTC).isoformat(),
     }

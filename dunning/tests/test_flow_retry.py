@@ -36,7 +36,7 @@ def test_a_failed_payment_opens_a_case_with_one_suggestion(
     assert (suggestion.kind, suggestion.subject, suggestion.customer) == (RETRY, invoice, debtor.customer)
     assert (suggestion.amount, suggestion.currency) == (7900, "eur")
     assert suggestion.params["when"] == "at"
-    assert suggestion.suggested_by == "rules dunning v1"
+    assert suggestion.suggested_by == "rules dunning v2"
     assert suggestion.event_id.startswith("evt_")
     assert case.suggestion == suggestion
     assert suggestion.preview().sentence.startswith("Charges EUR 79.00 to the customer's default card for invoice ")
