@@ -1,5 +1,5 @@
-"""What people do with outgoing webhooks: endpoints, secrets, a test, a replay. Each verb asks for the right, the account
-and the second factor, and leaves a note in the audit log.
+"""What people do with outgoing webhooks: endpoints, secrets, a test, a replay. Each verb asks for right, account and
+second factor, and leaves a note in the audit log.
 
 An endpoint is locked without its key (`no_key`): whoever emits an event refers to endpoints while holding the gate's
 locks, and must not wait for a page that waits for the gate.

@@ -6,7 +6,8 @@ the connected account ("" = the platform's own). No row holds a customer's name 
 
 from dunning.models.cases import CaseNote, DunningCase
 from dunning.models.messages import Message
+from dunning.models.service import ServiceState
 from dunning.models.tasks import SupportTask
 from dunning.models.templates import MessageTemplate
 
-__all__ = ["CaseNote", "DunningCase", "Message", "MessageTemplate", "SupportTask"]
+__all__ = ["CaseNote", "DunningCase", "Message", "MessageTemplate", "ServiceState", "SupportTask"]
