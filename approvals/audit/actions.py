@@ -134,6 +134,15 @@ SENTENCES = {
     "contact.complaint": "A message was reported as unwanted",
     "contact.unsubscribed": "A customer unsubscribed at the mail provider",
     "contact.auto_reply": "An automatic answer came back",
+    "outbound.endpoint_added": "An endpoint for outgoing webhooks was added",
+    "outbound.endpoint_changed": "An endpoint for outgoing webhooks was changed",
+    "outbound.endpoint_on": "An endpoint for outgoing webhooks was switched on",
+    "outbound.endpoint_off": "An endpoint for outgoing webhooks was switched off",
+    "outbound.paused": "Outgoing webhooks to an endpoint were paused: it does not answer",
+    "outbound.secret_added": "A new secret for outgoing webhooks was made",
+    "outbound.ping": "A test message was sent to an endpoint",
+    "outbound.replayed": "An outgoing event was sent again",
+    "outbound.replayed_since": "Outgoing events since a time were sent again",
     "checkpoint.signed": "Checkpoint of this log signed",
 }
 # For the page's filter: whatever stands before the dot.
@@ -156,6 +165,7 @@ FAMILIES = {
     "contact": "Contact with customers",
     "risk": "Seller risk",
     "reconciliation": "Reconciliation",
+    "outbound": "Outgoing webhooks",
     "checkpoint": "Checkpoints",
 }
 

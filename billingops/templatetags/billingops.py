@@ -38,20 +38,21 @@ TONES: Mapping[str, frozenset[str]] = {
     "moving": frozenset(
         {"approved", "executing", "executed", "pending_transfer", "in_progress", "in_transit", "processing", "claimed"}
         | {"retrying", "requires_capture", "scheduled", "under_review", "warning_under_review", "sending"}
-        | {"in_flight"}
+        | {"in_flight", "delivering"}
     ),
     "good": frozenset(
         {"confirmed", "transferred", "paid", "succeeded", "active", "done", "processed", "won", "resolved", "recovered"}
-        | {"sent", "available", "completed", "settled", "matched"}
+        | {"sent", "available", "completed", "settled", "matched", "delivered", "restored"}
     ),
     "attention": frozenset(
         {"unknown", "stale", "parked", "past_due", "needs_response", "warning_needs_response", "requires_action"}
         | {"requires_payment_method", "paused", "action_required", "escalated", "held"}
         | {"over", "under", "partially_matched", "currency_mismatch", "missing_in_ledger", "missing_in_stripe"}
+        | {"grace"}
     ),
     "bad": frozenset(
         {"failed", "rejected", "uncollectible", "lost", "unpaid", "incomplete_expired", "error", "refused"}
-        | {"restricted"}
+        | {"restricted", "given_up", "suspended"}
     ),
 }
 LABELS = {

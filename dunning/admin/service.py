@@ -19,8 +19,8 @@ class ServiceStateAdmin(ReadOnlyAdmin):
     list_filter = ("state", AccountFilter, CustomerFilter)
     exact_search = ("subscription", "customer", "pk")
     empty_text = (
-        "A subscription appears here when its service is first in question: a grace period, a pause, an end. The platform "
-        "is told of every change and decides by itself."
+        "A subscription appears here when its service is first in question: a grace period, a pause, an end. The "
+        "platform is told of every change and decides by itself."
     )
     fieldsets = (
         (None, {"fields": ("subscription_", "state_", "recommendation", "reason", "since_", "until_")}),
