@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from approvals.models import Policy
+from approvals.models import Suggestion
 from dunning.models import CaseNote, DunningCase
 from dunning.tests.conftest import Debtor, only_case, waiting
 
@@ -104,9 +103,10 @@ def test_a_case_of_another_account_is_not_there(
 def test_the_plan_is_not_told_while_its_suggestion_is_in_the_blind_sample(
     client: Client, finance: Any, make_debtor: Callable[..., Debtor], deliver: Callable[..., Any]
 ) -> None:
-    Policy.objects.create(kind="*", blind_percent=Decimal(100))
     make_debtor().fail("expired_card")
     deliver()
-    assert waiting()[0].is_blind
+    DunningCase.objects.update(plan=[{"kind": "notify_customer"}])
     client.force_login(finance)
+    assert client.get(reverse("dunning-case-detail", args=[only_case().pk])).json()["plan"] is not None
+    Suggestion.objects.filter(pk=waiting()[0].pk).update(is_blind=True)
     assert client.get(reverse("dunning-case-detail", args=[only_case().pk])).json()["plan"] is None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from approvals.models import Policy
+from approvals.models import Suggestion
 from billingops.actors import Actor
 from dunning import work
 from dunning.models import CaseNote, DunningCase
@@ -100,9 +99,9 @@ def test_the_customers_other_invoices_stand_beside_it(client: Client, support_ag
 def test_the_plan_is_not_shown_while_its_suggestion_is_in_the_blind_sample(
     client: Client, finance: Any, debtor: Debtor, deliver: Callable[..., Any]
 ) -> None:
-    Policy.objects.create(kind="*", blind_percent=Decimal(100))
     debtor.fail("stolen_card")
     deliver()
+    Suggestion.objects.update(is_blind=True)
     DunningCase.objects.update(plan=[{"kind": "notify_customer", "rationale": "Because it was stolen."}])
     shown = page(client, finance, only_case())
     assert "in the blind sample" in shown
