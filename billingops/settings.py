@@ -245,9 +245,18 @@ if EMAIL_URL:
     from urllib.parse import unquote, urlsplit
 
     _mail = urlsplit(EMAIL_URL)
-    if _mail.scheme not in {"smtp", "smtps", "smtp+tls", "console", "file"}:
-        raise ImproperlyConfigured("EMAIL_URL must start with smtp://, smtp+tls://, smtps://, file:// or console://")
-    if _mail.scheme == "console":
+    if _mail.scheme not in {"smtp", "smtps", "smtp+tls", "console", "file"} and not _mail.scheme.startswith("anymail+"):
+        raise ImproperlyConfigured(
+            "EMAIL_URL must start with smtp://, smtp+tls://, smtps://, anymail+<provider>://, file:// or console://"
+        )
+    if _mail.scheme.startswith("anymail+"):
+        from importlib.util import find_spec
+
+        _provider = _mail.scheme.removeprefix("anymail+").replace("-", "_")  # a scheme has no underscores
+        if not _provider.isidentifier() or find_spec(f"anymail.backends.{_provider}") is None:
+            raise ImproperlyConfigured(f"EMAIL_URL names {_provider!r}, which is no provider that django-anymail knows.")
+        EMAIL_BACKEND = f"anymail.backends.{_provider}.EmailBackend"
+    elif _mail.scheme == "console":
         EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
     elif _mail.scheme == "file":
         EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
@@ -260,6 +269,13 @@ if EMAIL_URL:
 else:
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 EMAIL_TIMEOUT = 20
+# A provider's keys are ANYMAIL_* in the environment, named as its documentation names the settings: with
+# EMAIL_URL=anymail+postmark:// ANYMAIL_POSTMARK_SERVER_TOKEN. REQUESTS_TIMEOUT: no call without an end.
+ANYMAIL: dict[str, object] = {
+    **{name.removeprefix("ANYMAIL_"): value for name, value in os.environ.items() if name.startswith("ANYMAIL_")},
+    "REQUESTS_TIMEOUT": (10, 30),
+    "IGNORE_RECIPIENT_STATUS": False,
+}
 # Where people reach the back office, for links in mails; see approvals/summary.py.
 BASE_URL = os.environ.get("BASE_URL", "")
 SUMMARY_HOUR = env_int("SUMMARY_HOUR", 6)  # UTC: the daily summary is not sent before

@@ -14,6 +14,7 @@ from approvals import services as gate
 from approvals.models import Execution, Suggestion
 from billingops.actors import Actor
 from dunning.models import DunningCase
+from dunning.tests.smtp import smtp  # noqa: F401  (a fixture)
 
 
 @dataclass

@@ -5,7 +5,7 @@
         …
         (mail,) = smtp.mails           # email.message.EmailMessage, parsed from the bytes that came over the wire
 
-Import the fixture where it is needed: `from dunning.tests.smtp import smtp  # noqa: F401`.
+dunning/tests/conftest.py gives the fixture to dunning's tests; others import it into their own conftest.
 """
 
 from __future__ import annotations
@@ -75,14 +75,22 @@ class Mailbox:
         return "250 queued"
 
 
+class _Server(Controller):
+    """On a port that the system chose, which the base class does not ask for."""
+
+    def _trigger_server(self) -> None:
+        assert self.server is not None
+        self.port = self.server.sockets[0].getsockname()[1]
+        super()._trigger_server()
+
+
 @pytest.fixture
 def smtp(settings: Any) -> Iterator[Mailbox]:
     """A server of this test's own on a free port; Django sends to it."""
     box = Mailbox()
-    controller = Controller(box, hostname="127.0.0.1", port=0, enable_SMTPUTF8=False)
+    controller = _Server(box, hostname="127.0.0.1", port=0, enable_SMTPUTF8=False)
     controller.start()
-    assert controller.server is not None
-    box.host, box.port = controller.server.sockets[0].getsockname()[:2]
+    box.host, box.port = "127.0.0.1", controller.port
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = box.host, box.port
     settings.EMAIL_HOST_USER = settings.EMAIL_HOST_PASSWORD = ""
