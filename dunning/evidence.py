@@ -12,14 +12,25 @@ from dunning import facts, methods, reasons, services
 from dunning.messages import preview
 from dunning.models import DunningCase
 from dunning.plan import caps
-from dunning.plan.steps import NOTIFY, RETRY
+from dunning.plan.steps import NOTIFY, RETRY, RISKS, Risk
 from dunning.states import CaseState
+
+RISK_WORDS = {
+    Risk.LOW: "low: nothing the customer notices, or easily taken back",
+    Risk.MEDIUM: "medium: the customer notices",
+    Risk.HIGH: "high: money moves, or the service changes",
+    Risk.FINAL: "final: it cannot be taken back",
+}
 
 
 def context(suggestion: Suggestion, user: Any) -> dict[str, Any]:
     """A fixed number of statements, whatever the case's length."""
     case = DunningCase.objects.of_invoice(suggestion.subject, suggestion.account).first()
-    found: dict[str, Any] = {"case": case, "is_retry": suggestion.kind == RETRY}
+    found: dict[str, Any] = {
+        "case": case,
+        "risk": RISK_WORDS.get(RISKS.get(suggestion.kind, Risk.LOW), ""),
+        "is_retry": suggestion.kind == RETRY,
+    }
     if suggestion.kind == NOTIFY:
         found["shown"] = preview.of_suggestion(suggestion)
     if case is None:

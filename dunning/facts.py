@@ -6,7 +6,7 @@ back. It holds nothing that changes by the mere passing of time, and no personal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,14 @@ from typing import Any
 from djstripe.models import Charge
 
 from billingops.stripe import reader, sync
-from billingops.stripe.facts import CustomerFacts, InvoiceFacts, PaymentFailure, PaymentMethodFacts, SubscriptionFacts
+from billingops.stripe.facts import (
+    ChargeFacts,
+    CustomerFacts,
+    InvoiceFacts,
+    PaymentFailure,
+    PaymentMethodFacts,
+    SubscriptionFacts,
+)
 from billingops.stripe.models import MirroredObject
 from dunning import methods, reasons
 from dunning.messages import bundle, shelf
@@ -103,6 +110,20 @@ class CardRecord:
     refused_for_good: str = ""
 
 
+def charges_of(method: PaymentMethodFacts, charges: Sequence[ChargeFacts]) -> list[ChargeFacts]:
+    """Those of one card. Its fingerprint decides where it is known: one card may be saved under several ids, and one id
+    may stand for another card than before, when the network has told Stripe of a new one."""
+    prints = {method.fingerprint} - {""} or {
+        charge.card_fingerprint for charge in charges if charge.payment_method_id == method.id
+    } - {""}
+    return [
+        charge
+        for charge in charges
+        if charge.card_fingerprint in prints
+        or (charge.payment_method_id == method.id and not (charge.card_fingerprint and prints))
+    ]
+
+
 def card_record(method: PaymentMethodFacts, customer: str, account: str, now: datetime) -> CardRecord:
     """What the mirror knows of the customer's charges of this card. Two statements.
 
@@ -120,9 +141,7 @@ def card_record(method: PaymentMethodFacts, customer: str, account: str, now: da
         reader.read_charge(data, account)
         for data in Charge.objects.filter(id__in=ids).values_list("stripe_data", flat=True)
     ]
-    prints = {charge.card_fingerprint for charge in charges if charge.payment_method_id == method.id}
-    prints = (prints | {method.fingerprint}) - {""}
-    same = [charge for charge in charges if charge.payment_method_id == method.id or charge.card_fingerprint in prints]
+    same = charges_of(method, charges)
     verdicts = [reasons.judge(charge.failure) for charge in same if charge.failure]
     return CardRecord(
         sum(charge.created >= now - timedelta(days=1) for charge in same),

@@ -23,7 +23,7 @@ from dunning.campaigns import choosing
 from dunning.campaigns.segments import CaseProfile, family_of
 from dunning.contact import gatekeeping
 from dunning.contact.gatekeeping import ContactState
-from dunning.facts import OPEN_DISPUTES, Snapshot
+from dunning.facts import OPEN_DISPUTES, Snapshot, charges_of
 from dunning.models import DunningCase, Message
 from dunning.plan import calendar
 from dunning.plan.facts import Done, Method, PlanFacts
@@ -389,9 +389,8 @@ def _as_method(facts: PaymentMethodFacts, place: str, around: _Around, customer:
     if not facts.id:
         return Method()
     declined = around.charges.get(customer, [])
-    prints = {charge.card_fingerprint for charge in declined if charge.payment_method_id == facts.id}
-    prints = (prints | {facts.fingerprint}) - {""}
-    same = [one for one in declined if one.payment_method_id == facts.id or one.card_fingerprint in prints]
+    same = charges_of(facts, declined)
+    prints = {charge.card_fingerprint for charge in same} - {""}
     verdicts = [reasons.judge(charge.failure) for charge in same if charge.failure]
     month_ago = now - timedelta(days=30)
     return Method(
