@@ -254,7 +254,7 @@ if EMAIL_URL:
 
         _provider = _mail.scheme.removeprefix("anymail+").replace("-", "_")  # a scheme has no underscores
         if not _provider.isidentifier() or find_spec(f"anymail.backends.{_provider}") is None:
-            raise ImproperlyConfigured(f"EMAIL_URL names {_provider!r}, which is no provider that django-anymail knows.")
+            raise ImproperlyConfigured(f"EMAIL_URL names {_provider!r}, which django-anymail does not know.")
         EMAIL_BACKEND = f"anymail.backends.{_provider}.EmailBackend"
     elif _mail.scheme == "console":
         EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
@@ -304,6 +304,7 @@ SPECTACULAR_SETTINGS = {
         "SuggestionStateEnum": "approvals.states.State",
         "PayoutRecordStateEnum": "settlements.states.PayoutState",
         "ReconciliationStateEnum": "settlements.reconciliation.states.State",
+        "DunningCaseStateEnum": "dunning.states.CaseState",
         "JournalEntryKindEnum": "settlements.ledger.accounts.Kind",
     },
 }

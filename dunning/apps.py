@@ -2,7 +2,8 @@
 
 from django.apps import AppConfig
 
-_VIEW = ["dunning.view_dunningcase", "dunning.view_message", "dunning.view_supporttask", "dunning.view_messagetemplate"]
+_SEEN = ("dunningcase", "message", "messagetemplate", "servicestate", "supporttask")
+_VIEW = [f"dunning.view_{name}" for name in _SEEN]
 _WORK = [*_VIEW, "dunning.work_dunningcase"]
 
 
