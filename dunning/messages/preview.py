@@ -113,14 +113,14 @@ def _shown(message: Message, brand: Brand) -> Shown:
     names = ("Reply-To", "List-Unsubscribe", "List-Unsubscribe-Post", "Content-Language", "Auto-Submitted")
     return Shown(
         channel=message.channel,
-        subject=str(parsed["Subject"]),
+        subject=str(parsed["Subject"]).strip(),
         text=text_of(parsed),
         language=message.language,
         brand=brand.name,
         sender=str(parsed["From"]),
         reply_to=brand.reply_to,
         html=with_pictures(_without_links(html_of(parsed)), brand.logo()),
-        headers=[(name, str(parsed[name])) for name in names if parsed[name]],
+        headers=[(name, str(parsed[name]).strip()) for name in names if parsed[name]],
         size=len(raw),
     )
 
