@@ -8,7 +8,7 @@ from django.apps import AppConfig
 class CampaignsConfig(AppConfig):
     name = "dunning.campaigns"
     label = "campaigns"
-    verbose_name = "Campaigns"
+    verbose_name = "Dunning campaigns"
     has_api = True
     _view: ClassVar[list[str]] = [
         "campaigns.view_campaign",

@@ -71,7 +71,8 @@ def _read_one(value: Value) -> CampaignPlan | None:
     before = len(value.problems)
     name = fields.require("name", lambda one: one.text())
     account = fields.read("account", lambda one: one.text(), "")
-    segment = fields.read("segment", _segment, {})
+    everybody: dict[str, Any] = {}
+    segment = fields.read("segment", _segment, everybody)
     sequence = fields.read("sequence", _sequence, content.sequence_json(STANDARD))
     plan = CampaignPlan(
         name=name or "",

@@ -167,11 +167,13 @@ def differences(
     """(what, before, after) of all that is different; `before` None: everything is new."""
     old = _told(before, labels) if before else {}
     new = _told(after, labels)
-    return [
-        (what, old.get(what, "—"), new.get(what, "—"))
-        for what in dict.fromkeys([*new, *old])
-        if old.get(what) != new.get(what)
-    ]
+    names = sorted(dict.fromkeys([*new, *old]), key=_day_of)
+    return [(what, old.get(what, "—"), new.get(what, "—")) for what in names if old.get(what) != new.get(what)]
+
+
+def _day_of(what: str) -> int:
+    """Lines in the order of their days, after everything else."""
+    return int(what.split()[1]) if what.startswith("Day ") else -1
 
 
 def _told(both: tuple[Segment, Sequence], labels: dict[str, str] | None) -> dict[str, str]:

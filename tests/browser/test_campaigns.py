@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -68,8 +69,15 @@ def decided(version) -> Experiment:
     rows = []
     for number in range(80):
         arm, paid = ("now", number % 3 == 0) if number % 2 else ("firmer", number % 8 != 0)
-        given = {"sequence": "enterprise-eu", "version": 1 if arm == "now" else other.number, "arm": arm}
-        times = {"opened_at": opened + timedelta(minutes=number), "closed_at": opened + timedelta(days=3)}
+        given: dict[str, Any] = {
+            "sequence": "enterprise-eu",
+            "version": 1 if arm == "now" else other.number,
+            "arm": arm,
+        }
+        times: dict[str, Any] = {
+            "opened_at": opened + timedelta(minutes=number),
+            "closed_at": opened + timedelta(days=3),
+        }
         rows.append(make_case(str(number), paid=paid, save=False, **given, **times))
     DunningCase.objects.bulk_create(rows)
     return test

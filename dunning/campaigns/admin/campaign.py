@@ -51,7 +51,7 @@ class CampaignAdmin(CampaignsAdmin):
 
     @admin.display(description="New cases")
     def takes_cases(self, row: Campaign) -> SafeString:
-        version = getattr(row, "_active", None)
+        version = _active(row)
         if not row.active:
             return tags.state_badge("paused", "off")
         if version is None:
@@ -60,7 +60,7 @@ class CampaignAdmin(CampaignsAdmin):
 
     @admin.display(description="For")
     def segment_(self, row: Campaign) -> str:
-        version = getattr(row, "_active", None)
+        version = _active(row)
         return words.segment_text(version.read_segment()) if version else "—"
 
     @admin.display(description="Open cases")
@@ -193,6 +193,14 @@ def with_figures(rows: list[Campaign], user: Any) -> None:
         row._active = active.get(row.pk)  # type: ignore[attr-defined]
         row._test = tests.get(row.pk)  # type: ignore[attr-defined]
         row._figures = known.get(row.name, Figures())  # type: ignore[attr-defined]
+
+
+def _active(row: Campaign) -> CampaignVersion | None:
+    """Read for all rows of a list; Django hands an object's page another instance."""
+    if not hasattr(row, "_active"):
+        row._active = row.versions.filter(state=CampaignVersion.State.ACTIVE).first()  # type: ignore[attr-defined]
+    found: CampaignVersion | None = row._active  # type: ignore[attr-defined]
+    return found
 
 
 def _figures(row: Campaign) -> Figures:

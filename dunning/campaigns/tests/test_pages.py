@@ -100,6 +100,14 @@ def test_a_version_shows_its_days_in_a_row_its_segment_in_words_and_its_config(c
     assert "New version" not in shown
 
 
+def test_a_campaigns_page_says_what_new_cases_follow_and_lists_its_versions(client, finance, version, draft):
+    client.force_login(finance)
+    shown = page(client, "campaign_change", version.campaign_id)
+    assert "follow v1" in shown
+    assert url("campaignversion_change", draft.pk) in shown
+    assert "New version" not in shown
+
+
 def test_errors_and_warnings_stand_at_their_line(as_lead):
     version = make_version("de", state="draft", entries=[{"day": 5, "kind": "cancel_subscription"}])
     shown = page(as_lead, "campaignversion_change", version.pk)
