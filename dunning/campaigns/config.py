@@ -6,6 +6,7 @@ one that does not changes nothing. What validation refuses on a page is refused 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -17,7 +18,7 @@ from billingops.exceptions import InvalidInput
 from dunning.campaigns import content, services, templates, validation, words
 from dunning.campaigns.models import MAX_NOTE, Campaign, CampaignVersion
 from dunning.campaigns.segments import Candidate
-from dunning.plan.sequences import STANDARD
+from dunning.plan.sequences import STANDARD, Sequence
 
 KEYS = ("name", "account", "priority", "active", "description", "note", "segment", "sequence")
 State = CampaignVersion.State
@@ -96,8 +97,13 @@ def _read_one(value: Value) -> CampaignPlan | None:
     for finding in validation.errors(
         validation.check(read_sequence, content.read_segment(kept), templates=templates.known())
     ):
-        value.refuse(str(finding))
+        value.refuse(_by_day(str(finding), read_sequence))
     return CampaignPlan(**{**plan.__dict__, "segment": kept, "sequence": content.sequence_json(read_sequence)})
+
+
+def _by_day(text: str, sequence: Sequence) -> str:
+    """Lines are kept in the order of their days, which the file need not follow: a finding names the day."""
+    return re.sub(r"entries\[(\d+)\]", lambda one: f"entries (day {sequence.entries[int(one[1])].day})", text)
 
 
 def _priority(value: Value) -> int | None:

@@ -120,7 +120,7 @@ def test_a_campaign_under_test_is_left_as_it_is():
         ("max_attempts: 6", "max_attempts: 16", 2, "Visa allows 15"),
         ("stripe: take_over", "strip: take_over", 22, "unknown key 'strip'"),
         ("{day: 1, kind: grace_period, days: 10}", "{day: 1, kind: grace_period, days: 61}", 2, "Choose 1 to 60 days"),
-        ("{day: 30, kind: cancel_subscription}", "{day: 21, kind: cancel_subscription}", 2, "after the last notice"),
+        ("{day: 30, kind: cancel_subscription}", "{day: 21, kind: cancel_subscription}", 2, "entries (day 21)"),
         ("template: last_notice", "template: goodbye", 2, "there is no message 'goodbye'"),
         ("over: {eur: 100000}", "over: {eurs: 100000}", 26, "unknown currency"),
         ("day: 12,", "day: twelve,", 27, "a whole number"),
