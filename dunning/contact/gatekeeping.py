@@ -32,7 +32,7 @@ UNSUBSCRIBED = "they unsubscribed"
 BOUNCED = "it bounced"
 NO_ADDRESS = "no address"
 WAITING_REPLY = "an answer of theirs waits for a person"
-_ON_ITS_WAY = (MessageState.SENDING, MessageState.UNKNOWN)
+ON_ITS_WAY = (MessageState.SENDING, MessageState.UNKNOWN)
 _CONTACT_LOCK = 0x43746163  # "Ctac", with the customer as the second key
 
 
@@ -130,7 +130,7 @@ def sent_to(*, account: str, customer: str, now: datetime, besides: int | None =
 
 
 def _went_out(since: datetime) -> Q:
-    return Q(sent_at__gt=since) | Q(state__in=_ON_ITS_WAY, sent_at__isnull=True, sending_at__gt=since)
+    return Q(sent_at__gt=since) | Q(state__in=ON_ITS_WAY, sent_at__isnull=True, sending_at__gt=since)
 
 
 def pace(zone: str, country: str) -> pacing.Pace:
@@ -154,11 +154,16 @@ def one_at_a_time(*, account: str, customer: str) -> None:
 
 
 def states_of_many(
-    pairs: Iterable[Pair], *, now: datetime, addresses: Mapping[Pair, str] | None = None
+    pairs: Iterable[Pair],
+    *,
+    now: datetime,
+    addresses: Mapping[Pair, str] | None = None,
+    sent: Mapping[Pair, list[datetime]] | None = None,
 ) -> dict[Pair, ContactState]:
     """What is to be known of each (account, customer), every pair given; four statements for up to 1,000 of them.
 
     `addresses`: e-mail addresses as Stripe has them, "" for none; without one a bounce is believed to be about it.
+    `sent`: times of the messages of the last eight days, where the caller has read them.
     """
     wanted = set(pairs)
     customers, known = {customer for _, customer in wanted}, addresses or {}
@@ -179,7 +184,8 @@ def states_of_many(
     replies: dict[Pair, int] = {}
     for pair in Reply.objects.waiting().filter(customer__in=customers).order_by().values_list("account", "customer"):
         replies[pair] = replies.get(pair, 0) + 1
-    sent = _sent_to_many(customers, now - pacing.WEEK - timedelta(days=1))
+    if sent is None:
+        sent = _sent_to_many(customers, now - pacing.WEEK - timedelta(days=1))
     return {
         pair: ContactState(
             unreachable[pair],

@@ -110,6 +110,8 @@ def _move(row: ContactPreference, target: State, *, reason: str, actor: Actor) -
     before = row.state
     row.state, row.since, row.reason = target, timezone.now(), reason[:MAX_REASON]
     _save(row, actor=actor, reason=reason, data={"from": before})
+    if target == State.UNSUBSCRIBED:  # the plan looks for another channel; what else stops has it look by itself
+        waking.later(account=row.account, customer=row.customer, reason="they unsubscribed")
     return True
 
 

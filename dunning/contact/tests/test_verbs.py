@@ -66,6 +66,17 @@ def test_taking_back_needs_a_reason_and_the_row_as_it_was_seen(
     assert row.state == State.UNSUBSCRIBED
 
 
+def test_whoever_unsubscribes_has_their_cases_looked_at_once(
+    message: Message, run_jobs: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr("dunning.tasks.review", seen.append)
+    unsubscribed()
+    unsubscribed()
+    run_jobs()
+    assert seen == [message.case_id]
+
+
 def test_what_nothing_stops_cannot_be_taken_back(person: Actor) -> None:
     row = ContactPreference.objects.create(customer="cus_1")
     with pytest.raises(InvalidTransition):
