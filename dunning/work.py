@@ -119,8 +119,9 @@ def promise(*, case_id: int, actor: Actor, version: int, day: date, text: str = 
         case_id, Kind.PROMISE, actor=actor, version=version, text=text, reason=reason, before=drop
     ) as step:
         step.facts["day"] = day.isoformat()
-        step.case.promised_for, step.case.next_step_at = day, None  # the sweep finds how it ended
+        step.case.promised_for = day  # the sweep finds how it ended
         step.case.step += 1  # what is being planned meanwhile does not count any more
+        sweeps.comes_up(step.case)  # the steps to come begin after it
         sla.acted(step.case, timezone.now(), rests_until=promise_ends(day))
     return step.case
 
@@ -172,8 +173,8 @@ def snooze(*, case_id: int, actor: Actor, version: int, until: datetime, text: s
             raise InvalidTransition("It is paused, which lasts until somebody resumes it. Nothing was changed.")
         step.facts["until"] = until.isoformat()
         case.snoozed_until = until
-        case.next_step_at = until if case.state != CaseState.ESCALATED else None
         case.step += 1
+        sweeps.comes_up(case)
         sla.acted(case, now, rests_until=until)
     return step.case
 

@@ -191,14 +191,20 @@ def test_a_pause_lasts_until_somebody_resumes_it(case: DunningCase, agent: Actor
         work.resume(case_id=case.pk, actor=agent, version=only_case().version)
 
 
-def test_a_snooze_has_an_end(case: DunningCase, agent: Actor) -> None:
+def test_a_snooze_has_an_end_and_the_plan_begins_after_it(
+    case: DunningCase, agent: Actor, run_jobs: Callable[[], int]
+) -> None:
     until = timezone.now() + timedelta(days=2)
     snoozed = work.snooze(case_id=case.pk, actor=agent, version=1, until=until)
-    assert (snoozed.snoozed_until, snoozed.next_step_at) == (until, until)
+    assert snoozed.snoozed_until == until
     assert not waiting()
     for bad in (timezone.now(), timezone.now() + timedelta(days=61)):
         with pytest.raises(InvalidInput):
             work.snooze(case_id=case.pk, actor=agent, version=2, until=bad)
+    run_jobs()
+    planned = [step["at"] for step in only_case().plan if step["kind"] != ESCALATE and step.get("at")]
+    assert planned  # it was planned anew, around the snooze
+    assert min(planned) >= until.isoformat()
 
 
 def test_a_paid_case_can_be_paused_no_more(
