@@ -105,7 +105,7 @@ def edit_notice(suggestion: Suggestion, changes: Mapping[str, str]) -> dict[str,
     in_subject = [name for name in texts.SUBJECT_FIELDS if name in values]
     if problem := frame_problem(subject, allowed=in_subject, limit=SUBJECT_LIMIT) or _own_figures(subject):
         raise InvalidInput(f"Subject: {problem}; {FIGURES}.", field="subject")
-    required = [*(name for name in text.required if name in {**values, **links})]
+    required = [name for name in text.required if name in {**values, **links}]
     required += ["invoices"] if "invoices" in values else []
     if problem := frame_problem(body, allowed={*values, *links}, required=required, limit=BODY_LIMIT):
         raise InvalidInput(f"Message: {problem}; {FIGURES}.", field="body")
@@ -114,8 +114,8 @@ def edit_notice(suggestion: Suggestion, changes: Mapping[str, str]) -> dict[str,
     for field, words in (("subject", subject), ("body", body)):
         if found := messages.never_say(words, params["language"]):
             raise InvalidInput(f"A customer must not read “{found}”.", field=field)
-        if problem := overrides.own_words_problem(words, params["language"]):
-            raise InvalidInput(f"{field.capitalize()}: {problem}; {FIGURES}.", field=field)
+        if wrong := overrides.own_words_problem(words, params["language"]):
+            raise InvalidInput(f"{field.capitalize()}: {wrong}; {FIGURES}.", field=field)
     filled = {**values, **links}
     return {**params, "subject": fill_frame(subject, filled), "body": fill_frame(body, filled)}
 

@@ -134,7 +134,8 @@ def logo(data: bytes) -> bytes:
         raise InvalidInput(f"The logo has {len(data):,} bytes; {MAX_LOGO:,} are allowed.", field="logo")
     if not data.startswith(_SIGNATURE):
         raise InvalidInput("The logo is no PNG file.", field="logo")
-    kept, at, names = [_SIGNATURE], len(_SIGNATURE), []
+    kept, at = [_SIGNATURE], len(_SIGNATURE)
+    names: list[bytes] = []
     while at < len(data) and (not names or names[-1] != b"IEND"):
         if at + 12 > len(data):
             raise InvalidInput("The logo's file ends too early.", field="logo")

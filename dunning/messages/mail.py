@@ -68,7 +68,7 @@ def build(message: Message, brand: Brand, envelope: Envelope) -> EmailMultiAlter
     look = rendering.look_of(brand)
     mail.attach_alternative(html(message, body, footed, look, links), "text/html")
     if look.cid:
-        mail.mixed_subtype = "related"
+        mail.mixed_subtype = "related"  # type: ignore[attr-defined]  # the stubs lack it
         mail.attach(picture(brand.logo(), look.cid))
     return mail
 

@@ -118,8 +118,9 @@ def test_what_nobody_should_be_told_is_found_in_five_languages(language: str, wo
 
 @pytest.mark.parametrize(
     ("language", "words"),
-    [("de", "Zahlen Sie fünfzig Euro."), ("de", "in zwei Wochen"), ("de", "einundzwanzig"), ("fr", "sous six jours"),
-     ("fr", "quarante euros"), ("es", "en dos semanas"), ("es", "veinte euros"), ("ja", "三千円"), ("ja", "十日以内に")],
+    [("de", "Zahlen Sie fünfzig Euro."), ("de", "in zwei Wochen"), ("de", "einundzwanzig"), ("fr", "six jours"),
+     ("fr", "quarante euros"), ("es", "en dos semanas"), ("es", "veinte euros"), ("ja", "三千円"),
+     ("ja", "十日以内に")],
 )  # fmt: skip
 def test_a_number_in_words_is_found_in_the_languages_own_words(language: str, words: str) -> None:
     assert "writes a figure" in overrides.own_words_problem(words, language)
