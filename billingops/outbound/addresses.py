@@ -26,9 +26,13 @@ Network = IPv4Network | IPv6Network
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html (169.254.169.254, fd00:ec2::254)
 # https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16 (a public address, but Azure's own)
 # https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata (100.100.100.200)
+# https://docs.oracle.com/iaas/Content/Compute/Tasks/gettingmetadata.htm (169.254.169.254; 192.0.0.192 on older images)
 _METADATA: tuple[Network, ...] = tuple(
     ip_network(text)
-    for text in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "168.63.129.16/32", "100.100.100.200/32")
+    for text in (
+        *("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "168.63.129.16/32", "100.100.100.200/32"),
+        "192.0.0.0/24",  # RFC 6890: protocol assignments, nobody's receiver
+    )
 )
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 
