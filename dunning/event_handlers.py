@@ -70,6 +70,7 @@ def _paid(note: EventNote, invoice: InvoiceFacts) -> None:
     if case.state != CaseState.RECOVERED:
         services.close(case_id=case.pk, reason=ClosedReason.PAID, actor=INBOX)
     recovery.suggest_default(case=case, event_id=note.event_id, actor=INBOX)
+    recovery.suggest_resume(case=case, event_id=note.event_id, actor=INBOX)
 
 
 @on("invoice.voided", "invoice.marked_uncollectible")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Sum
+from django.db.models import Q, Sum
 
 from approvals.models import Suggestion
 from approvals.states import WAITING_FOR_A_PERSON, State
@@ -38,6 +38,7 @@ SAID_NO = (State.REJECTED, State.CANCELLED)  # a person did not want this step: 
 NEVER_AGAIN = (reasons.Category.HARD, reasons.Category.FRAUD)
 MARK = "#"  # in a suggestion's dedupe key, before the mark of the sequence's entry
 ZONE_KEYS = ("timezone", "time_zone", "tz")  # of the customer's metadata
+CONTACT_WINDOW = timedelta(days=8)  # as far back as gatekeeping counts messages
 PATTERN = 2  # as often must a day of the month have brought money before it counts as a payday
 
 
@@ -82,9 +83,11 @@ def load_many(
     *,
     now: datetime,
     methods: Mapping[str, dict[str, Any]] | None = None,
+    declined: Mapping[str, list[ChargeFacts]] | None = None,
 ) -> list[Loaded]:
-    """The same for many, in their order. `methods`: Stripe's JSON of their customers' payment methods, where read."""
-    around = _around(found, methods, now)
+    """The same for many, in their order. `methods`: Stripe's JSON of their customers' methods, `declined`: their
+    declined charges, where these are read already."""
+    around = _around(found, methods, declined, now)
     chosen = _sequences(found)
     return [
         Loaded(case, snapshot, _facts(case, snapshot, around, now), sequence, arm)
@@ -94,13 +97,13 @@ def load_many(
 
 def load_cases(cases: Sequence[DunningCase], *, now: datetime) -> list[Loaded]:
     """Cases as the mirror has them; an invoice that it has no more is left out."""
-    invoices = mirrored.invoices_facts(case.invoice for case in cases)
+    invoices = mirrored.bare_invoices(case.invoice for case in cases)
     customers = mirrored.customers_facts(case.customer for case in cases if case.customer)
     subscriptions = mirrored.subscriptions_facts(
         dict.fromkeys(facts.subscription_id for facts in invoices.values() if facts.subscription_id)
     )
     methods = mirrored.payment_methods_of(customers, (case.payment_method for case in cases if case.payment_method))
-    disputed = _disputed(customers)
+    trouble = mirrored.trouble_of(customers)
     found: list[tuple[DunningCase | None, Snapshot]] = []
     for case in cases:
         if (invoice := invoices.get(case.invoice)) is None:
@@ -110,24 +113,17 @@ def load_cases(cases: Sequence[DunningCase], *, now: datetime) -> list[Loaded]:
             failure=case.failure,
             customer=customers.get(case.customer),
             subscription=subscriptions.get(invoice.subscription_id),
-            dispute_open=(case.customer, case.account) in disputed,
+            dispute_open=not trouble.disputes.get((case.customer, case.account), frozenset()).isdisjoint(OPEN_DISPUTES),
             failed=_method(case.payment_method, methods)
             or PaymentMethodFacts(case.payment_method, case.payment_method_type, case.card_brand),
         )
         on_file = _method(snapshot.method_on_file, methods) or PaymentMethodFacts(snapshot.method_on_file)
         found.append((case, replace(snapshot, on_file=on_file)))
-    return load_many(found, now=now, methods=methods)
+    return load_many(found, now=now, methods=methods, declined=trouble.declined)
 
 
 def _method(method: str, known: Mapping[str, dict[str, Any]]) -> PaymentMethodFacts | None:
     return reader.read_payment_method(known[method]) if method in known else None
-
-
-def _disputed(customers: Iterable[str]) -> set[tuple[str, str]]:
-    rows = MirroredObject.objects.filter(
-        object_type="dispute", customer_id__in=list(customers), status__in=OPEN_DISPUTES
-    )
-    return set(rows.order_by().values_list("customer_id", "account"))
 
 
 # -- around many -------------------------------------------------------------------------------------------------------
@@ -136,23 +132,22 @@ def _disputed(customers: Iterable[str]) -> set[tuple[str, str]]:
 def _around(
     found: Sequence[tuple[DunningCase | None, Snapshot]],
     methods: Mapping[str, dict[str, Any]] | None,
+    declined: Mapping[str, list[ChargeFacts]] | None,
     now: datetime,
 ) -> _Around:
     pairs = {(snapshot.invoice.account, snapshot.invoice.customer_id) for _, snapshot in found}
     pairs = {pair for pair in pairs if pair[1]}
     customers = {customer for _, customer in pairs}
     addresses = {(one.invoice.account, one.invoice.customer_id): one.email for _, one in found}
+    messages = _messages(customers)
+    since = now - CONTACT_WINDOW
+    sent = {pair: [at for _, _, at in rows if at > since] for pair, rows in messages.items()}
     around = _Around(
         methods=mirrored.payment_methods_of(customers) if methods is None else methods,
-        charges=mirrored.failed_charges_of(customers),
-        contact=gatekeeping.states_of_many(pairs, now=now, addresses=addresses),
+        charges=mirrored.trouble_of(customers).declined if declined is None else declined,
+        contact=gatekeeping.states_of_many(pairs, now=now, addresses=addresses, sent=sent),
+        messages=messages,
     )
-    rows = Message.objects.filter(customer__in=customers, state=MessageState.SENT, sent_at__isnull=False)
-    for case_id, account, customer, invoices, sent_at in rows.order_by("sent_at").values_list(
-        "case_id", "account", "customer", "invoices", "sent_at"
-    ):
-        assert sent_at is not None
-        around.messages[account, customer].append((case_id, invoices, sent_at))
     asked = Suggestion.objects.filter(
         subject__in=[snapshot.invoice.id for _, snapshot in found], kind__in=KINDS, is_seeded=False
     )
@@ -174,6 +169,19 @@ def _around(
     ):
         around.values[account, customer, currency] = total or 0
     return around
+
+
+def _messages(customers: Iterable[str]) -> dict[tuple[str, str], list[tuple[int, list[str], datetime]]]:
+    """(case, the invoices it speaks of, when) of every message that went out, or may have; oldest first."""
+    found: dict[tuple[str, str], list[tuple[int, list[str], datetime]]] = defaultdict(list)
+    gone = Q(state=MessageState.SENT) | Q(state__in=gatekeeping.ON_ITS_WAY)
+    rows = Message.objects.filter(gone, customer__in=customers).order_by("id")
+    for case_id, account, customer, invoices, sent_at, sending_at in rows.values_list(
+        "case_id", "account", "customer", "invoices", "sent_at", "sending_at"
+    ):
+        if at := sent_at or sending_at:
+            found[account, customer].append((case_id, invoices, at))
+    return found
 
 
 def _sequences(found: Sequence[tuple[DunningCase | None, Snapshot]]) -> list[tuple[Steps, str]]:

@@ -1,16 +1,36 @@
-"""What may follow once an invoice is paid: the payment method that paid becomes the default, if the settings say so."""
+"""What may follow once an invoice is paid: collection goes on where we had paused it, and the payment method that paid
+becomes the default, if the settings say so."""
 
 from __future__ import annotations
 
 from approvals import services as gate
 from approvals.services import Proposed
+from approvals.states import State
 from billingops.actors import Actor
 from billingops.stripe import sync
 from dunning import config, facts, methods, services, step_params
+from dunning.facts import Snapshot
 from dunning.models import DunningCase
-from dunning.plan.steps import DEFAULT_METHOD, Step
+from dunning.plan.steps import DEFAULT_METHOD, PAUSE, RESUME, Step
 
 SUGGEST = "suggest"
+
+
+def suggest_resume(*, case: DunningCase, event_id: str, actor: Actor) -> Proposed | None:
+    """None where a step of ours has not paused the subscription, or it is not paused any more, or something else of it
+    is still unpaid. Idempotent: one suggestion per invoice.
+
+    Raises billingops.stripe.errors.Ambiguous or Throttled when the facts cannot be read now.
+    """
+    paused = services.suggestions_of(case).filter(kind=PAUSE, state__in=(State.EXECUTED, State.CONFIRMED)).exists()
+    if not paused or DunningCase.objects.unpaid().filter(subscription=case.subscription, account=case.account).exists():
+        return None
+    snapshot = facts.read(case.invoice, case.account, live=True)
+    if snapshot is None or snapshot.subscription is None or not snapshot.subscription.paused:
+        return None
+    why = "The invoice is paid, and the collection of its subscription is still paused by a step of ours: let it go on."
+    step = Step(RESUME, "recovered", why)
+    return _propose(case, step, snapshot, event_id=event_id, actor=actor)
 
 
 def suggest_default(*, case: DunningCase, event_id: str, actor: Actor) -> Proposed | None:
@@ -39,6 +59,10 @@ def suggest_default(*, case: DunningCase, event_id: str, actor: Actor) -> Propos
         "changed, the next invoice is likely to fail the same way."
     )
     step = Step(DEFAULT_METHOD, "paid_with_it", why, method=method.id)
+    return _propose(case, step, snapshot, event_id=event_id, actor=actor)
+
+
+def _propose(case: DunningCase, step: Step, snapshot: Snapshot, *, event_id: str, actor: Actor) -> Proposed:
     params = step_params.of(step, snapshot)
     return gate.propose(
         kind=step.kind,
@@ -51,6 +75,6 @@ def suggest_default(*, case: DunningCase, event_id: str, actor: Actor) -> Propos
         reason_code=step.reason_code,
         suggested_by=step.version,
         event_id=event_id,
-        dedupe_key=f"{services.dedupe_key(case)}:{DEFAULT_METHOD}",
+        dedupe_key=f"{services.dedupe_key(case)}:{step.kind}",
         actor=actor,
     )

@@ -5,7 +5,7 @@ number of ids (at most MOST). What the mirror does not have is left out; sync.py
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -37,6 +37,12 @@ def invoices_facts(ids: Iterable[str]) -> dict[str, InvoiceFacts]:
     rows = {pk: (data, account) for pk, data, account in _rows("invoice", _bounded(ids))}
     full = whole_invoices({pk: data for pk, (data, _) in rows.items()})
     return {pk: reader.read_invoice(data, rows[pk][1]) for pk, data in full.items()}
+
+
+def bare_invoices(ids: Iterable[str]) -> dict[str, InvoiceFacts]:
+    """The same from the invoices' own JSON alone, in one statement: without what stands behind them (prices, products,
+    payments, the subscription's metadata)."""
+    return {pk: reader.read_invoice(data, account) for pk, data, account in _rows("invoice", _bounded(ids))}
 
 
 def whole_invoices(invoices: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -125,19 +131,38 @@ def payment_methods_of(customers: Iterable[str], ids: Iterable[str] = ()) -> dic
     return dict(rows.values_list("id", "stripe_data"))
 
 
-def failed_charges_of(customers: Iterable[str]) -> dict[str, list[ChargeFacts]]:
-    """The declined charges of each of these customers, newest first, in two statements; () for one without. The newest
-    MOST_CHARGES of all of them: far above every network's cap."""
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """`declined`: charges of each customer, newest first, of all together the newest MOST_CHARGES: far above every
+    network's cap. `disputes`: the statuses of the disputes of each (customer, account)."""
+
+    declined: Mapping[str, list[ChargeFacts]]
+    disputes: Mapping[tuple[str, str], frozenset[str]]
+
+
+def trouble_of(customers: Iterable[str]) -> Trouble:
+    """What went wrong with these customers' payments, in two statements."""
     wanted = _bounded(customers)
-    found: dict[str, list[ChargeFacts]] = {customer: [] for customer in wanted}
-    index = MirroredObject.objects.filter(object_type="charge", customer_id__in=wanted, status="failed")
-    rows = index.order_by("-created", "-object_id").values_list("object_id", "customer_id", "account")[:MOST_CHARGES]
-    owners = {pk: (customer, account) for pk, customer, account in rows}
+    declined: dict[str, list[ChargeFacts]] = {customer: [] for customer in wanted}
+    disputes: dict[tuple[str, str], frozenset[str]] = {}
+    owners: dict[str, tuple[str, str]] = {}
+    index = MirroredObject.objects.filter(
+        Q(object_type="charge", status="failed") | Q(object_type="dispute"), customer_id__in=wanted
+    )
+    columns = ("object_type", "object_id", "customer_id", "account", "status")
+    for kind, pk, customer, account, status in index.order_by("-created", "-object_id").values_list(*columns)[
+        :MOST_CHARGES
+    ]:
+        if kind == "charge":
+            owners[pk] = (customer, account)
+        else:
+            pair = (customer, account)
+            disputes[pair] = disputes.get(pair, frozenset()) | {status}
     data = mirror.load("charge", owners)
     for pk, (customer, account) in owners.items():
         if pk in data:
-            found[customer].append(reader.read_charge(data[pk], account))
-    return found
+            declined[customer].append(reader.read_charge(data[pk], account))
+    return Trouble(declined, disputes)
 
 
 def refunds_of_many(charge_ids: Iterable[str]) -> dict[str, tuple[RefundFacts, ...]]:
