@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db.models import Q, Sum
@@ -232,9 +232,15 @@ def _facts(case: DunningCase | None, snapshot: Snapshot, around: _Around, now: d
     zone, country = _zone(snapshot), _country(snapshot)
     bundle, spoken_for = _conversation(case, around.unpaid[pair] if pair[1] else [], invoice.id)
     unreachable = dict(contact.unreachable)
+    only: frozenset[str] | None = None
+    if unreachable.get("email") == gatekeeping.UNSUBSCRIBED:
+        del unreachable["email"]
+        only = frozenset(gatekeeping.required_templates())
     if not snapshot.email:
         unreachable["email"] = gatekeeping.NO_ADDRESS
     failed = _as_method(snapshot.failed, "", around, invoice.customer_id, now)
+    if then := _expires_then(snapshot, around):
+        failed = replace(failed, expires=then)
     return PlanFacts(
         invoice=invoice.id,
         status=invoice.status,
@@ -262,6 +268,7 @@ def _facts(case: DunningCase | None, snapshot: Snapshot, around: _Around, now: d
         recoveries=sum(row[1] == CaseState.RECOVERED for row in ended),
         losses=sum(row[2] == ClosedReason.UNCOLLECTIBLE for row in ended),
         unreachable=unreachable,
+        only_templates=only,
         messages=_messages_of(case, invoice.id, around.messages[pair] if pair[1] else []),
         last_message_at=contact.last_message_at,
         messages_this_week=len([at for at in contact.sent if at > now - timedelta(days=7)]),
@@ -306,6 +313,15 @@ def leader_of(case: DunningCase) -> DunningCase | None:
         .first()
     )
     return first if first is not None and first.pk != case.pk else None
+
+
+def _expires_then(snapshot: Snapshot, around: _Around) -> date | None:
+    """Until when the card that failed was valid as it stood then; it may have been renewed since under the same id."""
+    if snapshot.failure.card_expires:
+        return snapshot.failure.card_expires
+    declined = around.charges.get(snapshot.invoice.customer_id, [])
+    charge = next((one for one in declined if one.id == snapshot.failure.charge_id), None)
+    return charge.failure.card_expires if charge and charge.failure else None
 
 
 def _end_of(case: DunningCase | None, zone: str, country: str) -> datetime | None:

@@ -105,6 +105,7 @@ class PaymentFailure:
     outcome_reason: str = ""
     wallet: str = ""
     mandate_id: str = ""
+    card_expires: date | None = None  # the last day the card was valid, as it stood then
 
 
 @dataclass(frozen=True, slots=True)

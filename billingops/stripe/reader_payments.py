@@ -52,6 +52,7 @@ def _failure_of_charge(charge: Json, error: Json | None = None) -> PaymentFailur
         payment_method_type=text(method.get("type")),
         card_brand=text(card.get("brand")),
         card_country=text(card.get("country")),
+        card_expires=_last_day(card.get("exp_year"), card.get("exp_month")),
         wallet=text(dig(card, "wallet", "type")),
         mandate_id=ident(dig(method, text(method.get("type")), "mandate")),
         charge_id=text(charge.get("id")),

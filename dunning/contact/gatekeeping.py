@@ -115,6 +115,10 @@ def is_required(template: str) -> bool:
     return template in config.current().required
 
 
+def required_templates() -> tuple[str, ...]:
+    return config.current().required
+
+
 def open_complaint(account: str, customer: str) -> bool:
     """Whether a complaint of the customer is open. One statement."""
     return Complaint.objects.filter(account=account, customer=customer, state=Complaint.State.OPEN).exists()

@@ -56,8 +56,24 @@ def home(zone: str, country: str) -> tzinfo:
 
 
 def is_quiet(moment: datetime, zone: str, country: str, *, quiet_from: int, quiet_until: int) -> bool:
-    """Whether nobody should be written to at that moment: between `quiet_from` o'clock and `quiet_until`, local."""
-    return any(_in_hours(moment.astimezone(place).hour, quiet_from, quiet_until) for place in zones(zone, country))
+    """Whether nobody should be written to at that moment: between `quiet_from` o'clock and `quiet_until`, local. Where
+    a country's zones leave no open hour in common, those of its first zone count."""
+    places = _judging(zone, country, moment.astimezone(UTC).date(), quiet_from, quiet_until)
+    return any(_in_hours(moment.astimezone(place).hour, quiet_from, quiet_until) for place in places)
+
+
+@lru_cache(maxsize=4096)
+def _judging(zone: str, country: str, day: date, quiet_from: int, quiet_until: int) -> tuple[tzinfo, ...]:
+    """The zones that all have to be awake on that day (UTC)."""
+    places = zones(zone, country)
+    if len(places) == 1:
+        return places
+    start = datetime.combine(day, time(), tzinfo=UTC)
+    for quarter in range(4 * 24):
+        moment = start + quarter * (HOUR / 4)
+        if not any(_in_hours(moment.astimezone(place).hour, quiet_from, quiet_until) for place in places):
+            return places
+    return places[:1]
 
 
 def _in_hours(hour: int, first: int, last: int) -> bool:
@@ -66,19 +82,13 @@ def _in_hours(hour: int, first: int, last: int) -> bool:
 
 
 def next_open(moment: datetime, zone: str, country: str, *, quiet_from: int, quiet_until: int) -> datetime:
-    """The first moment at or after `moment` that is not quiet, in UTC. Where a country's zones leave no open hour in
-    common, those of its first zone count."""
+    """The first moment at or after `moment` that is not quiet, in UTC; the moment itself where all hours are quiet."""
     if not is_quiet(moment, zone, country, quiet_from=quiet_from, quiet_until=quiet_until):
         return moment
     start = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    for quarter in range(1, 4 * 36):  # zones differ by quarters of an hour
+    for quarter in range(1, 4 * 49):  # zones differ by quarters of an hour
         later = start + quarter * (HOUR / 4)
         if later > moment and not is_quiet(later, zone, country, quiet_from=quiet_from, quiet_until=quiet_until):
-            return later
-    place = home(zone, country)
-    for quarter in range(1, 4 * 36):
-        later = start + quarter * (HOUR / 4)
-        if later > moment and not _in_hours(later.astimezone(place).hour, quiet_from, quiet_until):
             return later
     return moment
 

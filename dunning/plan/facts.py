@@ -53,11 +53,13 @@ class PlanFacts:
     paydays               days of the month on which payments of theirs went through, most frequent first
     value                 paid in total in this currency
     unreachable           channel → why it cannot be used ("email": "no address", "it bounced", "they unsubscribed")
+    only_templates        they unsubscribed: e-mails of these templates alone still go out; None: of any
     messages              times of the messages of this case that went out; `last_message_at` and
                           `messages_this_week` of any case of theirs
     answer_waiting        they have written and nobody has read it yet: nothing is sent meanwhile
     under_way             kinds of this case that wait at the gate, are approved, or have an unknown result
     bundle                other overdue invoices of the same customer (ids): one message speaks of all
+    promised_until        the morning after the day they promised to pay by
     spoken_for            another case's messages speak of this invoice, too
     """
 
@@ -87,6 +89,7 @@ class PlanFacts:
     recoveries: int = 0
     losses: int = 0
     unreachable: Mapping[str, str] = field(default_factory=dict)
+    only_templates: frozenset[str] | None = None
     messages: tuple[datetime, ...] = ()
     last_message_at: datetime | None = None
     messages_this_week: int = 0

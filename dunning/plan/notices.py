@@ -44,6 +44,8 @@ def _entries(question: Question) -> list[Entry]:
     for entry in question.sequence.entries:
         if entry.kind != NOTIFY or not question.reaches(entry.channel):
             continue
+        if facts.only_templates is not None and entry.channel == "email" and entry.template not in facts.only_templates:
+            continue
         if entry.needs == "customer" and question.verdict.may_retry:
             continue
         if entry.needs == "bank" and not question.verdict.may_retry:
@@ -101,11 +103,11 @@ def _step(question: Question, entry: Entry, at: datetime, number: int) -> Step:
     facts, verdict, config = question.facts, question.verdict, question.config
     stripe = facts.next_payment_attempt if question.stripe_tries_itself and verdict.may_retry else None
     template, tone = entry.template, entry.tone
-    if number == 0 or not template:
+    if (number == 0 and facts.only_templates is None) or not template:
         template = "reminder" if number else template_for(verdict)
         tone = entry.tone if number else "friendly"
     deadline = at + timedelta(days=config.notice_days)
-    if stripe is not None and stripe > at and not number:
+    if stripe is not None and stripe > at and not number and facts.only_templates is None:
         template, deadline = "retry_planned", stripe
         code, why = (
             "stripe_retries",

@@ -12,7 +12,7 @@ from dunning import reasons
 from dunning.config import RuleConfig
 from dunning.plan import calendar, caps, steps
 from dunning.plan.facts import Method, PlanFacts
-from dunning.plan.question import CARD_LIKE, is_another
+from dunning.plan.question import CARD_LIKE, is_another, is_renewed
 
 DAY = timedelta(days=1)
 MAX_AHEAD = timedelta(days=30)  # the networks' own window; later than that the case has moved on
@@ -64,7 +64,8 @@ def _no_charge(facts: PlanFacts, now: datetime, wanted: str) -> str:
         return f"This card was declined for good before: {method.refused}"
     if method.expires is not None and method.expires < now.date():
         return "That card has expired"
-    if not is_another(facts.failed, method) and not reasons.judge(facts.failure).may_retry:
+    other = is_another(facts.failed, method) or is_renewed(facts.failure, facts.failed, method)
+    if not other and not reasons.judge(facts.failure).may_retry:
         return "This payment method must not be charged again"
     return used_up(method, facts, now)
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from billingops.money import exceeds, format_money
-from billingops.stripe.facts import PaymentMethodFacts
+from billingops.stripe.facts import PaymentFailure, PaymentMethodFacts
 from dunning import reasons
 from dunning.config import RuleConfig
 from dunning.plan import calendar, caps, words
@@ -17,6 +17,7 @@ from dunning.plan.sequences import Sequence
 from dunning.reasons import Category, Verdict
 
 RUNNING = ("active", "trialing", "past_due", "unpaid")  # a subscription that still gives service
+EXPIRED = ("expired_card", "invalid_expiry_month", "invalid_expiry_year")
 CARD_LIKE = ("", "card", "link")  # Link hides which card it charges, and a type nobody names may be a card
 
 
@@ -30,6 +31,13 @@ def is_another(failed: PaymentMethodFacts | Method, other: PaymentMethodFacts | 
     if failed.id == other.id:
         return False
     return not (failed.type in CARD_LIKE and other.type in CARD_LIKE)
+
+
+def is_renewed(failure: PaymentFailure, failed: Method, other: Method) -> bool:
+    """Whether `other` is the card that had expired, valid for longer now: same number, later day."""
+    if reasons.judge(failure).code not in EXPIRED or failed.expires is None or other.expires is None:
+        return False
+    return failed.id == other.id and other.expires > failed.expires
 
 
 @dataclass(frozen=True)
@@ -56,8 +64,9 @@ class Question:
 
     @cached_property
     def has_new_method(self) -> bool:
-        """Whether another card or account would be charged now than the one that failed."""
-        return is_another(self.facts.failed, self.facts.on_file)
+        """Whether another card or account would be charged now than the one that failed, or the same card renewed."""
+        facts = self.facts
+        return is_another(facts.failed, facts.on_file) or is_renewed(facts.failure, facts.failed, facts.on_file)
 
     @property
     def stripe_tries_itself(self) -> bool:
@@ -172,4 +181,4 @@ class Question:
         return moment if moment > self.now else None
 
 
-__all__ = ["CARD_LIKE", "RUNNING", "Question", "is_another", "words"]
+__all__ = ["CARD_LIKE", "RUNNING", "Question", "is_another", "is_renewed", "words"]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from billingops.stripe.facts import PaymentFailure
 from dunning import reasons
 from dunning.config import RuleConfig
-from dunning.plan import caps, permits
+from dunning.plan import calendar, caps, permits
 from dunning.plan.facts import Done, Method, PlanFacts
 from dunning.plan.planner import plan
 from dunning.plan.sequences import STANDARD, Entry, Sequence, Stripe, Timing
@@ -466,3 +466,34 @@ def test_times_lie_ahead_and_come_in_order(past: PlanFacts, sequence: Sequence) 
     if not past.owed:
         assert not found.steps
         assert not found.options
+
+
+# -- small print -------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_card_valid_for_longer_is_charged_again_when_it_had_expired() -> None:
+    was, now_valid = NOW.date() - DAY, NOW.date() + 900 * DAY
+    renewed = replace(OLD, expires=now_valid)
+    facts = known("expired_card", failed=replace(OLD, expires=was), methods=(renewed,))
+    step = plan(facts, STANDARD, NOW, RuleConfig()).first_of(Lane.COLLECT)
+    assert step is not None
+    assert step.reason_code == "new_payment_method"
+    assert not permits.refused(RETRY, facts, NOW, config=RuleConfig())
+    same = replace(facts, failed=renewed)
+    assert not plan(same, STANDARD, NOW, RuleConfig()).first_of(Lane.COLLECT)
+    stolen = replace(facts, failure=failure("stolen_card"))
+    assert not plan(stolen, STANDARD, NOW, RuleConfig()).first_of(Lane.COLLECT)
+
+
+def test_whoever_unsubscribed_gets_only_what_must_be_sent() -> None:
+    found = made("expired_card", only_templates=frozenset({"last_notice"}))
+    assert [step.template for step in found.steps if step.kind == NOTIFY] == ["last_notice"]
+
+
+def test_a_country_whose_zones_share_no_open_hour_sleeps_by_its_first() -> None:
+    night = datetime(2026, 11, 24, 22, tzinfo=UTC)  # one o'clock in Moscow
+    quiet = {"quiet_from": 16, "quiet_until": 6}
+    assert calendar.is_quiet(night, "", "RU", **quiet)
+    opened = calendar.next_open(night, "", "RU", **quiet)
+    assert opened - night < DAY
+    assert not calendar.is_quiet(opened, "", "RU", **quiet)
