@@ -56,7 +56,8 @@ def _with_a_person(question: Question, attempts: list[Step]) -> Plan:
 def _held(question: Question) -> tuple[str, datetime | None]:
     facts = question.facts
     if facts.promised_until and facts.promised_until > question.now:
-        return f"The customer promised to pay by {words.day(facts.promised_until - timedelta(days=1))}.", facts.promised_until
+        day = words.day(facts.promised_until - timedelta(days=1))
+        return f"The customer promised to pay by {day}.", facts.promised_until
     if facts.snoozed_until and facts.snoozed_until > question.now:
         return f"Put off until {words.day(facts.snoozed_until)}.", facts.snoozed_until
     return "", None
