@@ -104,6 +104,15 @@ OVERRIDES: dict[str, Any] = {
         "arms": [{"name": "now", "version": 100, "weight": 1}, {"name": "new", "version": 101, "weight": 1}],
         "baseline_percent": 50, "difference_points": 10, "state": "running",
     },
+    "brands.brand": lambda t: {
+        "slug": f"brand-{t.mark}".lower(), "colour": "#1a5a86", "from_address": "", "reply_to": "", "help_url": "",
+        "logo_sha256": "", "footer": t.hush,
+    },
+    "dunning.message": lambda t: {
+        "suggestion": make("approvals.suggestion", t), "template": "reminder", "language": "en",
+        "message_id": f"<{t.mark}@example.com>", "brand": "",
+    },
+    "dunning.messagetemplate": lambda t: {"name": "reminder", "language": "en", "version": 1, "subject": t.hush},
     "dunning.supporttask": lambda t: {"state": "open", "suggestion": make("approvals.suggestion", t)},
     "support.customercontact": lambda t: {"customer": t.id("cus"), "name": t.hush},
     "djstripe.account": lambda t: {"id": t.account or t.id("acct"), "djstripe_owner_account": None},
