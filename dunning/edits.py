@@ -109,8 +109,8 @@ def edit_notice(suggestion: Suggestion, changes: Mapping[str, str]) -> dict[str,
     required += ["invoices"] if "invoices" in values else []
     if problem := frame_problem(body, allowed={*values, *links}, required=required, limit=BODY_LIMIT):
         raise InvalidInput(f"Message: {problem}; {FIGURES}.", field="body")
-    if problem := _own_figures(body):
-        raise InvalidInput(f"Message: {problem}; {FIGURES}.", field="body")
+    if figure := _own_figures(body):
+        raise InvalidInput(f"Message: {figure}; {FIGURES}.", field="body")
     for field, words in (("subject", subject), ("body", body)):
         if found := messages.never_say(words, params["language"]):
             raise InvalidInput(f"A customer must not read “{found}”.", field=field)
