@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any
@@ -20,9 +20,13 @@ from django.db.models import Min
 from billingops.inbox.models import InboundEvent
 from billingops.inbox.past import Past
 from billingops.money import format_money
+from billingops.stripe import reader
+from billingops.stripe.facts import PaymentFailure
+from billingops.stripe.models import InvoicePayment
 from dunning import backtest, config, reasons
 from dunning.models import Message
 from dunning.plan import planner
+from dunning.plan.facts import Method, PlanFacts
 from dunning.plan.steps import RETRY, Lane
 from dunning.proof.report import percent, table
 from dunning.states import MessageState
@@ -160,9 +164,15 @@ def _fail(episode: Episode, event: InboundEvent) -> None:
         episode.currency = str(data.get("currency") or "")
     if loaded is None:
         return
-    verdict = reasons.judge(loaded.facts.failure)
+    facts = loaded.facts
+    if facts.failure == PaymentFailure():
+        facts = _with_failure(facts, view, event)
+    if facts.failure == PaymentFailure():
+        episode.missing.add("charge")  # why it failed is not known: neither is what our plan would have done
+        return
+    verdict = reasons.judge(facts.failure)
     episode.reason = episode.reason or verdict.category.label
-    plan = planner.plan(loaded.facts, loaded.sequence, view.at, config.current())
+    plan = planner.plan(facts, loaded.sequence, view.at, config.current())
     charge, tell = plan.first_of(Lane.COLLECT), plan.first_of(Lane.TELL)
     upcoming = data.get("next_payment_attempt")
     episode.proposed.append(
@@ -171,11 +181,26 @@ def _fail(episode: Episode, event: InboundEvent) -> None:
             charge_at=(charge.at or view.at) if charge is not None and charge.kind == RETRY else None,
             message_at=(tell.at or view.at) if tell is not None else None,
             may_retry=verdict.may_retry,
-            method=loaded.facts.failure.payment_method_id,
-            same_method=loaded.facts.on_file.id in ("", loaded.facts.failure.payment_method_id),
+            method=facts.failure.payment_method_id,
+            same_method=facts.on_file.id in ("", facts.failure.payment_method_id),
             stripe_next=datetime.fromtimestamp(upcoming, UTC) if isinstance(upcoming, int) else None,
         )
     )
+
+
+def _with_failure(facts: PlanFacts, view: Past, event: InboundEvent) -> PlanFacts:
+    """With the failure of the invoice's payment, as its own events told it by then. Which payment is an invoice's is in
+    no event before it is paid (API 2025-03-31); that link is today's, and does not change."""
+    links = InvoicePayment.objects.filter(invoice_id=event.object_id, account=event.account).order_by("-created")
+    for intent_id, charge_id in links.values_list("payment_intent_id", "charge_id"):
+        intent = view.known("payment_intent", intent_id, event.account) if intent_id else None
+        latest = str((intent or {}).get("latest_charge") or charge_id or "")
+        charge = view.known("charge", latest, event.account) if latest else None
+        failure = reader.read_payment_failure({**intent, "latest_charge": charge or latest} if intent else charge)
+        if failure is not None:
+            failed = Method(failure.payment_method_id, failure.payment_method_type, failure.card_brand)
+            return replace(facts, failure=failure, failed=failed, failed_at=failure.at or facts.failed_at)
+    return facts
 
 
 def figures(episodes: Sequence[Episode]) -> dict[str, Any]:

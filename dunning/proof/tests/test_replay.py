@@ -37,7 +37,7 @@ def test_an_open_failure_is_replayed_and_its_outcome_is_not_guessed(declined, st
 
 
 def test_what_was_paid_later_counts_as_recovered(declined, shop, sandbox, stripe_api, deliver, capsys) -> None:  # noqa: F811
-    sandbox.cards.set_outcome(shop["method"], decline_code="", code="")
+    sandbox.cards.set_outcome(shop["method"])
     stripe_api.v1.invoices.pay(declined["id"])
     deliver()
     [episode] = replay.replay().episodes

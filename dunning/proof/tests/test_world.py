@@ -12,7 +12,7 @@ from dunning.proof.assumptions import Assumptions
 from dunning.proof.calendars import DAY, HOUR
 from dunning.proof.engine import Next, View, play
 from dunning.proof.policies import ladders, ours
-from dunning.proof.world import FUNDS, NEVER, Case, failure
+from dunning.proof.world import FUNDS, NEVER, failure
 
 WORLD = Assumptions()
 CASES = [failure(3, number, WORLD) for number in range(400)]
@@ -112,7 +112,7 @@ def test_ours_does_not_look_into_the_future() -> None:
     assert set(seen) == {None}
 
 
-def test_without_acts_only_customers_pay(case: Case = CASES[0]) -> None:
+def test_without_acts_only_customers_pay() -> None:
     silent = ladders.Ladder("silent", "", "", ())
     for one in CASES[:100]:
         played = play(one, silent, messages=False)
