@@ -107,8 +107,8 @@ def edit_notice(suggestion: Suggestion, changes: Mapping[str, str]) -> dict[str,
         raise InvalidInput(f"Subject: {problem}; {FIGURES}.", field="subject")
     required = [name for name in text.required if name in {**values, **links}]
     required += ["invoices"] if "invoices" in values else []
-    if problem := frame_problem(body, allowed={*values, *links}, required=required, limit=BODY_LIMIT):
-        raise InvalidInput(f"Message: {problem}; {FIGURES}.", field="body")
+    if wrong_frame := frame_problem(body, allowed={*values, *links}, required=required, limit=BODY_LIMIT):
+        raise InvalidInput(f"Message: {wrong_frame}; {FIGURES}.", field="body")
     if figure := _own_figures(body):
         raise InvalidInput(f"Message: {figure}; {FIGURES}.", field="body")
     for field, words in (("subject", subject), ("body", body)):
