@@ -73,8 +73,11 @@ class Server:
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(b"an answer that nobody keeps")
+                try:
+                    self.end_headers()
+                    self.wfile.write(b"an answer that nobody keeps")
+                except OSError:
+                    pass  # they have hung up
 
             def drip(self) -> None:
                 """A byte at a time, each well within any time-out of a single read."""
