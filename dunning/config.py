@@ -22,6 +22,7 @@ class RuleConfig:
     soon_hours               pauses after a technical fault: first attempt, second, then the last of them
     contested_days           pauses after a decline without a reason; as many retries as there are entries
     funds_days               the least pause after insufficient funds
+    funds_most_days          the longest: where the next likely payday is later than that, one attempt before it
     max_debit_retries        attempts on a bank debit (ACH allows two retries)
     portal_return_url        where the billing portal's "back" leads the customer
     quiet_from, quiet_until  hours (0 to 24, the customer's own) between which nobody is written to
@@ -35,7 +36,7 @@ class RuleConfig:
     """
 
     retry_beside_stripe: bool = False
-    escalate_after_attempts: int = 4
+    escalate_after_attempts: int = 10
     escalate_over: Mapping[str, int] = field(
         default_factory=lambda: {"usd": 500_000, "eur": 500_000, "gbp": 500_000, "jpy": 750_000}
     )
@@ -44,8 +45,9 @@ class RuleConfig:
     grace_days: int = 7
     good_customer_days: int = 365
     soon_hours: tuple[int, ...] = (1, 6, 24)
-    contested_days: tuple[int, ...] = (3, 5)
+    contested_days: tuple[int, ...] = (2, 3, 5, 7, 7)
     funds_days: int = 2
+    funds_most_days: int = 4
     max_debit_retries: int = 2
     portal_return_url: str = "http://localhost/"
     quiet_from: int = 20

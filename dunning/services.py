@@ -263,6 +263,7 @@ def close(*, case_id: int, reason: ClosedReason, actor: Actor) -> bool:
         if target == CaseState.RECOVERED:
             last = suggestions_of(case).filter(state__in=(State.EXECUTED, State.CONFIRMED)).order_by("-id").first()
             case.recovered_by = last.kind if last else ""
+            case.recovered_amount = case.amount_remaining
         notes.case_ended(case, is_paid=target == CaseState.RECOVERED, actor=actor)
         save_with_history(case, actor=actor, reason=words)
         for task in case.tasks.select_for_update().filter(state=TaskState.OPEN):

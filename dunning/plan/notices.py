@@ -15,6 +15,7 @@ from dunning.plan.steps import NOTIFY, RETRY, Step
 from dunning.reasons import Category, Verdict
 
 DAY = timedelta(days=1)
+FOLLOW_UPS = ("reminder", "last_notice")  # nobody's first message
 AFTER_A_RETRY = timedelta(hours=2)  # its event has come back by then
 
 
@@ -103,7 +104,8 @@ def _step(question: Question, entry: Entry, at: datetime, number: int) -> Step:
     facts, verdict, config = question.facts, question.verdict, question.config
     stripe = facts.next_payment_attempt if question.stripe_tries_itself and verdict.may_retry else None
     template, tone = entry.template, entry.tone
-    if (number == 0 and facts.only_templates is None) or not template:
+    follows = number == 0 and template in FOLLOW_UPS and facts.only_templates is None
+    if follows or not template:
         template = "reminder" if number else template_for(verdict)
         tone = entry.tone if number else "friendly"
     deadline = at + timedelta(days=config.notice_days)

@@ -142,17 +142,30 @@ def _moment(question: Question, failed_at: datetime, count: int) -> tuple[dateti
         pause = max(timedelta(hours=hours), verdict.wait or timedelta())
         return failed_at + pause, f"A passing fault ({verdict.words}): try again after {words.pause(pause)}."
     if verdict.category == Category.LATER:
-        pause = max(timedelta(days=config.funds_days), verdict.wait or timedelta())
-        when = calendar.next_payday(max(failed_at + pause, question.start), facts.zone, facts.country, facts.paydays)
-        whose = "the next day on which payments of theirs went through" if facts.paydays else "the next likely payday"
-        return when, (
-            f"The card is fine but could not pay ({verdict.words}): try again on {words.day(when)}, {whose} at least "
-            f"{words.pause(pause)} after the failure."
-        )
+        return _when_funded(question, failed_at)
     days = config.contested_days[min(count, len(config.contested_days)) - 1]
     pause = max(timedelta(days=days), verdict.wait or timedelta())
     when = calendar.at_nine(max(failed_at + pause, question.start), facts.zone, facts.country)
     return when, f"The bank gave no reason; few attempts, days apart: the next one on {words.day(when)}."
+
+
+def _when_funded(question: Question, failed_at: datetime) -> tuple[datetime, str]:
+    """On a likely payday; where that is far, once before it: accounts are filled on other days, too."""
+    facts, config, words_of = question.facts, question.config, question.verdict.words
+    pause = max(timedelta(days=config.funds_days), question.verdict.wait or timedelta())
+    first = max(failed_at + pause, question.start)
+    payday = calendar.next_payday(first, facts.zone, facts.country, facts.paydays)
+    latest = calendar.at_nine(max(failed_at + timedelta(days=config.funds_most_days), first), facts.zone, facts.country)
+    if latest < payday:
+        return latest, (
+            f"The card is fine but could not pay ({words_of}), and the next likely payday is far: try again on "
+            f"{words.day(latest)}."
+        )
+    whose = "the next day on which payments of theirs went through" if facts.paydays else "the next likely payday"
+    return payday, (
+        f"The card is fine but could not pay ({words_of}): try again on {words.day(payday)}, {whose} at least "
+        f"{words.pause(pause)} after the failure."
+    )
 
 
 def _fixed(question: Question, failed_at: datetime) -> tuple[datetime, str] | None:

@@ -68,13 +68,19 @@ class Sequence:
     entries: tuple[Entry, ...] = ()
 
 
+# Five messages and ten attempts in five weeks; what it recovers: docs/dunning-proof.md.
 STANDARD = Sequence(
     name="standard",
+    window_days=35,
+    max_attempts=10,
+    max_messages=5,
     entries=(
         Entry(0, steps.NOTIFY, needs="customer"),
         Entry(3, steps.NOTIFY, needs="bank"),
-        Entry(7, steps.NOTIFY, template="reminder", tone="firm"),
-        Entry(14, steps.NOTIFY, template="last_notice", tone="final"),
-        Entry(21, steps.ESCALATE),
+        Entry(7, steps.NOTIFY, template="reminder"),
+        Entry(14, steps.NOTIFY, template="reminder", tone="firm"),
+        Entry(21, steps.NOTIFY, template="reminder", tone="firm"),
+        Entry(28, steps.NOTIFY, template="last_notice", tone="final"),
+        Entry(36, steps.ESCALATE),
     ),
 )

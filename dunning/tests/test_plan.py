@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -71,7 +71,7 @@ def times(found: Plan, kind: str) -> list[datetime]:
         ("issuer_not_available", {}, RETRY, "technical_fault"),
         ("try_again_later", {}, RETRY, "technical_fault"),
         ("do_not_honor", {}, RETRY, "no_reason_given"),
-        ("generic_decline", {"attempt_count": 3}, NOTIFY, "no_more_retries"),
+        ("generic_decline", {"attempt_count": 6}, NOTIFY, "no_more_retries"),
         ("expired_card", {}, NOTIFY, "customer_must_act"),
         ("authentication_required", {}, NOTIFY, "customer_must_act"),
         ("incorrect_cvc", {}, NOTIFY, "customer_must_act"),
@@ -81,7 +81,7 @@ def times(found: Plan, kind: str) -> list[datetime]:
         ("expired_card", {"unreachable": {"email": "no address"}}, ESCALATE, "no_email"),
         ("expired_card", {"unreachable": {"email": "it bounced"}}, ESCALATE, "no_email"),
         ("duplicate_transaction", {}, ESCALATE, "ours_to_correct"),
-        ("insufficient_funds", {"attempt_count": 4}, ESCALATE, "attempts_used"),
+        ("insufficient_funds", {"attempt_count": 10}, ESCALATE, "attempts_used"),
         ("insufficient_funds", {"dispute_open": True}, ESCALATE, "dispute_open"),
         ("insufficient_funds", {"complaint_open": True}, ESCALATE, "complaint_open"),
         ("insufficient_funds", {"amount_remaining": 500_001}, ESCALATE, "large_amount"),
@@ -138,7 +138,8 @@ def test_insufficient_funds_wait_for_a_payday_two_days_away_or_more() -> None:
 def test_paydays_are_counted_where_the_customer_lives_and_as_they_were_paid_before() -> None:
     assert retry("insufficient_funds", zone="Asia/Tokyo", country="JP").at == datetime(2026, 11, 27, 0, tzinfo=UTC)
     assert retry("insufficient_funds", paydays=(28,)).at == datetime(2026, 11, 28, 8, tzinfo=UTC)
-    assert retry("insufficient_funds", paydays=(31,)).at == datetime(2026, 11, 30, 8, tzinfo=UTC)
+    assert calendar.is_payday(date(2026, 11, 30), (31,))
+    assert not calendar.is_payday(date(2026, 11, 29), (31,))
 
 
 def test_the_networks_pause_pushes_the_payday_back() -> None:
@@ -175,9 +176,13 @@ def test_the_message_fits_the_failure_and_keeps_a_secret(code: str, template: st
     assert first(code).template == template
 
 
-def test_a_decline_without_a_reason_is_tried_again_days_apart_and_only_twice() -> None:
-    assert retry("generic_decline", attempt_count=2).reason_code == "no_reason_given"
-    assert not made("generic_decline", attempt_count=3).first_of(Lane.COLLECT)
+def test_a_decline_without_a_reason_is_tried_again_days_apart_and_a_few_times() -> None:
+    assert retry("generic_decline", attempt_count=5).reason_code == "no_reason_given"
+    assert not made("generic_decline", attempt_count=6).first_of(Lane.COLLECT)
+
+
+def test_a_payday_that_is_far_gets_one_attempt_before_it() -> None:
+    assert retry("insufficient_funds", paydays=(20,)).at == datetime(2026, 11, 29, 8, tzinfo=UTC)
 
 
 def test_a_secret_reason_is_flagged_for_the_reviewer() -> None:
@@ -252,10 +257,11 @@ def test_a_fixed_ladder_counts_from_the_first_failure() -> None:
 def test_messages_keep_their_distances_and_grow_firmer_one_after_the_other() -> None:
     found = [step for step in made("expired_card").steps if step.kind == NOTIFY]
     assert [(step.template, step.tone) for step in found] == [
-        ("card_expired", "friendly"), ("reminder", "firm"), ("last_notice", "final"),
+        ("card_expired", "friendly"), ("reminder", "friendly"), ("reminder", "firm"), ("reminder", "firm"),
+        ("last_notice", "final"),
     ]  # fmt: skip
     days = [((step.at or NOW) - NOW).days for step in found]
-    assert days == [0, 7, 14]
+    assert days == [0, 7, 14, 21, 28]
 
 
 def test_a_case_found_late_begins_with_the_first_message_not_with_the_last_notice() -> None:
