@@ -5,6 +5,7 @@ What ends the service or the claim comes from the sequence alone, never from her
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from dunning.plan import calendar, words
@@ -109,9 +110,10 @@ def _measure(question: Question, entry: Entry) -> Step:
 def hand_over(question: Question, others: list[Step]) -> Step:
     """When a person is to look: at once where something presses, on the sequence's day, or when nothing is left."""
     facts = question.facts
-    if question.pressing:
+    if question.presses and question.pressing is not None:
         code, why = question.pressing
-        return Step(ESCALATE, code, why, mark=f"pressing:{code}", flags=question.flags)
+        mark = f"pressing:{code}"
+        return _once_more(question, code, why) if facts.is_done(mark) else _person(question, code, why, mark)
     for entry in sorted(question.sequence.entries, key=lambda entry: entry.day):
         if entry.kind == ESCALATE and not facts.is_done(entry.mark):
             at = max(question.nine_of(entry.day), question.start)
@@ -133,15 +135,34 @@ def _last(question: Question, others: list[Step]) -> datetime | None:
 
 def hand_over_now(question: Question) -> Step:
     """The same as something to choose now, whatever else is planned."""
-    code, why = question.pressing or _why_now(question)
-    return Step(ESCALATE, code, why, mark=f"{'pressing' if question.pressing else 'end'}:{code}", flags=question.flags)
+    if question.pressing is not None:
+        code, why = question.pressing
+        return _person(question, code, why, f"pressing:{code}")
+    code, why = _why_now(question)
+    return _person(question, code, why, f"end:{code}")
+
+
+def _person(question: Question, code: str, why: str, mark: str) -> Step:
+    return Step(ESCALATE, code, why, mark=mark, flags=question.flags)
 
 
 def _nothing_left(question: Question, others: list[Step]) -> Step:
-    step = hand_over_now(question)
+    code, why = _why_now(question)
+    if question.facts.is_done(f"end:{code}"):
+        return _once_more(question, code, why, others)
+    step = _person(question, code, why, f"end:{code}")
     last = _last(question, others)
     after = last + timedelta(days=question.config.notice_days) if last is not None else question.start
     return step.moved_to(question.later(max(after, question.start)))
+
+
+def _once_more(question: Question, code: str, why: str, others: Sequence[Step] = ()) -> Step:
+    """A person has had it, and it is still unpaid: no case is forgotten, so it comes back after the notice period."""
+    had = [step.at for step in question.facts.done if step.kind == ESCALATE]
+    last = max([*had, *(step.at or question.now for step in others)])
+    at = max(last + timedelta(days=question.config.notice_days), question.start)
+    text = f"{why} A person has had it {len(had)} time{'s' * (len(had) > 1)} and it is still unpaid."
+    return _person(question, code, text, f"again:{len(had)}").moved_to(question.later(at))
 
 
 def _why_now(question: Question) -> tuple[str, str]:

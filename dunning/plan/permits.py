@@ -12,7 +12,7 @@ from dunning import reasons
 from dunning.config import RuleConfig
 from dunning.plan import calendar, caps, steps
 from dunning.plan.facts import Method, PlanFacts
-from dunning.plan.question import CARD_LIKE, is_another, is_renewed
+from dunning.plan.question import CARD_LIKE, ENDED, is_another, is_renewed
 
 DAY = timedelta(days=1)
 MAX_AHEAD = timedelta(days=30)  # the networks' own window; later than that the case has moved on
@@ -40,11 +40,12 @@ def refused(
         return "The customer has an open dispute"
     if facts.complaint_open:
         return "The customer has complained"
-    if kind in (steps.RETRY, steps.NOTIFY):
-        if facts.paused:
-            return "A person has stopped every step"
-        if facts.promised_until and facts.promised_until > now:
-            return "The customer has promised to pay and the day has not come"
+    if facts.subscription_status in ENDED:
+        return "The subscription has ended"
+    if facts.paused:
+        return "A person has stopped every step"
+    if kind not in (steps.GRACE, steps.TAKE_OVER) and facts.promised_until and facts.promised_until > now:
+        return "The customer has promised to pay and the day has not come"
     if kind == steps.RETRY:
         return _no_charge(facts, now, method)
     if kind == steps.NOTIFY:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from dunning.config import RuleConfig
 from dunning.plan import measures, notices, retries, words
 from dunning.plan.facts import PlanFacts
-from dunning.plan.question import Question
+from dunning.plan.question import ENDED, Question
 from dunning.plan.sequences import STANDARD, Sequence
 from dunning.plan.steps import ESCALATE, GRACE, NOTIFY, RETRY, TAKE_OVER, Plan, Step
 
@@ -30,10 +30,8 @@ def plan(
     if not facts.owed:
         return Plan(held=NOTHING_OWED)
     question = Question(facts, sequence, config or RuleConfig(), now)
-    if facts.dispute_open or facts.complaint_open:
-        step = measures.hand_over(question, [])
-        left = not facts.escalated and not facts.is_done(step.mark)
-        return Plan((step,) if left else (), (step,), held=step.rationale)
+    if facts.dispute_open or facts.complaint_open or facts.subscription_status in ENDED:
+        return _at_rest(question)
     if facts.paused:
         return Plan(held="A person has stopped every step until they resume it.")
     attempts = retries.collect(question)
@@ -45,6 +43,17 @@ def plan(
     steps = _in_order(question, attempts, messages, services, person)
     held, until = _held(question)
     return Plan(steps, _options(question, attempts, messages, services), held, until)
+
+
+def _at_rest(question: Question) -> Plan:
+    """Nothing is charged or sent until something outside has changed: a person hears of it once, and it is looked at
+    again from time to time, should the event that says so be lost."""
+    step = measures.hand_over_now(question)
+    if question.facts.escalated:
+        return Plan((), (step,), held=step.rationale)
+    if not question.facts.is_done(step.mark):
+        return Plan((step,), (step,), held=step.rationale)
+    return Plan((), (step,), held=step.rationale, until=question.now + timedelta(days=question.config.notice_days))
 
 
 def _with_a_person(question: Question, attempts: list[Step]) -> Plan:
@@ -67,16 +76,14 @@ def _in_order(
     question: Question, attempts: list[Step], messages: list[Step], services: list[Step], person: Step
 ) -> tuple[Step, ...]:
     """By time; what is due now in the order of the lanes: a pressing reason, grace, a charge, a message, a measure."""
-    if question.pressing and not (question.has_new_method and not question.is_large and attempts):
-        return (person,) if not question.facts.is_done(person.mark) else ()
+    if question.presses and not (question.has_new_method and not question.is_large and attempts):
+        return (person,)
     ranked = [
         *((0 if step.kind == GRACE else 3, step) for step in services),
         *((1, step) for step in attempts),
         *((2, step) for step in messages),
         (4, person),
     ]
-    if question.facts.is_done(person.mark):
-        ranked.pop()
     ranked.sort(key=lambda pair: (pair[1].at is not None, pair[1].at or question.now, pair[0]))
     return tuple(step for _rank, step in ranked)
 
@@ -88,7 +95,7 @@ def _options(question: Question, attempts: list[Step], messages: list[Step], ser
     notice = messages[0] if messages else None
     grace = next((step for step in services if step.kind == GRACE and step.at is None), None)
     new_method = retry is not None and question.has_new_method
-    if question.pressing and (question.is_large or not new_method):
+    if question.presses and (question.is_large or not new_method):
         order = [now_person, retry, notice, grace]
     elif new_method:
         order = [retry, notice, now_person]

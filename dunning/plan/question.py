@@ -17,6 +17,7 @@ from dunning.plan.sequences import Sequence
 from dunning.reasons import Category, Verdict
 
 RUNNING = ("active", "trialing", "past_due", "unpaid")  # a subscription that still gives service
+ENDED = ("canceled", "incomplete_expired")  # for good: its invoices are no longer dunned
 EXPIRED = ("expired_card", "invalid_expiry_month", "invalid_expiry_year")
 CARD_LIKE = ("", "card", "link")  # Link hides which card it charges, and a type nobody names may be a card
 
@@ -115,6 +116,10 @@ class Question:
             )
         if facts.complaint_open:
             return "complaint_open", "The customer has complained; nothing is charged or sent until that is settled."
+        if facts.subscription_status in ENDED:
+            return "subscription_ended", (
+                "Its subscription has ended, so nothing is charged or sent; what is still owed is for a person to decide."
+            )
         if self.is_large:
             limit = format_money(self.config.escalate_over[facts.currency], facts.currency)
             return "large_amount", f"The open amount is above {limit}, so a person should look at it first."
@@ -128,6 +133,18 @@ class Question:
                 f"{facts.attempt_count} attempts have failed; another automatic step hardly helps."
             )
         return None
+
+    @cached_property
+    def presses(self) -> bool:
+        """Whether a person has yet to look for that reason. Once they have, the sequence goes on, unless the cause is
+        ours: then nothing but their work helps."""
+        if self.pressing is None:
+            return False
+        return self.is_ours or not self.facts.is_done(f"pressing:{self.pressing[0]}")
+
+    @property
+    def is_ours(self) -> bool:
+        return self.verdict.category == Category.OURS
 
     @cached_property
     def flags(self) -> tuple[tuple[str, str], ...]:

@@ -150,16 +150,17 @@ def _weighed(failure: PaymentFailure, own: Reason, network: Reason | None) -> tu
     """(the row that decides, what may be told, the verdict's basis in words)."""
     others = [row for row in (_erred(failure), network) if row is not None]
     basis = f"decline code {own.code}" if own.code else "no known decline code"
-    if own.forbids and own.category != Category.OURS:
+    if own.forbids and own.category != Category.OURS and not _is_narrower(own, failure, others):
         return own, own.told, basis
     if _is_blocked(failure):
         stopped = OUTCOME_REASONS.get(failure.outcome_reason, BLOCKED)
         return stopped, stopped.told, "Stripe blocked the payment as too risky" if stopped.secret else stopped.words
-    for other in others:
-        if other.forbids and other.category != Category.OURS:
+    # The strictest first: what forbids the card for good, then what the customer can mend.
+    for other in sorted(others, key=lambda row: row.category == Category.CUSTOMER):
+        if other.forbids and other.category != Category.OURS and not _is_narrower(other, failure, others):
             return other, other.told, _said(other)
     advices = [row for advice in _advices(failure) if (row := advice.as_reason) is not None]
-    for advised in advices:
+    for advised in sorted(advices, key=lambda row: row.category == Category.CUSTOMER):
         if advised.forbids:
             return advised, advised.told, f"advice {advised.code}: {advised.words}"
     if own.category == Category.OURS:
@@ -173,6 +174,17 @@ def _weighed(failure: PaymentFailure, own: Reason, network: Reason | None) -> tu
         first = advices[0]
         return first, first.told if own.told == Told.DECLINED else own.told, f"advice {first.code}: {first.words}"
     return own, own.told, basis
+
+
+def _is_narrower(own: Reason, failure: PaymentFailure, others: list[Reason]) -> bool:
+    """Whether the failure's own code leaves it to the customer while Stripe, the bank or the network says never again:
+    then that is what holds for the card, on its other invoices as well."""
+    if own.category != Category.CUSTOMER:
+        return False
+    advised = [row for advice in _advices(failure) if (row := advice.as_reason) is not None]
+    stopped = [OUTCOME_REASONS.get(failure.outcome_reason, BLOCKED)] if _is_blocked(failure) else []
+    said = [*stopped, *others, *advised]
+    return any(row.category in (Category.HARD, Category.FRAUD) for row in said)
 
 
 def _said(row: Reason) -> str:
