@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.utils import timezone
 
 from billingops import jobs
@@ -38,11 +40,11 @@ def invoice_settled(note: EventNote) -> None:
 
 
 @jobs.every(15, name="dunning-service")
-def grace_periods() -> int:
+def grace_periods(now: datetime | None = None) -> int:
     """Grace periods that have ended in time, the longest over first, a batch a run. Returns how many."""
-    now = timezone.now()
+    now = now or timezone.now()
     over = ServiceState.objects.filter(state=ServiceState.State.GRACE, until__lte=now).order_by("until", "pk")
     rows = list(over.values_list("subscription", "account")[:BATCH])
     for subscription, account in rows:
-        service_state.bring_up_to_date(subscription=subscription, account=account, actor=WORKER)
+        service_state.bring_up_to_date(subscription=subscription, account=account, actor=WORKER, now=now)
     return len(rows)

@@ -101,7 +101,8 @@ def judge(facts: ServiceFacts, before: Service, now: datetime) -> Service:
         if before.state == State.GRACE or _is_final(before):
             return Service(State.SUSPENDED, Reason.GRACE_ENDED)
     elif _was_given_up(facts, before):
-        return Service(State.SUSPENDED, before.reason if before.state == State.SUSPENDED else Reason.GIVEN_UP)
+        reason = before.reason if before.state == State.SUSPENDED else Reason.GIVEN_UP
+        return Service(State.SUSPENDED, reason, since=facts.given_up_at)
     why = Reason.SETTLED if facts.owed_since is None else Reason.RESUMED
     if before.state in (State.SUSPENDED, State.RESTORED):
         return Service(State.RESTORED, before.reason if before.state == State.RESTORED else why)
@@ -114,7 +115,7 @@ def _is_final(before: Service) -> bool:
 
 
 def _was_given_up(facts: ServiceFacts, before: Service) -> bool:
-    """Marked uncollectible since the grace period began: no longer asked for, and not paid either."""
+    """Marked uncollectible since the state began: no longer asked for, and not paid either."""
     if before.state != State.GRACE and not _is_final(before):
         return False
     return facts.given_up_at is not None and (before.since is None or facts.given_up_at >= before.since)

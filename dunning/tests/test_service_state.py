@@ -86,7 +86,8 @@ def test_judging_again_what_was_judged_changes_nothing(before):
         ServiceFacts(status="active", given_up_at=NOW - DAY),
     ):
         once = judge(facts, before, NOW)
-        kept = Service(once.state, once.reason, NOW if once.state != before.state else before.since, once.until)
+        since = (once.since or NOW) if once.state != before.state else before.since
+        kept = Service(once.state, once.reason, since, once.until)
         again = judge(facts, kept, NOW)
         assert (again.state, again.reason, again.until) == (once.state, once.reason, once.until)
 
@@ -128,14 +129,6 @@ def grant(stage: Stage, decide: Callable[..., Suggestion], days: int = 7) -> Sug
     return carry_out(stage, decide, GRACE, days=days, until=until)
 
 
-def end_in_time(stage: Stage) -> None:
-    """The days of grace go by."""
-    past = timezone.now() - timedelta(minutes=1)
-    DunningCase.objects.update(grace_period_until=past)
-    ServiceState.objects.update(until=past)
-    stage.v1.subscriptions.update(stage.debtor.subscription, {"metadata": {"grace_period_until": past.isoformat()}})
-
-
 @pytest.mark.django_db
 def test_a_failed_payment_alone_is_told_to_nobody(stage):
     assert (told(), ServiceState.objects.count()) == ([], 0)
@@ -169,26 +162,31 @@ def test_paid_within_the_grace_period_ends_it_and_the_service_goes_on(stage, dec
 
 
 @pytest.mark.django_db
-def test_a_grace_period_that_ended_in_time_suspends_and_a_payment_restores(stage, decide, deliver):
+def test_a_grace_period_that_ended_in_time_suspends_once(stage, decide, deliver):
     grant(stage, decide)
-    end_in_time(stage)
-    assert service_events.grace_periods() == 1
-    assert service_events.grace_periods() == 0
     deliver()
+    assert service_events.grace_periods(timezone.now() + 6 * DAY) == 0
+    later = timezone.now() + 8 * DAY
+    assert [service_events.grace_periods(later) for _ in range(2)] == [1, 0]
     assert told()[1:] == [("suspended", "grace", "grace_ended", 2)]
-    stage.debtor.mend()
-    stage.v1.invoices.pay(stage.invoice)
-    deliver()
-    assert told()[2:] == [("restored", "suspended", "settled", 3)]
-    assert ServiceState.objects.get().history.count() == 3
+    row = ServiceState.objects.get()
+    assert row.since == DunningCase.objects.get().grace_period_until  # not when somebody looked
+    assert row.until is None
 
 
 @pytest.mark.django_db
-def test_our_own_end_of_a_grace_period_suspends_once(stage, decide, deliver):
+def test_our_own_end_of_a_grace_period_tells_no_second_time_and_a_payment_restores(stage, decide, deliver):
+    DunningCase.objects.update(opened_at=timezone.now() - 3 * DAY)
     carry_out(stage, decide, END_GRACE)
+    assert told() == [("suspended", "active", "grace_ended", 1)]
     deliver()
-    assert [one[0] for one in told()] in (["suspended"], ["grace_started", "suspended"], [])
-    assert len({one[3] for one in told()}) == len(told())
+    service_events.grace_periods()
+    assert len(told()) == 1
+    stage.debtor.mend()
+    stage.v1.invoices.pay(stage.invoice)
+    deliver()
+    assert told()[1:] == [("restored", "suspended", "settled", 2)]
+    assert ServiceState.objects.get().history.count() == 2
 
 
 @pytest.mark.django_db
