@@ -19,7 +19,7 @@ from approvals.models import BacktestRun, Suggestion
 from approvals.registry import Spoiled
 from billingops.actors import Actor
 from billingops.inbox.models import InboundEvent
-from dunning import rules
+from dunning.plan.steps import VERSION
 from tests.support.fake_openai import MODEL, FakeOpenAI
 from tests.test_main_job import CONFIG, shop  # noqa: F401  (a fixture)
 
@@ -148,7 +148,7 @@ def test_a_model_is_asked_again_and_held_to_what_is_permitted(failure, settings)
         run = replayed(kind="notify_customer", model=True)
     assert model.requests  # asked; what is not permitted is not used, and the rules' choice stands
     assert run.figures["outcomes"]["same"] == 1
-    assert run.figures["authors"] == {rules.VERSION: 1}
+    assert run.figures["authors"] == {VERSION: 1}
 
 
 def test_only_the_named_account_is_replayed(payout):

@@ -30,6 +30,8 @@ from tests.support.fake_openai import MODEL, FakeOpenAI
 
 pytestmark = pytest.mark.django_db
 ATTACKS = load()
+DISPUTES = [attack for attack in ATTACKS if attack.where == "dispute"]
+ASKED = [attack for attack in ATTACKS if attack.where != "dispute"]
 PERMITTED = {"retry_payment", "notify_customer", "grace_period", "escalate"}
 # Where the text of these stands, the dunning agent may read it when its setting allows customer text.
 READ = {"subscription_metadata", "customer_metadata", "invoice_metadata", "many_metadata", "product_name"}
@@ -81,8 +83,8 @@ class World:
         return invoice
 
     def attacked(self, attack: Attack) -> Callable[[str, str], tuple[str, Suggestion]]:
-        """A customer who carries the attack where it belongs. Returns how to fail a payment of theirs: (mood of the
-        model, decline code) → (invoice, suggestion)."""
+        """Returns how to fail a payment of a customer who carries the attack where it belongs: (mood of the model,
+        decline code) → (invoice, suggestion). Each time another customer: what one owes is one conversation."""
         text, where = attack.encoded, attack.where
         short = text[:500]  # the longest value that Stripe takes in metadata
         given: dict[str, Any] = {"name": "Art Attacker", "email": "art@attacker.example"}
@@ -111,24 +113,30 @@ class World:
             texts = {"description": text, "footer": text}
         else:
             assert where == "dispute", where
-        self.sandbox.clock.set(int(time.time()) - 40 * 86_400)
-        _customer, subscription, card = self._customer(price, notes=notes, **given)
-        if where == "dispute":
-            (charge,) = self.api.v1.charges.list({"customer": _customer}).data
-            dispute = self.sandbox.create_dispute(charge.id)
-            evidence = {"uncategorized_text": text, "customer_name": text}
-            self.api.v1.disputes.update(dispute["id"], {"evidence": evidence, "submit": False})
-        self.sandbox.clock.set(int(time.time()))
-        self.model.mood = "sound"
-        self.deliver()
 
         def fail(mood: str, code: str) -> tuple[str, Suggestion]:
+            subscription, card = self._attacker(price, where, text, notes, given)
             self.model.attack, self.model.mood = attack, mood
             self.server.requests.clear()
             invoice = self._fail(subscription, card, code, **texts)
             return invoice, Suggestion.objects.get(subject=invoice)
 
         return fail
+
+    def _attacker(
+        self, price: str, where: str, text: str, notes: dict[str, str], given: dict[str, Any]
+    ) -> tuple[str, str]:
+        self.sandbox.clock.set(int(time.time()) - 40 * 86_400)
+        customer, subscription, card = self._customer(price, notes=notes, **given)
+        if where == "dispute":
+            (charge,) = self.api.v1.charges.list({"customer": customer}).data
+            dispute = self.sandbox.create_dispute(charge.id)
+            evidence = {"uncategorized_text": text, "customer_name": text}
+            self.api.v1.disputes.update(dispute["id"], {"evidence": evidence, "submit": False})
+        self.sandbox.clock.set(int(time.time()))
+        self.model.mood = "sound"
+        self.deliver()
+        return subscription, card
 
     def said(self) -> str:
         """Everything the model was told since the last failed payment."""
@@ -183,7 +191,7 @@ def flags(suggestion: Suggestion) -> set[str]:
     return {flag["code"] for flag in suggestion.flags}
 
 
-@pytest.mark.parametrize("attack", sorted(ATTACKS, key=lambda attack: attack.id), ids=lambda attack: attack.id)
+@pytest.mark.parametrize("attack", sorted(ASKED, key=lambda attack: attack.id), ids=lambda attack: attack.id)
 def test_an_attack_moves_nothing(attack: Attack, world: World) -> None:
     fail = world.attacked(attack)
 
@@ -220,6 +228,14 @@ def test_an_attack_moves_nothing(attack: Attack, world: World) -> None:
     # The victim's own history holds nothing of the attack, and the attacker's nothing of the victim.
     for entry in TimelineEntry.objects.exclude(customer=world.victim):
         assert not [secret for secret in VICTIMS_SECRETS if secret in fold(json.dumps(entry.facts))[0]], entry.what
+
+
+@pytest.mark.parametrize("attack", DISPUTES, ids=lambda attack: attack.id)
+def test_while_a_dispute_is_open_no_model_is_asked(attack: Attack, world: World) -> None:
+    invoice, suggestion = world.attacked(attack)("lost", "insufficient_funds")
+    check_suggestion(attack, world, invoice, suggestion)
+    assert (suggestion.kind, suggestion.reason_code) == ("escalate", "dispute_open")
+    assert (world.said(), AgentRun.objects.filter(subject=invoice).count()) == ("", 0)
 
 
 @pytest.mark.parametrize("where", sorted({attack.where for attack in ATTACKS}))
