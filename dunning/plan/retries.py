@@ -58,6 +58,8 @@ def _other_method(question: Question) -> list[Step]:
     facts = question.facts
     if not question.config.use_saved_methods or (question.stripe_tries_itself and not _beside(question)):
         return []
+    if facts.attempt_count >= question.sequence.max_attempts:
+        return []  # nobody has asked for it, unlike for a method that the customer has just given
     for method in facts.saved:
         if not facts.failed.id or not is_another(facts.failed, method) or facts.is_done(f"method:{method.id}"):
             continue
