@@ -27,6 +27,7 @@ from dunning.facts import OPEN_DISPUTES, Snapshot, charges_of
 from dunning.models import DunningCase, Message
 from dunning.plan import calendar
 from dunning.plan.facts import Done, Method, PlanFacts
+from dunning.plan.question import EXPIRED
 from dunning.plan.sequences import Sequence as Steps
 from dunning.plan.steps import KINDS
 from dunning.states import UNPAID, CaseState, ClosedReason, MessageState
@@ -391,14 +392,14 @@ def _methods(snapshot: Snapshot, around: _Around, now: datetime) -> tuple[Method
             facts = _method(method, around.methods)
             if facts is None or (method == snapshot.on_file.id and snapshot.on_file.fingerprint):
                 facts = snapshot.on_file if method == snapshot.on_file.id else PaymentMethodFacts(method)
-            found[method] = _as_method(facts, place, around, invoice.customer_id, now)
+            found[method] = _as_method(facts, place, around, invoice.customer_id, now, invoice.payment_intent_id)
     on_file = next(iter(found.values()), None)
     if on_file is not None:
         found[on_file.id] = _with_unseen(on_file, snapshot, now)
     for method, data in around.methods.items():
         if method not in found and _customer_of(data) == invoice.customer_id:
             facts = reader.read_payment_method(data)
-            saved = _as_method(facts, "saved", around, invoice.customer_id, now)
+            saved = _as_method(facts, "saved", around, invoice.customer_id, now, invoice.payment_intent_id)
             found[method] = replace(saved, consent=data.get("allow_redisplay") == "always")
     return tuple(found.values())
 
@@ -408,8 +409,14 @@ def _customer_of(data: Mapping[str, Any]) -> str:
     return str(customer.get("id", "")) if isinstance(customer, dict) else str(customer or "")
 
 
-def _as_method(facts: PaymentMethodFacts, place: str, around: _Around, customer: str, now: datetime) -> Method:
-    """With its declined attempts. One card may be saved under several ids: its fingerprint decides where known."""
+def _as_method(
+    facts: PaymentMethodFacts, place: str, around: _Around, customer: str, now: datetime, intent: str = ""
+) -> Method:
+    """With its declined attempts. One card may be saved under several ids: its fingerprint decides where known.
+
+    `intent`: of the invoice. A card of which that invoice's last answer was that the customer must act (3-D Secure, a
+    wrong number) stays as it is, also where another card has failed since; an expired one may have been renewed.
+    """
     if not facts.id:
         return Method()
     declined = around.charges.get(customer, [])
@@ -417,6 +424,9 @@ def _as_method(facts: PaymentMethodFacts, place: str, around: _Around, customer:
     prints = {charge.card_fingerprint for charge in same} - {""}
     verdicts = [reasons.judge(charge.failure) for charge in same if charge.failure]
     month_ago = now - timedelta(days=30)
+    last = next((reasons.judge(one.failure) for one in same if one.failure and one.payment_intent_id == intent), None)
+    if last is not None and intent and last.category == reasons.Category.CUSTOMER and last.code not in EXPIRED:
+        verdicts.append(replace(last, category=reasons.Category.HARD))
     return Method(
         id=facts.id,
         type=facts.type,

@@ -30,6 +30,7 @@ _SAID_NO = (State.REJECTED, State.CANCELLED, State.FAILED)
 _FOLLOWED = (State.EXECUTED, State.CONFIRMED, *_SAID_NO, State.STALE, State.EXPIRED)
 STILL_POSSIBLE = (*WAITING_FOR_A_PERSON, State.APPROVED)
 SOON = timedelta(minutes=5)
+HELD_BACK = timedelta(hours=6)  # what holds a step back wakes the case when it is settled; this is for what gets lost
 PLANNING_LEASE = timedelta(minutes=10)  # far above what a model and Stripe may take together
 
 
@@ -184,7 +185,10 @@ def next_time(case: DunningCase, *, now: datetime, busy: Collection[Lane] = ()) 
         if lane is None or lane in busy or lane == Lane.COLLECT or "at" not in step:
             continue
         at = datetime.fromisoformat(step["at"])
-        times.append(max(at - ahead if lane == Lane.TELL else at, now + SOON))
+        due = at - ahead if lane == Lane.TELL else at
+        if due <= now:  # in reach and not put forward: a charge comes first, or its lane is taken
+            due = at if at > now else now + HELD_BACK
+        times.append(max(due, now + SOON))
     return min(times, default=None)
 
 

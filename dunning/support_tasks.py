@@ -82,7 +82,11 @@ def complete(*, task_id: int, actor: Actor, version: int, result: str) -> Suppor
         if task.version != version:
             raise VersionConflict(f"You saw version {version}, it is now version {task.version}. Nothing was changed.")
         finish(task, actor=actor, result=result.strip())
-        if case.state == CaseState.ESCALATED and not case.tasks.filter(state=TaskState.OPEN).exists():
+        # A new card or a newer failure may have moved the case on meanwhile, and left it to whoever has the task.
+        left = case.state == CaseState.ESCALATED or (
+            case.is_unpaid and not case.paused and case.next_step_at is None and case.state != CaseState.WAITING
+        )
+        if left and not case.tasks.filter(state=TaskState.OPEN).exists():
             states.check_case(case.state, CaseState.WAITING)
             notice_ends = timezone.now() + timedelta(days=config.current().notice_days)
             case.state, case.next_step_at = CaseState.WAITING, notice_ends

@@ -450,7 +450,10 @@ class Office:
         if not case.open_tasks:
             return
         case.open_tasks -= 1
-        if case.state == CaseState.ESCALATED and not case.open_tasks:
+        left = case.state == CaseState.ESCALATED or (
+            case.is_unpaid and not case.paused and case.next_step_at is None and case.state != CaseState.WAITING
+        )
+        if left and not case.open_tasks:
             case.state, case.next_step_at = CaseState.WAITING, services._notice_ends(self.now)
             self.wake(case)
 

@@ -141,6 +141,11 @@ class Referee:
         demand(len(week) < self.a_week, f"message {len(week) + 1} of a week at {now}")
         self.sent.append(now)
 
+    def repeated(self, before: datetime) -> None:
+        """A person wants a message once more of which nobody can tell whether it went out; it has the same Message-ID."""
+        self.sent.remove(before)
+        self.unheard["repeats of a message whose sending nobody can tell"] += 1
+
     def _place(self) -> ZoneInfo:
         return ZoneInfo(self.world.place)
 

@@ -282,6 +282,8 @@ class Worker:
         sent = [at for one in office.mails if one is not mail and (at := one.went)]
         if why := self.not_now(sent):
             raise Refused(why)
+        if mail.sending_at is not None:
+            self.referee.repeated(mail.sending_at)
         mail.state, mail.sending_at = MessageState.SENDING, self.now
         if mail not in office.mails:
             office.mails.append(mail)
