@@ -19,10 +19,9 @@ class RuleConfig:
     max_notices              messages per case before a person looks at it
     notice_days              what a message gives the customer as a deadline, and when the case comes back
     grace_days, good_customer_days  the grace period, and how long somebody must have been a customer to be offered one
-    soon_hours               pauses after a technical fault: first attempt, second, then the last of them
+    soon_hours               pauses after a technical fault: first attempt, second, …, then the last of them
     contested_days           pauses after a decline without a reason; as many retries as there are entries
     funds_days               the least pause after insufficient funds
-    funds_most_days          the longest: where the next likely payday is later than that, one attempt before it
     max_debit_retries        attempts on a bank debit (ACH allows two retries)
     portal_return_url        where the billing portal's "back" leads the customer
     quiet_from, quiet_until  hours (0 to 24, the customer's own) between which nobody is written to
@@ -44,10 +43,9 @@ class RuleConfig:
     notice_days: int = 7
     grace_days: int = 7
     good_customer_days: int = 365
-    soon_hours: tuple[int, ...] = (1, 6, 24)
-    contested_days: tuple[int, ...] = (2, 3, 5, 7, 7)
+    soon_hours: tuple[int, ...] = (1, 6, 24, 72, 120, 168)
+    contested_days: tuple[int, ...] = (2, 5, 7, 7)
     funds_days: int = 2
-    funds_most_days: int = 4
     max_debit_retries: int = 2
     portal_return_url: str = "http://localhost/"
     quiet_from: int = 20

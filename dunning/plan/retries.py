@@ -152,18 +152,12 @@ def _moment(question: Question, failed_at: datetime, count: int) -> tuple[dateti
 
 
 def _when_funded(question: Question, failed_at: datetime) -> tuple[datetime, str]:
-    """On a likely payday; where that is far, once before it: accounts are filled on other days, too."""
     facts, config, words_of = question.facts, question.config, question.verdict.words
     pause = max(timedelta(days=config.funds_days), question.verdict.wait or timedelta())
     first = max(failed_at + pause, question.start)
     payday = calendar.next_payday(first, facts.zone, facts.country, facts.paydays)
-    latest = calendar.at_nine(max(failed_at + timedelta(days=config.funds_most_days), first), facts.zone, facts.country)
-    if latest < payday:
-        return latest, (
-            f"The card is fine but could not pay ({words_of}), and the next likely payday is far: try again on "
-            f"{words.day(latest)}."
-        )
-    whose = "the next day on which payments of theirs went through" if facts.paydays else "the next likely payday"
+    own = calendar.local_day(payday, facts.zone, facts.country).day in facts.paydays
+    whose = "the next day on which payments of theirs went through" if own else "the next likely payday"
     return payday, (
         f"The card is fine but could not pay ({words_of}): try again on {words.day(payday)}, {whose} at least "
         f"{words.pause(pause)} after the failure."

@@ -182,7 +182,7 @@ def test_foreign_metadata_confirms_no_grace_period(
     decide(suggestion)
     update = debtor.stripe.v1.subscriptions.update
     update(debtor.subscription, {"metadata": {"grace_period_until": "2099-01-01T00:00:00+00:00"}})
-    deliver()
+    deliver(order=lambda events: [one for one in events if "2099-01-01" in str(one)])  # our own event is lost
     suggestion.refresh_from_db()
     assert suggestion.state == State.EXECUTED
     update(debtor.subscription, {"metadata": {"billingops_suggestion": "not-a-uuid"}})
@@ -328,6 +328,7 @@ def test_one_case_that_cannot_be_queued_does_not_end_the_sweep(
         queued.append(case_id)
 
     monkeypatch.setattr(jobs, "enqueue", enqueue)
+    monkeypatch.setattr(planning, "is_for_one_by_one", lambda: True)  # as where a model words the messages
     assert tasks.follow_up() == 1
     assert len(queued) == 1
 
