@@ -314,9 +314,9 @@ def follow(*, changes: Sequence[Change], actor: Actor) -> None:
             _give_credit(case, suggestion, actor=actor)
         if case is None or not case.is_unpaid:
             continue
-        before = (case.state, case.next_step_at, case.grace_period_until)
+        before = (case.state, case.next_step_at, case.grace_period_until, case.plan)
         _follow_one(case, suggestion)
-        if before == (case.state, case.next_step_at, case.grace_period_until):
+        if before == (case.state, case.next_step_at, case.grace_period_until, case.plan):
             continue
         reason = f"{suggestion.kind} is {suggestion.get_state_display()}"
         if suggestion.state in _SAID_NO:
@@ -332,6 +332,8 @@ def follow(*, changes: Sequence[Change], actor: Actor) -> None:
 
 def _follow_one(case: DunningCase, suggestion: Suggestion) -> None:
     now = timezone.now()
+    if suggestion.state == State.EXECUTED:
+        case.plan = _without(case.plan, suggestion.kind)
     if suggestion.state in (State.EXECUTED, State.CONFIRMED):
         if suggestion.kind == ESCALATE:
             case.state, case.next_step_at, case.escalated_at = CaseState.ESCALATED, None, now
@@ -361,6 +363,12 @@ def _follow_one(case: DunningCase, suggestion: Suggestion) -> None:
     else:
         case.state, case.next_step_at = CaseState.OPEN, now
         jobs.enqueue("dunning.tasks.review", case.pk)
+
+
+def _without(plan: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    """The plan without the step that was carried out, the first of its kind: what is done is not to come any more."""
+    done = next((index for index, step in enumerate(plan) if step.get("kind") == kind), None)
+    return [step for index, step in enumerate(plan) if index != done]
 
 
 def _give_credit(case: DunningCase, suggestion: Suggestion, *, actor: Actor) -> None:
