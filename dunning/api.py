@@ -22,7 +22,7 @@ from approvals.serializers import NothingSerializer, StrictSerializer
 from billingops.actors import Actor
 from billingops.exceptions import InvalidInput
 from billingops.rest import Filter, ScopedViewSet, error_responses
-from dunning import api_access, by_hand, reasons, showing, work
+from dunning import api_access, api_report, by_hand, reasons, showing, work
 from dunning.models import CaseNote, DunningCase
 from dunning.states import CaseState
 
@@ -237,4 +237,4 @@ class CaseViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ScopedViewSe
 
 _router = SimpleRouter()
 _router.register("dunning/cases", CaseViewSet, basename="dunning-case")
-urlpatterns: list[URLPattern | URLResolver] = [*_router.urls, *api_access.urlpatterns]
+urlpatterns: list[URLPattern | URLResolver] = [*_router.urls, *api_access.urlpatterns, *api_report.urlpatterns]

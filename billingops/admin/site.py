@@ -60,6 +60,7 @@ MENU = (
     ("settlements", "Trace", "settlements_trace_search", "settlements.view_payoutrecord"),
     ("reconciliation", "Months", "reconciliation_months", "reconciliation.view_reconciliationitem"),
     ("ledger", "Balances", "ledger_balances", "ledger.view_journalentry"),
+    ("dunning", "Report", "dunning_report", "dunning.view_dunningcase"),
 )
 
 

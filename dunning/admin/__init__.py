@@ -1,3 +1,3 @@
 """Dunning's pages: cases, messages, support tasks. They read; what changes something goes through the services."""
 
-from dunning.admin import cases, messages, service, tasks, templates  # noqa: F401  (they register themselves)
+from dunning.admin import cases, messages, report, service, tasks, templates  # noqa: F401  (they register themselves)
