@@ -247,7 +247,7 @@ def _facts(case: DunningCase | None, snapshot: Snapshot, around: _Around, now: d
         status=invoice.status,
         amount_remaining=invoice.amount_remaining,
         currency=invoice.currency,
-        attempt_count=invoice.attempt_count + (case.by_hand_failures if case else 0),
+        attempt_count=_attempts(case, snapshot, around),
         failure=failure,
         failed_at=failed_at,
         first_failed_at=min(case.opened_at, case.last_failed_at) if case else failed_at,
@@ -289,6 +289,15 @@ def _facts(case: DunningCase | None, snapshot: Snapshot, around: _Around, now: d
         bundle=tuple(bundle),
         spoken_for=spoken_for,
     )
+
+
+def _attempts(case: DunningCase | None, snapshot: Snapshot, around: _Around) -> int:
+    """Failed attempts on the invoice: as counted when each was heard of, or as many as there are declined charges where
+    that is more (two that came in together were counted as one)."""
+    invoice = snapshot.invoice
+    intent, declined = invoice.payment_intent_id, around.charges.get(invoice.customer_id, ())
+    seen = sum(charge.payment_intent_id == intent for charge in declined) if intent else 0
+    return max(seen, invoice.attempt_count + (case.by_hand_failures if case else 0))
 
 
 def _conversation(case: DunningCase | None, unpaid: list[tuple[int, str, str]], invoice: str) -> tuple[list[str], bool]:
