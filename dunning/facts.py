@@ -172,7 +172,7 @@ def debit_record(method: PaymentMethodFacts, intent: str, customer: str, account
         reader.read_charge(data, account)
         for data in Charge.objects.filter(id__in=ids).values_list("stripe_data", flat=True)
     ]
-    same = [charge for charge in charges if charge.payment_method_id == method.id]
+    same = charges_of(method, charges)
     verdicts = [reasons.judge(charge.failure) for charge in same if charge.failure]
     return DebitRecord(
         sum(charge.payment_intent_id == intent for charge in same),

@@ -433,9 +433,11 @@ def _as_method(
     prints = {charge.card_fingerprint for charge in same} - {""}
     verdicts = [reasons.judge(charge.failure) for charge in same if charge.failure]
     month_ago = now - timedelta(days=30)
-    last = next((reasons.judge(one.failure) for one in same if one.failure and one.payment_intent_id == intent), None)
-    if last is not None and intent and last.category == reasons.Category.CUSTOMER and last.code not in EXPIRED:
-        verdicts.append(replace(last, category=reasons.Category.HARD))
+    last = next((one.failure for one in same if one.failure and intent and one.payment_intent_id == intent), None)
+    if last is not None and (verdict := reasons.judge(last)).category == reasons.Category.CUSTOMER:
+        renewed = last.card_expires is not None and facts.expires is not None and facts.expires > last.card_expires
+        if verdict.code not in EXPIRED or not renewed:
+            verdicts.append(replace(verdict, category=reasons.Category.HARD))
     return Method(
         id=facts.id,
         type=facts.type,

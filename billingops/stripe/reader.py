@@ -205,6 +205,9 @@ def read_charge(data: Any, account: str = "") -> ChargeFacts:
     """`invoice_id` is known to the payload only before 2025-03-31; sync.py adds it from the invoice payments."""
     charge = plain(data)
     card = dig(charge, "payment_method_details", "card") or {}
+    # A bank account has its own, in the details of its kind.
+    kind = text(dig(charge, "payment_method_details", "type"))
+    account_of = dig(charge, "payment_method_details", kind) or {} if kind else {}
     transfer_data = charge.get("transfer_data") or {}
     return ChargeFacts(
         id=text(charge.get("id")),
@@ -222,7 +225,7 @@ def read_charge(data: Any, account: str = "") -> ChargeFacts:
         payment_method_id=ident(charge.get("payment_method")),
         card_brand=text(card.get("brand")),
         card_last4=text(card.get("last4")),
-        card_fingerprint=text(card.get("fingerprint")),
+        card_fingerprint=text(card.get("fingerprint") or account_of.get("fingerprint")),
         transfer_group=text(charge.get("transfer_group")),
         transfer_destination=ident(transfer_data.get("destination")),
         transfer_amount=None if transfer_data.get("amount") is None else whole(transfer_data["amount"]),

@@ -247,9 +247,8 @@ class Worker:
         return day, sum(one.created >= at - 30 * DAY for one in same), refused
 
     def debit(self, card: Card, invoice: Invoice) -> None:
-        same = [
-            one.facts for one in self.world.charges if one.heard and one.facts and one.card.id == card.id
-        ]  # fmt: skip
+        heard = [one.facts for one in reversed(self.world.charges) if one.heard and one.facts]
+        same = facts.charges_of(card.facts(), heard)
         if any(facts.reasons.judge(one.failure).category in facts.NEVER_AGAIN for one in same if one.failure):
             raise Refused("refused for good")
         scheme = facts.reasons.SCHEMES[card.type]

@@ -222,7 +222,7 @@ class World:
             id=charge.id, account="", amount=invoice.amount, currency=invoice.currency, status="failed",
             created=charge.at, customer_id=CUSTOMER, payment_intent_id=f"pi_{invoice.id}", invoice_id=invoice.id,
             payment_method_id=charge.card.id, card_brand=charge.card.brand,
-            card_fingerprint=charge.number if charge.card.told and charge.card.type == "card" else "",
+            card_fingerprint=charge.number if charge.card.told else "",
             failure=charge.failure,
         )  # fmt: skip
         code = charge.failure.decline_code or charge.failure.code
