@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--only receive|drain|pages|gate|audit|ledger|settle|reconcile] [--rounds N] [--quick]`
+"""`python -m benchmarks [--only receive|drain|pages|gate|audit|ledger|settle|reconcile|dunning] [--rounds N] [--quick]`
 
 `make bench` brings the PostgreSQL. Ends non-zero only when something went wrong; a target that was missed is printed
 with its profile.
@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from benchmarks import audit, drain, gate, ledger, pages, processes, receive, reconcile, report, settle
+from benchmarks import audit, drain, dunning, gate, ledger, pages, processes, receive, reconcile, report, settle
 from benchmarks.databases import Base, NoPostgres, Server
 
 PARTS: dict[str, Callable[..., report.Section]] = {
@@ -25,6 +25,7 @@ PARTS: dict[str, Callable[..., report.Section]] = {
     reconcile.NAME: reconcile.run,
     ledger.NAME: ledger.run,
     settle.NAME: settle.run,
+    dunning.NAME: dunning.run,
 }
 
 
