@@ -160,7 +160,10 @@ def test_stripes_own_retries_are_not_doubled(debtor: Debtor, deliver: Callable[.
     assert (suggestion.kind, suggestion.reason_code) == (NOTIFY, "stripe_retries")
 
 
-def test_four_failed_attempts_go_to_a_person(debtor: Debtor, deliver: Callable[..., Any]) -> None:
+def test_as_many_failed_attempts_as_the_setting_says_go_to_a_person(
+    debtor: Debtor, deliver: Callable[..., Any], settings: Any
+) -> None:
+    settings.DUNNING = {**settings.DUNNING, "escalate_after_attempts": 4}
     invoice = debtor.fail("do_not_honor")
     for _ in range(3):
         debtor.sandbox.retry_invoice(invoice)
