@@ -28,7 +28,8 @@ def collect(question: Question) -> list[Step]:
         return []  # the customer pays such invoices by hand; charging them is not agreed
     on_file = facts.on_file
     if question.has_new_method:
-        if question.may_charge(on_file) and not question.cap_of(on_file):
+        spent = facts.attempt_count >= question.sequence.max_attempts and bool(on_file.attempts)  # tried before: not new
+        if question.may_charge(on_file) and not question.cap_of(on_file) and not spent:
             return [_new_method(question)]
         return _other_method(question)
     if not question.verdict.may_retry or not question.may_charge(on_file) or question.cap_of(on_file):
