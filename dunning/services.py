@@ -264,6 +264,7 @@ def close(*, case_id: int, reason: ClosedReason, actor: Actor) -> bool:
             return False
         states.check_case(case.state, target)
         case.state, case.closed_reason, case.closed_at, case.next_step_at = target, reason, timezone.now(), None
+        case.plan = []  # nothing is to come any more; its history has what was
         if target == CaseState.RECOVERED:
             last = suggestions_of(case).filter(state__in=(State.EXECUTED, State.CONFIRMED)).order_by("-id").first()
             case.recovered_by = last.kind if last else ""
