@@ -83,6 +83,7 @@ def context(case: DunningCase, user: Any) -> dict[str, Any]:
         "unseen": showing.BLIND if is_unseen else "",
         "holds": holds_of(case, loaded, now, is_unseen=is_unseen),
         "holder": notes.holder(case),
+        "brought_by": showing.label_of(case.recovered_by) if case.recovered_by else "",
         "notes": list(case.notes.order_by("-id")[:SOME]),
         "said": said(case),
         "tasks": list(case.tasks.select_related("assigned").order_by("-id")[:SOME]),
