@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Window
-from django.db.models.fields.json import KT
+from django.db.models.fields.json import KT, KeyTextTransform
 from django.db.models.functions import Coalesce, Lag
 from djstripe.models import Customer
 
@@ -118,7 +118,7 @@ def _after_a_hard_decline(charges: QuerySet[Any]) -> list[Row]:
         last_failed_at__lt=OuterRef("started_at"),
         history_date__lt=OuterRef("started_at"),
     )
-    known = charges.exclude(suggestion__customer="").annotate(charged=KT("suggestion__facts__payment_method"))
+    known = charges.exclude(suggestion__customer="").annotate(charged=KeyTextTransform("payment_method", "suggestion__facts"))
     return _executions(known.exclude(charged="").filter(Exists(declined.order_by())))
 
 
@@ -134,7 +134,7 @@ def _beyond_caps(charges: QuerySet[Any], choice: Choice) -> list[Row]:
     declined = mirrored.trouble_of(customers).declined
     methods = mirrored.payment_methods_of(customers)
     found: list[Row] = []
-    ours = charges.filter(suggestion__customer__in=customers).annotate(charged=KT("suggestion__facts__payment_method"))
+    ours = charges.filter(suggestion__customer__in=customers).annotate(charged=KeyTextTransform("payment_method", "suggestion__facts"))
     for at, account, customer, subject, method, pk in ours.order_by("-pk").values_list(
         "started_at", "suggestion__account", "suggestion__customer", "suggestion__subject", "charged", "pk"
     ):
