@@ -17,6 +17,7 @@ from django.utils import timezone
 from approvals import services as gate
 from approvals.models import Suggestion
 from approvals.services import Asked, Proposed
+from approvals.states import WAITING_FOR_A_PERSON
 from billingops.actors import Actor
 from billingops.llm import agents
 from dunning import agent, config, facts, loading, proposals, services
@@ -26,7 +27,7 @@ from dunning.loading import Loaded
 from dunning.messages import shelf
 from dunning.models import DunningCase
 from dunning.plan import planner
-from dunning.plan.steps import Plan, Step
+from dunning.plan.steps import NOTIFY, Plan, Step
 from dunning.states import ClosedReason, TaskState
 
 _ENDED = {
@@ -54,7 +55,21 @@ def take_up(*, invoice: str, account: str, failed_at: datetime, event_id: str, a
     case = services.record_failure(snapshot=snapshot, failed_at=failed_at, follows=follows, actor=actor)
     if case is None or case.tasks.filter(state=TaskState.OPEN).exists():
         return None
-    return plan(case=case, snapshot=snapshot, event_id=event_id, actor=actor, because="a newer payment failure")
+    proposed = plan(case=case, snapshot=snapshot, event_id=event_id, actor=actor, because="a newer payment failure")
+    if not known:
+        _join_conversation(case, actor=actor)
+    return proposed
+
+
+def _join_conversation(case: DunningCase, *, actor: Actor) -> None:
+    """Another case's messages speak of this invoice, too. One that waits for a person, as it was drafted, is drafted
+    anew with all of them."""
+    leader = loading.leader_of(case)
+    if leader is None:
+        return
+    waiting = services.suggestions_of(leader).filter(kind=NOTIFY, state__in=WAITING_FOR_A_PERSON, revision=1)
+    if waiting.exists():
+        look_again(case_id=leader.pk, actor=actor, because="another invoice of the customer is overdue")
 
 
 def read(invoice: str, account: str) -> Snapshot | None:

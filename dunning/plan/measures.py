@@ -118,8 +118,7 @@ def hand_over(question: Question, others: list[Step]) -> Step:
         if entry.kind == ESCALATE and not facts.is_done(entry.mark):
             at = max(question.nine_of(entry.day), question.start)
             why = f"Day {entry.day} of the sequence and the invoice is still open: a person should look."
-            last = _last(question, others)
-            if last is not None and (others or facts.messages):
+            if others or facts.messages or facts.spoken_for:
                 return Step(
                     ESCALATE, "sequence", why, at=question.later(at), mark=entry.mark, flags=question.flags
                 )  # fmt: skip

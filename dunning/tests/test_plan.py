@@ -291,7 +291,9 @@ def test_a_reminder_after_it_was_sent_is_not_sent_again() -> None:
 
 
 def test_one_case_speaks_for_all_of_a_customer() -> None:
-    assert not made("expired_card", spoken_for=True).first_of(Lane.TELL)
+    follows = made("expired_card", spoken_for=True)
+    assert not follows.first_of(Lane.TELL)
+    assert follows.steps[0].at is not None  # nor is it handed over before the conversation has had its time
     assert "bundle" in dict(first("expired_card", bundle=("in_2", "in_3")).flags)
 
 
