@@ -98,6 +98,17 @@ class Desk:
     def post(self, suggestion: Json, verb: str, by: str, **body: Any) -> Json:
         return self._ask("POST", f"{self.url}/suggestions/{suggestion['id']}/{verb}/", by, json=body)
 
+    def case(self, invoice: str) -> Json:
+        """The dunning case of an invoice."""
+        page = self._ask("GET", f"{self.url}/dunning/cases/", "auditor", params={"invoice": invoice})
+        found = [row for row in page["results"] if row["invoice"] == invoice]
+        if len(found) != 1:
+            raise LookupError(f"{len(found)} dunning cases of {invoice}, the story has exactly one.")
+        return self._ask("GET", f"{self.url}/dunning/cases/{found[0]['id']}/", "auditor")
+
+    def on_case(self, case: Json, verb: str, by: str, **body: Any) -> Json:
+        return self._ask("POST", f"{self.url}/dunning/cases/{case['id']}/{verb}/", by, json=body)
+
     def _ask(self, method: str, address: str, who: str, **kwargs: Any) -> Json:
         response = httpx2.request(
             method, address, headers={"Authorization": f"Token {self.tokens[who]}"}, timeout=30, **kwargs

@@ -14,6 +14,8 @@ from types import TracebackType
 import httpx2
 from django.conf import settings
 
+RECEIVERS = "127.0.0.1/32"
+
 
 def free_port(preferred: int) -> int:
     """`preferred` when nobody listens there, else one the system picks."""
@@ -40,6 +42,7 @@ class Processes:
             "DJANGO_SETTINGS_MODULE": "billingops.settings",
             "STRIPE_API_BASE": stripe_api_base,
             "DUNNING_QUIET_HOURS": os.environ.get("DUNNING_QUIET_HOURS", "off"),  # it is played at any hour
+            "OUTBOUND_ALLOW_PRIVATE": RECEIVERS,  # the platform's own receiver listens on this machine
             # The demo's clock is short: what an interrupted call left behind is looked up soon.
             "EXECUTION_LOOKUP_SECONDS": os.environ.get("EXECUTION_LOOKUP_SECONDS", "5"),
         }

@@ -57,7 +57,7 @@ SHOPS = (
 )
 PLATFORM_PRICE = 2500  # the platform's own product, one customer: nobody's share
 
-# Month 3: six cards begin to fail, each for another reason. (decline code, error code, what the customer's tale is)
+# Month 3: seven cards begin to fail, each for another reason. (decline code, error code, what the customer's tale is)
 FAILURES = {
     "insufficient_funds": {"decline_code": "insufficient_funds", "advice_code": "try_again_later"},
     "expired_card": {"decline_code": "expired_card", "code": "expired_card", "advice_code": "confirm_card_data"},
@@ -69,7 +69,9 @@ FAILURES = {
     },
     "authentication_required": {"decline_code": "authentication_required", "code": "authentication_required"},
     "do_not_honor": {"decline_code": "do_not_honor"},
+    "two_invoices": {"decline_code": "expired_card", "code": "expired_card"},
 }
+BANK_DEBIT = "bank_debit"  # the customer pays by bank debit now, which comes back days later
 
 
 @dataclass
@@ -81,6 +83,7 @@ class Tally:
     invoices_failed: int = 0
     payable: dict[str, list[str]] = field(default_factory=dict)  # account → paid invoices with a share for it
     failed: dict[str, str] = field(default_factory=dict)  # failure name → invoice that is open because of it
+    second_invoice: str = ""  # of the customer whose other open invoice is failed["two_invoices"]
     recovered: str = ""
     refunded: str = ""
     disputed: str = ""
@@ -206,7 +209,10 @@ class Story:
         if month == 3:
             self.sandbox.webhooks.pause()  # a burst, delivered out of order
         for index, (shop, _, subscription, method) in enumerate(self.subscriptions):
-            if reason := failing.get(index):
+            reason = failing.get(index)
+            if reason == BANK_DEBIT:
+                self._use(self.subscriptions[index][1], "pm_usBankAccount_insufficientFunds")
+            elif reason:
                 self.sandbox.cards.set_outcome(method, **FAILURES[reason])  # type: ignore[arg-type]
             invoice = self.sandbox.bill_subscription(subscription)
             assert invoice is not None, f"{subscription} has ended"
@@ -229,7 +235,7 @@ class Story:
             return {20: "insufficient_funds"}
         if month == 3:
             return {0: "processing_error", 3: "expired_card", 6: "lost_card", 18: "insufficient_funds",
-                    22: "authentication_required", 30: "do_not_honor"}  # fmt: skip
+                    22: "authentication_required", 30: "do_not_honor", 9: "two_invoices", 10: BANK_DEBIT}  # fmt: skip
         return {}
 
     # -- what else happens -------------------------------------------------------------------------------------------
@@ -241,6 +247,8 @@ class Story:
             self._refund_and_dispute()
             self._new_card()
             self._four_failed_attempts()
+            self._second_invoice()
+            self._debit_comes_back()
             self._repeat_an_event()
 
     def _recover_by_stripes_own_retry(self) -> None:
@@ -263,8 +271,11 @@ class Story:
 
     def _new_card(self) -> None:
         self.say("The customer with the expired card adds a new one")
-        _, customer, _, _ = self.subscriptions[3]
-        method = self.stripe.payment_methods.attach("pm_card_mastercard", {"customer": customer})
+        self._use(self.subscriptions[3][1], "pm_card_mastercard")
+
+    def _use(self, customer: str, token: str) -> None:
+        """From now on the customer pays with this."""
+        method = self.stripe.payment_methods.attach(token, {"customer": customer})
         self.stripe.customers.update(customer, {"invoice_settings": {"default_payment_method": method.id}})
 
     def _four_failed_attempts(self) -> None:
@@ -273,6 +284,17 @@ class Story:
             self.sandbox.clock.advance(hours=12)
             self.sandbox.retry_invoice(self.tally.failed["do_not_honor"])
             self.settle()
+
+    def _second_invoice(self) -> None:
+        self.say("A second invoice of the same customer fails: both become one conversation")
+        invoice = self.sandbox.bill_subscription(self.subscriptions[9][2])
+        assert invoice is not None
+        self.tally.invoices_failed += 1
+        self.tally.second_invoice = invoice["id"]
+
+    def _debit_comes_back(self) -> None:
+        self.say("A bank debit comes back: the account had no funds (R01)")
+        self.sandbox.settle_debit(self.tally.failed[BANK_DEBIT])
 
     def _repeat_an_event(self) -> None:
         self.say("Stripe delivers an event twice")

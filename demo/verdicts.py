@@ -12,6 +12,8 @@ from billingops.inbox.models import InboundEvent
 from demo.desk import Desk
 from demo.office import BAKERY, KYOTO, STUDIO_A_DAY, plain
 from demo.story import SHOPS, Story, Tally
+from dunning.campaigns.models import Experiment
+from dunning.contact.models import Reply
 from dunning.models import DunningCase, Message, SupportTask
 from settlements.models import Finding, PayoutRecord
 
@@ -39,11 +41,11 @@ def decide(desk: Desk, story: Story, wanted: dict[str, str]) -> None:
         wanted[row["id"]] = "confirmed"
 
 
-# What the rules must have suggested for these failures of month 3; the other three were messages (office.py).
+# What must wait for these failures of month 3; the others were messages (office.py).
 DUNNING = {
     "processing_error": "grace_period",  # a customer of three years, and Stripe tries again by itself
     "expired_card": "retry_payment",  # there is a new card since
-    "do_not_honor": "escalate",  # four attempts
+    "do_not_honor": "escalate",  # support asked for it
 }
 
 
@@ -88,7 +90,14 @@ def counts(desk: Desk, story: Story, wanted: dict[str, str], states: dict[str, s
         "payouts": PayoutRecord.objects.filter(suggestion__in=rows).count(),
         "dunning_cases": DunningCase.objects.count(),
         "findings_open": dict(sorted(Counter(Finding.objects.open().values_list("code", flat=True)).items())),
-        "messages_sent": Message.objects.filter(state="sent").count(),
+        "messages_sent": Message.objects.filter(sent_at__isnull=False).count(),
+        "invoices_in_one_message": max(
+            (len(ids) for ids in Message.objects.values_list("invoices", flat=True)), default=0
+        ),
+        "messages_bounced": Message.objects.filter(bounced_at__isnull=False).count(),
+        "answers_waiting": Reply.objects.waiting().count(),
+        "promises": DunningCase.objects.filter(promised_for__isnull=False).count(),
+        "ab_tests": Experiment.objects.filter(stopped_at__isnull=True).count(),
         "support_tasks": SupportTask.objects.count(),
         "approved": len(wanted),
         "rejected": len(desk.rejected),
@@ -120,13 +129,18 @@ def differences(
         "invoices_paid": 3 * (sum(shop.customers for shop in SHOPS) + 1) - len(tally.failed),
         # The retry that was approved pays its invoice, which is shared out like any other.
         "payouts": payable + (1 if once else 0),
-        "dunning_cases": len(tally.failed) + 1,
+        "dunning_cases": len(tally.failed) + 2,  # one more of month 2, and the second invoice of one customer
         "approved": len(wanted),
         "confirmed": sum(state == "confirmed" for state in wanted.values()),
         # Of each seller as many, and the large one; of the studio as many as its cap lets out.
         "transfers_at_stripe": STUDIO_A_DAY + (2 * PAYOUTS_APPROVED_PER_SELLER + 1 if once else 0),
         "rejected": MESSAGES_REJECTED + (PAYOUTS_REJECTED if once else 0),
-        "messages_sent": 1,
+        "messages_sent": 2,
+        "invoices_in_one_message": 2,
+        "messages_bounced": 1,
+        "answers_waiting": 1,
+        "promises": 1,
+        "ab_tests": 1,
         "support_tasks": 1 if once else 0,
         "held_by_policy": 1,
         "edited": 1,
@@ -147,6 +161,9 @@ def differences(
         wrong.append(f"missing-rule findings: {found['findings_open'].get('missing_rule', 0)}, must be 3")
     if InboundEvent.objects.filter(event_id=tally.repeated_event).count() != 1:
         wrong.append("the event that was delivered twice is not there exactly once")
+    told = found["platform_told"]
+    if told["refused"] or (once and not told["verified"]):
+        wrong.append(f"the platform was told of {told['verified']} changes of service and refused {told['refused']}")
     verdict = audit.verify()
     if verdict.broken_at is not None:
         wrong.append(f"the audit chain is broken at {verdict.broken_at}")

@@ -37,6 +37,11 @@ def test_the_story_played_once_comes_out_as_it_must(tmp_path: Path) -> None:
     assert {name: result[name] for name in morning} == {
         "batches": 1, "held_by_policy": 1, "edited": 1, "assigned": 2, "comments": 2, "backtests": 2,
     }  # fmt: skip
+    dunning = ("invoices_in_one_message", "messages_bounced", "answers_waiting", "promises", "ab_tests")
+    assert {name: result[name] for name in dunning} == {
+        "invoices_in_one_message": 2, "messages_bounced": 1, "answers_waiting": 1, "promises": 1, "ab_tests": 1,
+    }  # fmt: skip
+    assert result["platform_told"] == {"verified": 1, "refused": 0}
     assert result["verdicts_on_the_scoreboard"] >= result["approved"]
 
 

@@ -24,7 +24,8 @@ from billingops.stripe import client
 from demo import office, people, verdicts
 from demo.desk import Desk
 from demo.month.run import MonthDemo
-from demo.processes import Processes, free_port
+from demo.processes import RECEIVERS, Processes, free_port
+from demo.receiver import Receiver
 from demo.story import Story
 from sandbox import SandboxServer
 
@@ -82,9 +83,10 @@ class Command(BaseCommand):
             settings.STRIPE_API_BASE = sandbox.url
             client.reset()
             processes = Processes(port=port, stripe_api_base=sandbox.url, log_dir=settings.VAR_DIR / "demo-logs")
+            settings.OUTBOUND_ALLOW_PRIVATE = [RECEIVERS]
             try:
-                with processes:
-                    self._play(sandbox, processes, tokens, password, started, once=options["once"])
+                with Receiver() as platform, processes:
+                    self._play(sandbox, processes, platform, tokens, password, started, once=options["once"])
             except KeyboardInterrupt:
                 self._say("\nStopped: web server, worker and sandbox are down.")
             except (RuntimeError, LookupError) as error:
@@ -94,12 +96,14 @@ class Command(BaseCommand):
         self,
         sandbox: SandboxServer,
         processes: Processes,
+        platform: Receiver,
         tokens: dict[str, str],
         password: str,
         started: Any,
         *,
         once: bool,
     ) -> None:
+        office.prepare(platform)
         story = Story(sandbox, say=self._say, check=processes.check)
         story.play()
         desk = Desk(processes.url, tokens, check=processes.check)
@@ -109,8 +113,11 @@ class Command(BaseCommand):
             self._say("Finance approves some and rejects others, over the API")
             verdicts.decide(desk, story, wanted)
         states = desk.wait(wanted)
+        self._say("The post comes: an answer, and a message that could not be delivered")
+        office.mail_comes_in(story.tally)
         story.settle()
         found = verdicts.counts(desk, story, wanted, states, started)
+        found["platform_told"] = {"verified": len(platform.told), "refused": platform.refused}
         wrong = verdicts.differences(story, found, wanted, states, once=once)
         if self.quiet:
             self.stdout.write(json.dumps({"ok": not wrong, "wrong": wrong, **found}, indent=2))
