@@ -24,7 +24,7 @@ from dunning.states import CaseState
 from dunning.tests.conftest import Debtor, attach, daytime, debtor, make_debtor  # noqa: F401  (fixtures)
 from dunning.tests.smtp import Mailbox, smtp  # noqa: F401  (a fixture)
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(420)]  # nine pages in four looks each
 SHOTS = os.environ.get("BILLINGOPS_SHOTS", "")
 ADDRESS = "debtor@example.com"
 DAY = re.compile(r"by \d{1,2} [A-Z][a-z]+ 20\d\d")
