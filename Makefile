@@ -4,7 +4,7 @@ BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadscope
 
-.PHONY: demo test test-sqlite test-postgres test-browser test-llm check bench fault histories format clean
+.PHONY: demo test test-sqlite test-postgres test-browser test-llm check bench fault histories dunning-histories format clean
 .DELETE_ON_ERROR:
 
 .venv/.runtime: requirements.txt constraints.txt
@@ -66,6 +66,12 @@ histories: COUNT ?= 100000
 histories: SEED ?= 1
 histories: .venv/.dev
 	$(BIN)/python -m tests.histories --count $(COUNT) --seed $(SEED) --workers 2 $(if $(JSON),--json $(JSON))
+
+# COUNT random histories of unpaid invoices against a referee that knows the truth; the first that breaks is named.
+dunning-histories: COUNT ?= 100000
+dunning-histories: SEED ?= 1
+dunning-histories: .venv/.dev
+	$(BIN)/python -m tests.dunning_histories --count $(COUNT) --seed $(SEED) --workers 2 $(if $(JSON),--json $(JSON))
 
 format: .venv/.dev
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

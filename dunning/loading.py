@@ -29,13 +29,18 @@ from dunning.plan import calendar
 from dunning.plan.facts import Done, Method, PlanFacts
 from dunning.plan.question import EXPIRED
 from dunning.plan.sequences import Sequence as Steps
-from dunning.plan.steps import KINDS
+from dunning.plan.steps import KINDS, RETRY
 from dunning.states import UNPAID, CaseState, ClosedReason, MessageState
 
 MOST = mirrored.MOST  # cases at a time: their customers' methods and charges are held in memory
 UNDER_WAY = (*WAITING_FOR_A_PERSON, State.APPROVED, State.EXECUTING, State.UNKNOWN)
 SETTLED = (State.EXECUTED, State.CONFIRMED)
-SAID_NO = (State.REJECTED, State.CANCELLED)  # a person did not want this step: the sequence goes on without it
+SAID_NO = (
+    State.REJECTED,
+    State.CANCELLED,
+    State.OBSERVED,
+)  # a person did not want this step: the sequence goes on without it
+REFUSED = (State.REJECTED, State.OBSERVED)  # by a person; what is cancelled was overtaken by events as often
 NEVER_AGAIN = (reasons.Category.HARD, reasons.Category.FRAUD)
 MARK = "#"  # in a suggestion's dedupe key, before the mark of the sequence's entry
 ZONE_KEYS = ("timezone", "time_zone", "tz")  # of the customer's metadata
@@ -67,6 +72,7 @@ class _Around:
     suggestions: dict[tuple[str, str], list[tuple[str, str, str, datetime]]] = field(
         default_factory=lambda: defaultdict(list)
     )
+    refused: dict[tuple[str, str], dict[str, datetime]] = field(default_factory=lambda: defaultdict(dict))
     unpaid: dict[tuple[str, str], list[tuple[int, str, str]]] = field(default_factory=lambda: defaultdict(list))
     ended: dict[tuple[str, str], list[tuple[int, str, str, str, datetime | None]]] = field(
         default_factory=lambda: defaultdict(list)
@@ -152,10 +158,13 @@ def _around(
     asked = Suggestion.objects.filter(
         subject__in=[snapshot.invoice.id for _, snapshot in found], kind__in=KINDS, is_seeded=False
     )
-    for account, subject, kind, state, key, at in asked.order_by().values_list(
-        "account", "subject", "kind", "state", "dedupe_key", "updated_at"
+    for account, subject, kind, state, key, at, method in asked.order_by().values_list(
+        "account", "subject", "kind", "state", "dedupe_key", "updated_at", "facts__payment_method"
     ):
         around.suggestions[account, subject].append((kind, state, key, at))
+        if kind == RETRY and state in REFUSED and method:
+            before = around.refused[account, subject].get(method, at)
+            around.refused[account, subject][method] = max(at, before)
     known = DunningCase.objects.filter(customer__in=customers).order_by("opened_at", "pk")
     for pk, account, customer, invoice, state, reason, category, closed_at, paused in known.values_list(
         "pk", "account", "customer", "invoice", "state", "closed_reason", "category", "closed_at", "paused"
@@ -283,6 +292,7 @@ def _facts(case: DunningCase | None, snapshot: Snapshot, around: _Around, now: d
         escalated=bool(case and case.state == CaseState.ESCALATED),
         grace_until=case.grace_period_until if case else None,
         done=_done(around.suggestions[invoice.account, invoice.id]),
+        refused_retries=around.refused[invoice.account, invoice.id],
         under_way=frozenset(
             kind for kind, state, _, _ in around.suggestions[invoice.account, invoice.id] if state in UNDER_WAY
         ),

@@ -64,6 +64,7 @@ def _grace(question: Question) -> Step | None:
         "good_customer",
         f"A customer for {since} without a lost invoice{record}, and retries are scheduled: leave the service on until "
         f"{words.day(until)} and wait.",
+        mark="grace",
         days=config.grace_days,
         until=until,
         flags=question.flags,

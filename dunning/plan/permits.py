@@ -81,6 +81,8 @@ def used_up(method: Method, facts: PlanFacts, now: datetime) -> str:
 def _no_message(facts: PlanFacts, now: datetime, dials: RuleConfig, channel: str) -> str:
     if why := facts.unreachable.get(channel, ""):
         return f"The customer cannot be reached by {channel}: {why}"
+    if channel != "email":
+        return ""  # a task for a person, who sees to the hour
     if calendar.is_quiet(now, facts.zone, facts.country, quiet_from=dials.quiet_from, quiet_until=dials.quiet_until):
         return "It is night where the customer lives"
     if facts.last_message_at is not None and facts.last_message_at > now - DAY:

@@ -69,7 +69,7 @@ def _held(question: Question) -> tuple[str, datetime | None]:
         return f"The customer promised to pay by {day}.", facts.promised_until
     if facts.snoozed_until and facts.snoozed_until > question.now:
         return f"Put off until {words.day(facts.snoozed_until)}.", facts.snoozed_until
-    return "", None
+    return "", question.refused_until
 
 
 def _in_order(

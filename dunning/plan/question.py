@@ -74,6 +74,16 @@ class Question:
         at = self.facts.next_payment_attempt
         return at is not None and at > self.now
 
+    @cached_property
+    def refused_until(self) -> datetime | None:
+        """Until when a person's no to charging what is on file is not questioned; None without one. A newer failure is
+        another question, and so is another payment method."""
+        at = self.facts.refused_retries.get(self.facts.on_file.id)
+        if at is None or at < self.facts.failed_at:
+            return None
+        until = at + timedelta(days=self.config.notice_days)
+        return until if until > self.now else None
+
     def may_charge(self, method: Method) -> bool:
         """Whether that method may be charged at all: there, agreed to, not expired, never declined for good."""
         if not method.id or not method.consent or method.refused or not self.facts.automatic:
@@ -100,6 +110,8 @@ class Question:
         facts = self.facts
         if facts.subscription_status not in RUNNING or facts.grace_until is not None or facts.attempt_count > 1:
             return False
+        if facts.is_done("grace"):
+            return False  # a person did not want it
         return self.verdict.may_retry and self.stripe_tries_itself and self.good_customer
 
     @cached_property
@@ -118,7 +130,7 @@ class Question:
             return "complaint_open", "The customer has complained; nothing is charged or sent until that is settled."
         if facts.subscription_status in ENDED:
             return "subscription_ended", (
-                "Its subscription has ended, so nothing is charged or sent; what is still owed is for a person to decide."
+                "Its subscription has ended, so nothing is charged or sent; what is owed is for a person to decide."
             )
         if self.is_large:
             limit = format_money(self.config.escalate_over[facts.currency], facts.currency)

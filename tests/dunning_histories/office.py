@@ -165,9 +165,7 @@ class Office:
             around.suggestions["", one.subject].append((one.kind, one.state, one.key, one.updated_at))
         for other in self.cases.values():
             if not other.is_unpaid:
-                around.ended[PAIR].append(
-                    (other.pk, other.state, other.closed_reason, other.category, other.closed_at)
-                )
+                around.ended[PAIR].append((other.pk, other.state, other.closed_reason, other.category, other.closed_at))
             elif other.state != CaseState.ESCALATED and not other.paused:
                 around.unpaid[PAIR].append((other.pk, other.invoice, other.state))
         return loading._facts(case, snapshot, around, self.now)  # type: ignore[arg-type]

@@ -251,6 +251,7 @@ class History:
             self.referee.no_mail = "an answer of theirs waits" if self.office.replies else ""
 
     def moved_away(self) -> None:
+        self.referee.moved = True
         self.world.zone = self.world.place = self.rng.choice(script.PLACES)[0]
 
     def new_card(self) -> None:

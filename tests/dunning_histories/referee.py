@@ -49,6 +49,7 @@ class Referee:
     counts_attempts: bool = True
     rules: dict[str, tuple[int, dict[str, int]]] = field(default_factory=dict)  # invoice → (attempts, measure → day)
     complained: bool = False
+    moved: bool = False
     no_mail: str = ""
     sent: list[datetime] = field(default_factory=list)
     heard_dispute: bool = False
@@ -73,7 +74,9 @@ class Referee:
         same = [one for one in world.charges if one.number == card.number and one.failed and one.known_at <= now]
         for one in same:
             if forbids(one) and not self._excused("hard decline", one):
-                raise Broken(f"{invoice.id}: {card.number} was declined for good at {one.at}: {one.failure}, {one.card}; charged at {now}")
+                raise Broken(
+                    f"{invoice.id}: {card.number} was declined for good at {one.at}: {one.failure}, {one.card}; charged at {now}"
+                )
         mine = [one for one in same if one.invoice == invoice.id]
         if mine and code_of(mine[-1]) & OF_THE_INVOICE:
             was, now_until = mine[-1].expires, card.expires
@@ -84,9 +87,15 @@ class Referee:
             self._caps(card, same)
         else:
             presented = len(mine)
+            heard = sum(one.heard for one in mine)
+            if presented > TIMES[card.type] >= heard:
+                self.unheard["debit presented"] += 1
+                return
             demand(presented <= TIMES[card.type], f"{invoice.id}: a debit presented {presented + 1} times")
         tried = [one for one in invoice.charges if one.known_at <= now]
-        if self.counts_attempts and tried and tried[0].number == card.number:
+        # Another card than the last one, and not tried on it for a month, is one that the customer has put forward anew.
+        anew = bool(tried) and tried[-1].number != card.number and not any(one.at > now - 30 * DAY for one in mine)
+        if self.counts_attempts and tried and tried[0].number == card.number and not anew:
             count = sum(one.failed for one in tried)
             heard = sum(one.failed and one.heard for one in tried)
             most = self.rules[invoice.id][0]
@@ -142,7 +151,7 @@ class Referee:
         self.sent.append(now)
 
     def repeated(self, before: datetime) -> None:
-        """A person wants a message once more of which nobody can tell whether it went out; it has the same Message-ID."""
+        """A person wants a message once more, of which nobody can tell whether it went out: same Message-ID."""
         self.sent.remove(before)
         self.unheard["repeats of a message whose sending nobody can tell"] += 1
 
@@ -167,7 +176,7 @@ class Referee:
         first = invoice.first_failed_at or invoice.created
         place = self._place() if self.world.zone else ZoneInfo("UTC")
         since = (self.world.now.astimezone(place).date() - first.astimezone(place).date()).days
-        slack = 0 if self.world.zone else 1
+        slack = 0 if self.world.zone and not self.moved else 1  # it was planned where they lived then
         least = self.rules[invoice.id][1].get(kind)
         demand(least is not None, f"{invoice.id}: {kind}, which the sequence does not name")
         assert least is not None

@@ -1,7 +1,7 @@
 """The gate and its worker: verdicts, sealed facts compared again, one effect at most, crashes, look-ups.
 
-Mirrors approvals/executions.py and dunning/actions/: what an action asks before it acts is asked here in the same order,
-of the real dunning.plan.permits, dunning.plan.caps and dunning.contact.pacing.
+Mirrors approvals/executions.py and dunning/actions/: what an action asks before it acts is asked here in that
+order, of the real dunning.plan.permits, dunning.plan.caps and dunning.contact.pacing.
 """
 
 from __future__ import annotations
@@ -201,9 +201,7 @@ class Worker:
         case = self.office.cases[asked.subject]
         known = self.office.facts(case, self.office.read(self.world.invoices[asked.subject]))
         channel = asked.params.get("channel") or "email"
-        if why := permits.refused(
-            asked.kind, known, self.now, config=config.current(), method=method, channel=channel
-        ):
+        if why := permits.refused(asked.kind, known, self.now, config=config.current(), method=method, channel=channel):
             raise Refused(why.partition(":")[0][:50])
 
     def retry(self, asked: Asked, invoice: Invoice) -> bool:
@@ -240,9 +238,7 @@ class Worker:
         """facts.card_record, from the mirror."""
         heard = [one.facts for one in reversed(self.world.charges) if one.heard and one.facts]
         same = facts.charges_of(card.facts(), heard)
-        refused = any(
-            facts.reasons.judge(one.failure).category in facts.NEVER_AGAIN for one in same if one.failure
-        )
+        refused = any(facts.reasons.judge(one.failure).category in facts.NEVER_AGAIN for one in same if one.failure)
         day = sum(one.created >= at - DAY for one in same)
         return day, sum(one.created >= at - 30 * DAY for one in same), refused
 
