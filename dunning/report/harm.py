@@ -10,9 +10,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Window
+from django.db.models import CharField, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Window
 from django.db.models.fields.json import KT, KeyTextTransform
-from django.db.models.functions import Coalesce, Lag
+from django.db.models.functions import Cast, Coalesce, Lag
 from djstripe.models import Customer
 
 from approvals.models import Execution
@@ -118,8 +118,13 @@ def _after_a_hard_decline(charges: QuerySet[Any]) -> list[Row]:
         last_failed_at__lt=OuterRef("started_at"),
         history_date__lt=OuterRef("started_at"),
     )
-    known = charges.exclude(suggestion__customer="").annotate(charged=KeyTextTransform("payment_method", "suggestion__facts"))
+    known = charges.exclude(suggestion__customer="").annotate(charged=_charged())
     return _executions(known.exclude(charged="").filter(Exists(declined.order_by())))
+
+
+def _charged() -> Cast:
+    """The payment method that was approved; as plain text, or Django compares it as JSON."""
+    return Cast(KeyTextTransform("payment_method", "suggestion__facts"), CharField())
 
 
 def _beyond_caps(charges: QuerySet[Any], choice: Choice) -> list[Row]:
@@ -134,7 +139,7 @@ def _beyond_caps(charges: QuerySet[Any], choice: Choice) -> list[Row]:
     declined = mirrored.trouble_of(customers).declined
     methods = mirrored.payment_methods_of(customers)
     found: list[Row] = []
-    ours = charges.filter(suggestion__customer__in=customers).annotate(charged=KeyTextTransform("payment_method", "suggestion__facts"))
+    ours = charges.filter(suggestion__customer__in=customers).annotate(charged=_charged())
     for at, account, customer, subject, method, pk in ours.order_by("-pk").values_list(
         "started_at", "suggestion__account", "suggestion__customer", "suggestion__subject", "charged", "pk"
     ):
