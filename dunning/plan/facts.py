@@ -57,6 +57,7 @@ class PlanFacts:
     messages              times of the messages of this case that went out; `last_message_at` and
                           `messages_this_week` of any case of theirs
     answer_waiting        they have written and nobody has read it yet: nothing is sent meanwhile
+    refused_retries       payment method → when a person last refused to charge this invoice to it
     under_way             kinds of this case that wait at the gate, are approved, or have an unknown result
     bundle                other overdue invoices of the same customer (ids): one message speaks of all
     promised_until        the morning after the day they promised to pay by
@@ -103,6 +104,7 @@ class PlanFacts:
     escalated: bool = False
     grace_until: datetime | None = None
     done: tuple[Done, ...] = ()
+    refused_retries: Mapping[str, datetime] = field(default_factory=dict)
     under_way: frozenset[str] = frozenset()
     bundle: tuple[str, ...] = ()
     spoken_for: bool = False

@@ -119,8 +119,8 @@ def _step(question: Question, entry: Entry, at: datetime, number: int) -> Step:
             ),
         )
     elif number:
-        sent = f"{number} message was" if number == 1 else f"{number} messages were"
-        code, why = "no_reaction", f"{sent} sent and the invoice is still open: remind the customer."
+        after = "a message" if number == 1 else f"{number} messages"
+        code, why = "no_reaction", f"Still open after {after}: remind the customer."
     elif verdict.may_retry:
         code, why = (
             "no_more_retries",

@@ -26,17 +26,22 @@ def collect(question: Question) -> list[Step]:
     facts = question.facts
     if not facts.automatic:
         return []  # the customer pays such invoices by hand; charging them is not agreed
+    if question.refused_until is not None:
+        return []  # a person said no, and nothing has changed since
     on_file = facts.on_file
     if question.has_new_method:
-        spent = facts.attempt_count >= question.sequence.max_attempts and bool(on_file.attempts)  # tried before: not new
+        spent = facts.attempt_count >= question.sequence.max_attempts and bool(
+            on_file.attempts
+        )  # tried before: not new
         if question.may_charge(on_file) and not question.cap_of(on_file) and not spent:
-            return [_new_method(question)]
+            return [_tried_method(question) if on_file.attempts else _new_method(question)]
         return _other_method(question)
     if not question.verdict.may_retry or not question.may_charge(on_file) or question.cap_of(on_file):
         return _other_method(question)
     if question.stripe_tries_itself and not _beside(question):
         # Stripe's own attempts and ours would share the networks' caps.
-        return [_take_over(question)] if question.sequence.stripe == Stripe.TAKE_OVER else []
+        wanted = question.sequence.stripe == Stripe.TAKE_OVER and not facts.is_done("take_over")
+        return [_take_over(question)] if wanted else []
     return list(_retries(question, on_file)) or _other_method(question)
 
 
@@ -54,6 +59,22 @@ def _new_method(question: Question) -> Step:
     )
 
 
+def _tried_method(question: Question) -> Step:
+    """On file, another one than what failed last, but declined lately itself (the charge before, or on another
+    invoice): it waits as after a lack of funds, and comes out of the sequence's attempts."""
+    pause = timedelta(days=question.config.funds_days)
+    facts = question.facts
+    when = calendar.at_nine(max(question.start, max(facts.on_file.attempts) + pause), facts.zone, facts.country)
+    return Step(
+        RETRY,
+        "new_payment_method",
+        "The payment method on file is another one than the one that failed last, but it was declined itself within 30 "
+        f"days: try it again on {words.day(when)}.",
+        at=question.later(when),
+        flags=question.flags,
+    )
+
+
 def _other_method(question: Question) -> list[Step]:
     """One more payment method of the customer's, saved and agreed to, that Stripe would not take by itself."""
     facts = question.facts
@@ -64,6 +85,8 @@ def _other_method(question: Question) -> list[Step]:
     for method in facts.saved:
         if not facts.failed.id or not is_another(facts.failed, method) or facts.is_done(f"method:{method.id}"):
             continue
+        if any(at >= facts.first_failed_at for at in method.attempts):
+            continue  # it has had its turn
         if question.may_charge(method) and not question.cap_of(method):
             flag = ("saved_method", "The customer saved this payment method and agreed to charges; it is no default.")
             return [

@@ -81,6 +81,6 @@ STANDARD = Sequence(
         Entry(14, steps.NOTIFY, template="reminder", tone="firm"),
         Entry(21, steps.NOTIFY, template="reminder", tone="firm"),
         Entry(28, steps.NOTIFY, template="last_notice", tone="final"),
-        Entry(36, steps.ESCALATE),
+        Entry(35, steps.ESCALATE),
     ),
 )
