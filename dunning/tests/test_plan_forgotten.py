@@ -1,4 +1,4 @@
-"""What random histories have found (tests/dunning_histories): no case is forgotten, and nothing follows an end. Pure."""
+"""What random histories have found (tests/dunning_histories): no case is forgotten, nothing follows an end. Pure."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from approvals.states import RELEASES_DEDUPE_KEY, WAITING_FOR_A_PERSON, State
@@ -49,7 +49,7 @@ class Case:
     closed_at: datetime | None = None
     attempt_count: int = 0
     by_hand_failures: int = 0
-    last_failed_at: datetime = datetime.min
+    last_failed_at: datetime = datetime(2000, 1, 1, tzinfo=UTC)
     charge: str = ""
     category: str = ""
     method_seen: str = ""

@@ -55,10 +55,8 @@ class History:
             for entry in sequence.entries:
                 days[entry.kind] = min(entry.day, days.get(entry.kind, entry.day))
             self.referee.rules[invoice.id] = (sequence.max_attempts, days)
-        self.office = Office(
-            world, self.referee, {one.id: made.sequences[n % len(made.sequences)] for n, (_, one) in enumerate(made.first)},
-            self.later,
-        )  # fmt: skip
+        following = {one.id: made.sequences[n % len(made.sequences)] for n, (_, one) in enumerate(made.first)}
+        self.office = Office(world, self.referee, following, self.later)
         self.worker = Worker(self.office, compares=made.compares, crashes=made.crashes, trusts=made.trusts)
         self.worker.world_tells = self.told  # type: ignore[method-assign]
         self.log = hashlib.sha256()

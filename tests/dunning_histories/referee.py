@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.dunning_histories.world import Card, Charge, Invoice, World
 
 DAY = timedelta(days=1)
-# Never again without another card, whatever invoice. dunning.proof.sources names where each is published; the last ones:
+# Never again without another card, whatever invoice. dunning.proof.sources says where each is published; the last:
 # "Stripe blocks", https://docs.stripe.com/declines/codes (fraudulent, merchant_blacklist).
 OF_THE_INVOICE = frozenset({"authentication_required", "expired_card", "incorrect_number"})  # the customer can lift it
 FOR_GOOD = (sources.HARD - OF_THE_INVOICE) | {sources.ADVISED_AGAINST, "fraudulent", "merchant_blacklist"}
@@ -74,9 +74,7 @@ class Referee:
         same = [one for one in world.charges if one.number == card.number and one.failed and one.known_at <= now]
         for one in same:
             if forbids(one) and not self._excused("hard decline", one):
-                raise Broken(
-                    f"{invoice.id}: {card.number} was declined for good at {one.at}: {one.failure}, {one.card}; charged at {now}"
-                )
+                raise Broken(f"{invoice.id}: {card.number} was declined for good: {one}; charged at {now}")
         mine = [one for one in same if one.invoice == invoice.id]
         if mine and code_of(mine[-1]) & OF_THE_INVOICE:
             was, now_until = mine[-1].expires, card.expires
@@ -93,7 +91,7 @@ class Referee:
                 return
             demand(presented <= TIMES[card.type], f"{invoice.id}: a debit presented {presented + 1} times")
         tried = [one for one in invoice.charges if one.known_at <= now]
-        # Another card than the last one, and not tried on it for a month, is one that the customer has put forward anew.
+        # Another card than the last, and not tried on it for a month: the customer has put it forward anew.
         anew = bool(tried) and tried[-1].number != card.number and not any(one.at > now - 30 * DAY for one in mine)
         if self.counts_attempts and tried and tried[0].number == card.number and not anew:
             count = sum(one.failed for one in tried)
