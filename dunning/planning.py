@@ -7,13 +7,15 @@ transaction while Stripe or a model is asked.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
+from approvals import audit
 from approvals import services as gate
 from approvals.models import Suggestion
 from approvals.services import Asked, Proposed
@@ -27,9 +29,10 @@ from dunning.loading import Loaded
 from dunning.messages import shelf
 from dunning.models import DunningCase
 from dunning.plan import planner
-from dunning.plan.steps import NOTIFY, Plan, Step
+from dunning.plan.steps import NOTIFY, Plan
 from dunning.states import ClosedReason, TaskState
 
+logger = logging.getLogger(__name__)
 _ENDED = {
     "paid": ClosedReason.PAID,
     "void": ClosedReason.VOIDED,
@@ -176,9 +179,27 @@ def review_many(*, limit: int = loading.MOST, actor: Actor) -> int:
     """Plan up to `limit` cases that are due as the mirror has them, in a fixed number of statements. Returns how many
     were planned. What a model would word or choose is left to `review`, one by one (`is_for_one_by_one`)."""
     now = timezone.now()
-    cases = list(DunningCase.objects.due(now)[: min(limit, loading.MOST)])
+    return _review_all(list(DunningCase.objects.due(now)[: min(limit, loading.MOST)]), now=now, actor=actor)
+
+
+def _review_all(cases: Sequence[DunningCase], *, now: datetime, actor: Actor) -> int:
+    """One that breaks our own code keeps no other waiting: it is found by halves and put off."""
     if not cases:
         return 0
+    try:
+        return _review_these(cases, now=now, actor=actor)
+    except DatabaseError:
+        raise  # it says nothing of a case; the next pass comes to all of them again
+    except Exception:
+        if len(cases) == 1:
+            logger.exception("case %s could not be planned", cases[0].pk)
+            services.put_off(case_id=cases[0].pk, actor=actor, reason="it could not be planned")
+            return 0
+    half = len(cases) // 2
+    return sum(_review_all(part, now=now, actor=actor) for part in (cases[:half], cases[half:]))
+
+
+def _review_these(cases: Sequence[DunningCase], *, now: datetime, actor: Actor) -> int:
     loaded = loading.load_cases(cases, now=now)
     found = {one.case.pk for one in loaded if one.case}
     for case in cases:
@@ -199,32 +220,32 @@ def review_many(*, limit: int = loading.MOST, actor: Actor) -> int:
 
 
 def _propose_many(loaded: Sequence[Loaded], *, now: datetime, actor: Actor) -> int:
-    plans: list[tuple[Loaded, Plan, list[Step]]] = []
+    plans: dict[int, Plan] = {}
+    wanted: list[tuple[DunningCase, Asked]] = []
     dials = config.current()
-    for one in loaded:
-        made = planner.plan(one.facts, one.sequence, now, dials)
-        plans.append((one, made, proposals.due(made, one.facts, now)))
-    with shelf.filled([one for one, _, _ in plans]), transaction.atomic():
-        # Locked only now, and only those that nobody has touched since they were read; new suggestions wait for nobody.
-        fresh = services.still_due([one.case for one, _, _ in plans if one.case is not None])
-        asked, owners = [], []
-        for one, _, steps in plans:
-            case = fresh.get(one.case.pk) if one.case else None
-            if case is None:
+    with shelf.filled(loaded):
+        for one in loaded:
+            if (case := one.case) is None:
                 continue
-            case.step += 1
-            base = services.dedupe_key(case)
-            for step in steps:
+            plans[case.pk] = made = planner.plan(one.facts, one.sequence, now, dials)
+            base = services.dedupe_key(case, later=1)
+            for step in proposals.due(made, one.facts, now):
                 choice = agent.by_rules(step)
-                asked.append(proposals.asked(one, choice, base=base, event_id="", now=now, ask=False))
-                owners.append(case.pk)
-        answers = gate.propose_many(asked=asked, actor=actor)
+                wanted.append((case, proposals.asked(one, choice, base=base, event_id="", now=now, ask=False)))
+    with transaction.atomic():
+        # The gate's own order, the audit log before the cases: it holds the log when it calls our receiver.
+        audit.take_turn()
+        # Locked only now, and only those that nobody has touched since they were read; new suggestions wait for nobody.
+        fresh = services.still_due([one.case for one in loaded if one.case is not None])
+        for case in fresh.values():
+            case.step += 1
+        wanted = [(case, one) for case, one in wanted if case.pk in fresh]
+        answers = gate.propose_many(asked=[one for _, one in wanted], actor=actor)
         stored: dict[int, list[Suggestion]] = defaultdict(list)
-        for owner, answer in zip(owners, answers, strict=True):
+        for (case, _), answer in zip(wanted, answers, strict=True):
             if answer.suggestion is not None:
-                stored[owner].append(answer.suggestion)
-        made_of = {one.case.pk: made for one, made, _ in plans if one.case is not None}
-        services.planned_many(cases=list(fresh.values()), plans=made_of, suggestions=stored, now=now, actor=actor)
+                stored[case.pk].append(answer.suggestion)
+        services.planned_many(cases=list(fresh.values()), plans=plans, suggestions=stored, now=now, actor=actor)
     return len(fresh)
 
 

@@ -4,12 +4,14 @@ becomes the default, if the settings say so."""
 from __future__ import annotations
 
 from approvals import services as gate
+from approvals.models import Suggestion
 from approvals.services import Proposed
 from approvals.states import State
 from billingops.actors import Actor
 from billingops.stripe import sync
 from dunning import config, facts, methods, services, step_params
 from dunning.facts import Snapshot
+from dunning.loading import UNDER_WAY
 from dunning.models import DunningCase
 from dunning.plan.steps import DEFAULT_METHOD, PAUSE, RESUME, Step
 
@@ -18,12 +20,16 @@ SUGGEST = "suggest"
 
 def suggest_resume(*, case: DunningCase, event_id: str, actor: Actor) -> Proposed | None:
     """None where a step of ours has not paused the subscription, or it is not paused any more, or something else of it
-    is still unpaid. Idempotent: one suggestion per invoice.
+    is still unpaid. Whichever of its invoices' cases had paused it. Idempotent: one suggestion per invoice.
 
     Raises billingops.stripe.errors.Ambiguous or Throttled when the facts cannot be read now.
     """
-    paused = services.suggestions_of(case).filter(kind=PAUSE, state__in=(State.EXECUTED, State.CONFIRMED)).exists()
-    if not paused or DunningCase.objects.unpaid().filter(subscription=case.subscription, account=case.account).exists():
+    if not case.subscription:
+        return None
+    cases = DunningCase.objects.filter(subscription=case.subscription, account=case.account)
+    steps = Suggestion.objects.filter(subject__in=cases.values("invoice"), account=case.account, is_seeded=False)
+    paused = steps.filter(kind=PAUSE, state__in=(State.EXECUTED, State.CONFIRMED)).exists()
+    if not paused or cases.unpaid().exists() or steps.filter(kind=RESUME, state__in=UNDER_WAY).exists():
         return None
     snapshot = facts.read(case.invoice, case.account, live=True)
     if snapshot is None or snapshot.subscription is None or not snapshot.subscription.paused:

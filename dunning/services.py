@@ -26,7 +26,7 @@ from dunning.models import DunningCase
 from dunning.plan.steps import END_GRACE, ESCALATE, GRACE, KINDS, LANES, NOTIFY, RETRY, TAKE_OVER, Lane, Plan
 from dunning.states import UNPAID, CaseState, ClosedReason, TaskState
 
-_SAID_NO = (State.REJECTED, State.CANCELLED, State.FAILED)
+_SAID_NO = (State.REJECTED, State.CANCELLED, State.FAILED, State.OBSERVED)
 _FOLLOWED = (State.EXECUTED, State.CONFIRMED, *_SAID_NO, State.STALE, State.EXPIRED)
 STILL_POSSIBLE = (*WAITING_FOR_A_PERSON, State.APPROVED)
 SOON = timedelta(minutes=5)
@@ -53,6 +53,7 @@ def record_failure(
         with transaction.atomic():
             if not DunningCase.objects.of_invoice(invoice.id, invoice.account).exists():
                 case = DunningCase(invoice=invoice.id, account=invoice.account, **columns, **(follows or {}))
+                case.next_step_at = timezone.now() + PLANNING_LEASE  # should whoever plans it now break
                 save_with_history(case, actor=actor, reason=f"attempt {case.attempts} failed", force_insert=True)
                 return case
     except IntegrityError:
@@ -69,6 +70,8 @@ def record_failure(
             setattr(case, name, value)
         case.by_hand_failures += int(by_hand)
         case.step, case.next_step_at = case.step + 1, None
+        if not case.paused and not case.tasks.filter(state=TaskState.OPEN).exists():
+            case.next_step_at = timezone.now() + PLANNING_LEASE
         if case.state == CaseState.WAITING:
             case.state = CaseState.OPEN
         save_with_history(case, actor=actor, reason=f"attempt {case.attempts} failed")
@@ -129,14 +132,15 @@ def next_step(*, case_id: int, actor: Actor, reason: str, method: str = "") -> b
             return False
         case.step += 1
         case.next_step_at = now + PLANNING_LEASE
-        case.state = CaseState.OPEN
+        if case.state != CaseState.ESCALATED:  # another payment method takes no case away from its person
+            case.state = CaseState.OPEN
         save_with_history(case, actor=actor, reason=reason)
         return True
 
 
-def dedupe_key(case: DunningCase) -> str:
-    """One suggestion per invoice, attempt and step, whatever is suggested."""
-    return f"dunning:{case.account or 'platform'}:{case.invoice}:{case.attempt_count}:{case.step}"
+def dedupe_key(case: DunningCase, *, later: int = 0) -> str:
+    """One suggestion per invoice, attempt and step, whatever is suggested. `later`: of so many steps on."""
+    return f"dunning:{case.account or 'platform'}:{case.invoice}:{case.attempt_count}:{case.step + later}"
 
 
 def held_under(case: DunningCase, base: str) -> Suggestion | None:
@@ -173,6 +177,8 @@ def keep_plan(case: DunningCase, plan: Plan, *, proposed: Sequence[str] = (), no
     case.next_step_at = next_time(case, now=now, busy=busy)
     if plan.until and plan.until > now:
         case.next_step_at = min(case.next_step_at or plan.until, plan.until)
+    if case.next_step_at is None and not proposed and not case.paused and case.state != CaseState.ESCALATED:
+        case.next_step_at = _notice_ends(now)  # nothing else would bring it up: a policy wants none of its steps
 
 
 def next_time(case: DunningCase, *, now: datetime, busy: Collection[Lane] = ()) -> datetime | None:
@@ -244,6 +250,14 @@ def postpone(*, case_id: int, actor: Actor) -> None:
         save_with_history(case, actor=actor, reason="looked at again later")
 
 
+def put_off(*, case_id: int, actor: Actor, reason: str) -> None:
+    """The case could not be dealt with, which may pass: again after a while, with others before it."""
+    with transaction.atomic():
+        case = DunningCase.objects.select_for_update().get(pk=case_id)
+        case.next_step_at = timezone.now() + HELD_BACK
+        save_with_history(case, actor=actor, reason=reason)
+
+
 def drop_waiting(*, case: DunningCase, actor: Actor, reason: str) -> int:
     """Supersede what waits for a person, cancel what is approved and not yet carried out. Returns how many."""
     found = list(suggestions_of(case).filter(state__in=STILL_POSSIBLE).values_list("pk", flat=True))
@@ -273,6 +287,7 @@ def close(*, case_id: int, reason: ClosedReason, actor: Actor) -> bool:
         save_with_history(case, actor=actor, reason=words)
         for task in case.tasks.select_for_update().filter(state=TaskState.OPEN):
             support_tasks.finish(task, actor=actor, result=f"Closed by itself: {words}.")
+    drop_waiting(case=case, actor=actor, reason=f"no longer needed: {words}")  # what was suggested since the first look
     return True
 
 
@@ -332,6 +347,14 @@ def follow(*, changes: Sequence[Change], actor: Actor) -> None:
 
 
 def _follow_one(case: DunningCase, suggestion: Suggestion) -> None:
+    """What becomes of one step beside an escalation leaves the case with its person, until their task is done."""
+    with_a_person = case.state == CaseState.ESCALATED
+    _move_on(case, suggestion)
+    if with_a_person:
+        case.state = CaseState.ESCALATED
+
+
+def _move_on(case: DunningCase, suggestion: Suggestion) -> None:
     now = timezone.now()
     if suggestion.state == State.EXECUTED:
         case.plan = _without(case.plan, suggestion.kind)

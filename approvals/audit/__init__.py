@@ -13,7 +13,7 @@ fingerprint.py   which settings are in effect, noted when they changed
 sweeps.py        what the worker does by itself: a checkpoint a day, the settings
 """
 
-from approvals.audit.chain import GENESIS, append, append_many, record, record_many
+from approvals.audit.chain import GENESIS, append, append_many, record, record_many, take_turn
 from approvals.audit.verifying import START, Link, Verdict, check_entries, verify
 from billingops.journal import Note
 
@@ -28,5 +28,6 @@ __all__ = [
     "check_entries",
     "record",
     "record_many",
+    "take_turn",
     "verify",
 ]

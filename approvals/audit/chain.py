@@ -86,6 +86,16 @@ def record_many(notes: Iterable[Note]) -> int:
         return append_many(notes)
 
 
+def take_turn() -> None:
+    """The chain's turn now rather than at the first append: for whoever locks rows of their own before they append,
+    while the gate appends before it calls those who lock the same rows."""
+    if not connection.in_atomic_block:
+        raise RuntimeError("The chain's turn belongs to a transaction.")
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+
+
 def _append(notes: Sequence[Note]) -> list[tuple[Any, ...]]:
     """The turn is taken at the first append of a transaction and kept to its end: on PostgreSQL by an advisory lock, on
     SQLite by the write lock that BEGIN IMMEDIATE holds."""
