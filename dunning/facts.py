@@ -225,7 +225,8 @@ def sealed(
 
 
 def _named_method(snapshot: Snapshot, method_id: str, live: bool) -> dict[str, Any]:
-    method = methods.read(method_id, snapshot.invoice.account, live=live)
+    shelved = None if live else shelf.method(method_id)
+    method = shelved or methods.read(method_id, snapshot.invoice.account, live=live)
     return {
         "payment_method": method_id,
         "payment_method_customer": method.customer_id,

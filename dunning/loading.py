@@ -171,7 +171,8 @@ def _around(
     ):
         if state not in UNPAID:
             around.ended[account, customer].append((pk, state, reason, category, closed_at))
-        elif state != CaseState.ESCALATED and not paused:
+        elif state != CaseState.ESCALATED and not paused and category != reasons.Category.OURS:
+            # What is ours to mend is spoken of to nobody, and keeps no other invoice from being spoken of.
             around.unpaid[account, customer].append((pk, invoice, state))
     paid = MirroredObject.objects.filter(object_type="invoice", status="paid", customer_id__in=customers)
     for account, customer, currency, total in (
@@ -329,6 +330,7 @@ def leader_of(case: DunningCase) -> DunningCase | None:
         .of_customer(case.customer, case.account)
         .filter(paused=False)
         .exclude(state=CaseState.ESCALATED)
+        .exclude(category=reasons.Category.OURS.value)
         .order_by("opened_at", "pk")
         .first()
     )

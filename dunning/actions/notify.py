@@ -20,9 +20,9 @@ from dunning.contact import gatekeeping
 from dunning.facts import Snapshot
 from dunning.messages import by_hand, texts
 from dunning.messages.rendering import UNSUBSCRIBE, Links
-from dunning.models import Message, SupportTask
+from dunning.models import DunningCase, Message, SupportTask
 from dunning.plan.steps import ESCALATE, GRACE, NOTIFY, RETRY
-from dunning.states import MessageState
+from dunning.states import ClosedReason, MessageState
 
 JUST_PAID = timedelta(hours=1)
 _BY_HAND = {
@@ -142,8 +142,14 @@ def _check_owed(suggestion: Suggestion, snapshot: Snapshot) -> None:
         account=suggestion.account,
         status="succeeded",
         created__gte=since,
-    ).exists():
+    ).exists() or _paid_otherwise(suggestion, since):
         _refuse("The customer has paid something within the hour", code="just_paid")
+
+
+def _paid_otherwise(suggestion: Suggestion, since: datetime) -> bool:
+    """By a debit, whose charge is days old when it goes through, or by a transfer, which has none."""
+    cases = DunningCase.objects.of_customer(suggestion.customer, suggestion.account)
+    return cases.filter(closed_reason=ClosedReason.PAID, closed_at__gte=since).exists()
 
 
 def _check_moment(message: Message, snapshot: Snapshot, *, locked: bool = False) -> None:

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from billingops.brands import current
 from billingops.brands.models import Brand
-from billingops.stripe import mirrored, sync
-from billingops.stripe.facts import InvoiceFacts
+from billingops.stripe import mirrored, reader, sync
+from billingops.stripe.facts import InvoiceFacts, PaymentMethodFacts
 from dunning.messages import overrides
 from dunning.messages.bundle import MAX_BUNDLED
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 class Shelf:
     brands: dict[str, Brand] = field(default_factory=dict)
     invoices: dict[str, InvoiceFacts] = field(default_factory=dict)
+    methods: dict[str, dict[str, Any]] = field(default_factory=dict)  # the saved ones, Stripe's JSON
 
 
 _shelf: ContextVar[Shelf | None] = ContextVar("dunning_messages_shelf", default=None)
@@ -39,7 +40,9 @@ def filled(many: Sequence[Loaded]) -> Iterator[None]:
     brands = current.brands_of({one.snapshot.invoice.account for one in many})
     overrides.read_many(list(brands.values()))
     wanted = dict.fromkeys(invoice for one in many for invoice in one.facts.bundle[:MAX_BUNDLED])
-    token = _shelf.set(Shelf(brands, mirrored.invoices_facts(wanted) if wanted else {}))
+    saved = [method.id for one in many for method in one.facts.saved]
+    methods = mirrored.payment_methods_of((), saved) if saved else {}
+    token = _shelf.set(Shelf(brands, mirrored.invoices_facts(wanted) if wanted else {}, methods))
     try:
         yield
     finally:
@@ -51,6 +54,13 @@ def brand_of(account: str) -> Brand:
     if shelf is not None and account in shelf.brands:
         return shelf.brands[account]
     return current.brand_of(account)
+
+
+def method(method_id: str) -> PaymentMethodFacts | None:
+    """A saved payment method as the mirror has it; None where no shelf has it."""
+    shelf = _shelf.get()
+    data = shelf.methods.get(method_id) if shelf is not None else None
+    return reader.read_payment_method(data) if data else None
 
 
 def invoices(ids: Iterable[str], account: str, *, live: bool) -> list[InvoiceFacts]:
