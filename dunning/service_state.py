@@ -51,7 +51,7 @@ _ENDED = ("canceled", "incomplete_expired")
 def register() -> None:
     kinds.register(GRACE_STARTED, "A grace period was granted, or got another end.")
     kinds.register(GRACE_ENDED, "A grace period is over because nothing is owed any more: the service goes on.")
-    kinds.register(SUSPENDED, "We recommend to suspend the service; `reason` says why.")
+    kinds.register(SUSPENDED, "We recommend to suspend the service; the reason is named.")
     kinds.register(RESTORED, "What was suspended may be used again.")
 
 

@@ -15,7 +15,7 @@ from dunning.service_state import RECOMMENDATIONS
 @admin.register(ServiceState, site=site)
 class ServiceStateAdmin(ReadOnlyAdmin):
     scope_field = "account"
-    list_display = ("subscription_", "state_", "reason", "until", "customer_", "age")
+    list_display = ("state_", "subscription_", "reason", "until", "customer_", "age")
     list_filter = ("state", AccountFilter, CustomerFilter)
     exact_search = ("subscription", "customer", "pk")
     empty_text = (

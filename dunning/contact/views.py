@@ -58,9 +58,7 @@ def _page(request: HttpRequest, language: str, state: str, *, status: int = 200,
     answer["Cache-Control"] = "no-store"
     answer["Referrer-Policy"] = "no-referrer"  # the link is the right to use it
     answer["X-Robots-Tag"] = "noindex, nofollow"
-    answer["Content-Security-Policy"] = (
-        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'"
-    )
+    answer["Content-Security-Policy"] = CONTENT
     return answer
 
 

@@ -174,7 +174,11 @@ class EndpointAdmin(ReadOnlyAdmin):
             endpoint, secret = services.add(account=values.pop("account"), values=values, actor=_actor(request))
             return self._show_secret(request, endpoint, secret, is_new=True)
 
-        return self._form(request, form, save, "Add an endpoint", "", "Add and show its secret")
+        sentence = (
+            "This URL is told, signed, of the chosen events that happen from now on. Its secret is shown once, on the "
+            "next page; have the place ready where the receiver keeps it."
+        )
+        return self._form(request, form, save, "Add an endpoint", sentence, "Add and show its secret")
 
     def edit_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         endpoint = self._found(request, pk, services.may_manage)

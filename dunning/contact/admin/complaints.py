@@ -54,7 +54,7 @@ def _may(request: HttpRequest) -> bool:
 @admin.register(Complaint, site=site)
 class ComplaintAdmin(ReadOnlyAdmin):
     scope_field = "account"
-    list_display = ("customer_", "state_", "source", "opened_by", "age")
+    list_display = ("source", "customer_", "state_", "opened_by", "age")
     list_filter = ("state", "source", AccountFilter, CustomerFilter)
     exact_search = ("customer", "pk")
     change_list_template = "admin/contact/complaint_list.html"

@@ -50,7 +50,7 @@ def _may(request: HttpRequest) -> bool:
 @admin.register(ContactPreference, site=site)
 class ContactPreferenceAdmin(ReadOnlyAdmin):
     scope_field = "account"
-    list_display = ("customer_", "channel", "state_", "reason", "age")
+    list_display = ("channel", "customer_", "state_", "reason", "age")
     list_filter = ("state", "channel", AccountFilter, CustomerFilter)
     exact_search = ("customer", "pk")
     change_list_template = "admin/contact/preference_list.html"

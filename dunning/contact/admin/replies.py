@@ -49,7 +49,7 @@ class ReplyAdmin(ReadOnlyAdmin):
     """What a customer wrote is shown on the page of the answer alone, to those who may see who customers are."""
 
     scope_field = "account"
-    list_display = ("customer_", "state_", "case", "attachments", "age")
+    list_display = ("answer", "customer_", "state_", "case", "attachments", "age")
     list_select_related = ("case",)
     list_filter = (WaitingFilter, AccountFilter, CustomerFilter)
     exact_search = ("customer", "pk")
@@ -90,6 +90,10 @@ class ReplyAdmin(ReadOnlyAdmin):
     age = age_column("received_at")
     customer_ = stripe_id_column("customer", "Customer", account="account")
     account_ = stripe_id_column("account", "Account")
+
+    @admin.display(description="Answer")
+    def answer(self, reply: Reply) -> str:
+        return f"Answer {reply.pk}"
 
     @admin.display(description="From the address that was written to", boolean=True)
     def from_(self, reply: Reply) -> bool:

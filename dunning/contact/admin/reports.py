@@ -13,7 +13,7 @@ from dunning.contact.models import Receipt
 @admin.register(Receipt, site=site)
 class ReceiptAdmin(ReadOnlyAdmin):
     scope_field = "account"
-    list_display = ("customer_", "kind_", "words", "code", "source", "age")
+    list_display = ("kind_", "customer_", "words", "code", "source", "age")
     list_filter = ("kind", AccountFilter, CustomerFilter)
     exact_search = ("customer", "pk")
     empty_text = (
