@@ -217,7 +217,7 @@ PAGES = [
     Page("approvals_batch_stop", (LEAD,), about="approvals.batch", post=(LEAD,), get=405, note="and whoever made it"),
     Page("approvals_batch_progress", (LEAD, AUDITOR), about="approvals.batch", note="and whoever made it"),
     Page("dunning_message_letter", ALL, about="dunning.message", get=404, note="of a letter, as a PDF; else 404"),
-    Page("dunning_report", ALL, note="the cases one may see"),
+    Page("dunning_report", ALL, note="the cases one may see; campaigns for all accounts by name"),
     Page("dunning_report_export", ALL, note="the same as a file, logged"),
     Page("dunning_messagetemplate_write", (LEAD,), post=(LEAD,), note="of the brands one may see"),
     Page("brands_brand_new", (LEAD,), post=(LEAD,)),
