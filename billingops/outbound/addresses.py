@@ -34,7 +34,10 @@ _METADATA: tuple[Network, ...] = tuple(
         "192.0.0.0/24",  # RFC 6890: protocol assignments, nobody's receiver
     )
 )
-_NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+# RFC 8215: a network's own translation. Where in it the IPv4 address stands is theirs to say (RFC 6052, 2.2), not ours
+# to guess.
+_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
+_NAT64 = (IPv6Network("64:ff9b::/96"), _LOCAL_NAT64)
 
 
 class Refused(Exception):
@@ -77,7 +80,7 @@ def why_not(address: Address, scheme: str) -> str:
         return "no address of one machine"
     if is_allowed_network(inner):
         return ""
-    if not inner.is_global or not (address.is_global or inner is not address):
+    if address in _LOCAL_NAT64 or not inner.is_global or not (address.is_global or inner is not address):
         return "a private address"
     return "" if scheme == "https" else "a public address without https"
 
