@@ -161,6 +161,8 @@ def of_step(suggestion: Any, *, previous: str | None, who: str) -> list[Draft]:
     kind, what = _STEPS[suggestion.state]
     if what == "decision.approved" and previous == State.FAILED:
         what = "decision.retry"
+    if what == "suggestion.made" and previous:  # an edit brings it back to where it waits
+        what = "suggestion.edited"
     if hidden := blind.hides(suggestion):  # the line of its making stays as it is; the verdict's line says the rest
         suggestion = blind.shown(suggestion)
     return [

@@ -46,6 +46,7 @@ TITLES: dict[str, tuple[str, str, str]] = {
     "dispute.closed": ("⚑", "Dispute closed", "quiet"),
     "credit_note.issued": ("▥", "Credit note", "moving"),
     "suggestion.made": ("◷", "Suggested", "waiting"),
+    "suggestion.edited": ("✎", "Edited", "waiting"),
     "suggestion.expired": ("◇", "Suggestion expired", "quiet"),
     "suggestion.superseded": ("◇", "Suggestion overtaken", "quiet"),
     "suggestion.stale": ("▲", "Suggestion went stale", "attention"),
