@@ -19,7 +19,7 @@ from dunning.report.measures import HARMS, HOW, WINDOW, Figures, Report
 
 ALL = "all"
 NONE = "–"
-SERIES = ("recovered", "still running")
+SERIES = ("recovered", "not recovered", "still running")
 HEADER = (
     *("month", "currency", "category", "family", "cases", "at_risk", "running", "running_at_risk", "running_paid"),
     *("running_recovered", "counted", "counted_at_risk", "recovered_cases", "recovery_rate", "recovery_rate_low"),
@@ -158,16 +158,19 @@ def charts(report: Report, choice: Choice) -> list[Chart]:
     ]
 
 
-def _shares(figures: Figures | None) -> tuple[int, int]:
+def _shares(figures: Figures | None) -> tuple[int, int, int]:
+    """What is neither here nor may still come is not recovered; it takes what the rounding leaves."""
     if figures is None or not figures.at_risk:
-        return (0, 0)
+        return (0, 0, 0)
     running = max(figures.running_at_risk - figures.running_recovered, 0)
-    return (100 * figures.recovered_so_far // figures.at_risk, 100 * running // figures.at_risk)
+    come, may_come = 100 * figures.recovered_so_far // figures.at_risk, 100 * running // figures.at_risk
+    is_over = come + may_come == 0 or figures.recovered_so_far + running < figures.at_risk
+    return (come, 100 - come - may_come if is_over else 0, may_come)
 
 
 STYLE = (
-    "<style>text{fill:#1f2933}.g{stroke:#cbd2d9}.b0{fill:#2563a8}.b1{fill:#b9cde4}"
-    "@media(prefers-color-scheme:dark){text{fill:#e4e7eb}.g{stroke:#52606d}.b0{fill:#7fb2ee}.b1{fill:#3e566f}}</style>"
+    "<style>text{fill:#1f2933}.g{stroke:#cbd2d9}.b0{fill:#2563a8}.b1{fill:#d9a19a}.b2{fill:#b9cde4}"
+    "@media(prefers-color-scheme:dark){text{fill:#e4e7eb}.g{stroke:#52606d}.b0{fill:#7fb2ee}.b1{fill:#7d4a44}.b2{fill:#3e566f}}</style>"
 )
 
 

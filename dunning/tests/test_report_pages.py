@@ -148,7 +148,7 @@ def test_the_chart_cuts_off_and_never_fills_more_than_the_whole():
     choice = choose(None, today=START.date())
     now = START + 10 * DAY
     [chart] = output.charts(reading.read(choice, now=now), choice)
-    assert chart.rows[-1] == ("2025-03", (66, 33))
+    assert chart.rows[-1] == ("2025-03", (66, 0, 33))
     assert len(chart.rows) == 12
 
 
