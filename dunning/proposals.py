@@ -23,7 +23,7 @@ def due(plan: Plan, known: PlanFacts, now: datetime) -> list[Step]:
     found = []
     for lane in Lane:
         step = plan.first_of(lane)
-        if step is None or lane in busy or (lane == Lane.TELL and _waits_for_a_charge(step, plan, now)):
+        if step is None or lane in busy or (lane == Lane.TELL and _waits_for_a_charge(step, plan, known, now)):
             continue
         reach = {Lane.COLLECT: None, Lane.TELL: ahead}.get(lane, timedelta())
         if step.at is None or reach is None or step.at <= now + reach:
@@ -32,10 +32,13 @@ def due(plan: Plan, known: PlanFacts, now: datetime) -> list[Step]:
     return sorted(found, key=plan.steps.index)
 
 
-def _waits_for_a_charge(message: Step, plan: Plan, now: datetime) -> bool:
-    """Whether a charge comes before the message and may make it needless: then it is thought of again after that."""
+def _waits_for_a_charge(message: Step, plan: Plan, known: PlanFacts, now: datetime) -> bool:
+    """Whether a charge comes before the message and may make it needless: then it is thought of again after that. One
+    whose time has come and that nobody has decided on keeps no message back."""
     charge = plan.first_of(Lane.COLLECT)
-    return charge is not None and message.at is not None and (charge.at or now) <= message.at
+    if charge is None or message.at is None or (charge.at is None and charge.kind in known.under_way):
+        return False
+    return (charge.at or now) <= message.at
 
 
 def later(plan: Plan, known: PlanFacts, now: datetime) -> datetime | None:

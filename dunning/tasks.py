@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from billingops import jobs
 from billingops.actors import Actor
-from billingops.stripe.errors import StripeProblem
-from dunning import planning
+from billingops.stripe.errors import Refused, StripeProblem
+from dunning import planning, services
 from dunning.models import DunningCase
 
 logger = logging.getLogger(__name__)
@@ -22,6 +22,10 @@ def review(case_id: int) -> str:
     """One case; safe to run twice. Without an answer from Stripe the sweep comes back to it."""
     try:
         proposed = planning.review(case_id=case_id, actor=WORKER)
+    except Refused as problem:  # the account is gone, a right is missing: it does not pass within minutes
+        logger.warning("case %s was not looked at: %s", case_id, problem.code)
+        services.put_off(case_id=case_id, actor=WORKER, reason=f"Stripe refused to show it: {problem.code}")
+        return "later"
     except StripeProblem as problem:
         logger.warning("case %s was not looked at: %s", case_id, problem.code)
         return "later"

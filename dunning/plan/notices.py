@@ -85,6 +85,8 @@ def _moment(
     at = question.open_hours(at)
     wait = timedelta(hours=question.config.message_before_retry_hours)
     for attempt in attempts:
+        if attempt.at is None and RETRY in facts.under_way:
+            continue  # its time has come and nobody has decided: the customer is not to wait for that
         due = attempt.at or question.now
         if attempt.kind == RETRY and due - wait <= at <= due + AFTER_A_RETRY:
             at = question.open_hours(due + AFTER_A_RETRY)

@@ -107,7 +107,7 @@ def test_the_case_waits_for_the_customer_and_comes_back_with_a_reminder(
     assert (reminder.reason_code, reminder.params["template"], reminder.params["tone"]) == (
         "no_reaction",
         "reminder",
-        "firm",
+        "friendly",
     )
     assert decide(reminder).state == State.CONFIRMED
     first, second = mail.outbox

@@ -501,3 +501,14 @@ def test_a_country_whose_zones_share_no_open_hour_sleeps_by_its_first() -> None:
     opened = calendar.next_open(night, "", "RU", **quiet)
     assert opened - night < DAY
     assert not calendar.is_quiet(opened, "", "RU", **quiet)
+
+
+def test_a_charge_that_nobody_decides_on_keeps_no_message_back() -> None:
+    """Its time came and went while it waited for a person."""
+    late = NOW - timedelta(days=9)
+    facts = known("insufficient_funds", failed_at=late, first_failed_at=late, under_way=frozenset({RETRY}))
+    message = plan(facts, STANDARD, NOW, RuleConfig()).first_of(Lane.TELL)
+    assert message is not None
+    undecided = plan(facts, STANDARD, NOW, RuleConfig()).first_of(Lane.COLLECT)
+    if undecided is not None and undecided.at is None:
+        assert message.at is None
