@@ -23,7 +23,7 @@ from dunning.models.cases import promise_ends
 from dunning.plan import planner, steps
 from dunning.plan.facts import PlanFacts
 from dunning.plan.sequences import Sequence
-from dunning.plan.steps import Plan, Step
+from dunning.plan.steps import Step
 from dunning.states import UNPAID, CaseState, ClosedReason, MessageState
 from tests.dunning_histories.referee import Referee
 from tests.dunning_histories.world import CUSTOMER, SUBSCRIPTION, Invoice, World
@@ -69,6 +69,7 @@ class Case:
     failure: PaymentFailure = field(default_factory=PaymentFailure)
     failed: PaymentMethodFacts = field(default_factory=PaymentMethodFacts)
     open_tasks: int = 0
+    held: str = ""  # why its last plan waits for something outside
 
     @property
     def is_unpaid(self) -> bool:
@@ -346,12 +347,9 @@ class Office:
             chosen = self.rng.choice(options) if self.rng.random() < 0.1 else step
             stored.append(self.propose(case, snapshot, known, chosen, base))
         services.keep_plan(case, made, proposed=[one.kind for one in stored], now=self.now)  # type: ignore[arg-type]
-        self.check_plan(case, made)
-        self.wake(case)
-
-    def check_plan(self, case: Case, made: Plan) -> None:
-        """Overridden by nobody; a place for figures."""
+        case.held = made.held
         self.figures["plans that wait"] += bool(made.held)
+        self.wake(case)
 
     def propose(self, case: Case, snapshot: Snapshot, known: PlanFacts, step: Step, base: str) -> Asked:
         key = f"{base}:{step.lane}{loading.MARK + step.mark if step.mark else ''}"

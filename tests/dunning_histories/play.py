@@ -94,8 +94,11 @@ class History:
     def check(self) -> None:
         """No case is forgotten: each open one has a next step, a wait with a date, or a person."""
         for case in self.office.cases.values():
-            if not case.is_unpaid or case.paused or case.next_step_at is not None or case.open_tasks:
+            if not case.is_unpaid or case.paused or case.open_tasks:
                 continue
+            soon = case.next_step_at is not None and case.next_step_at <= self.world.now + HOUR
+            if soon or (case.next_step_at and (case.plan or case.held or case.state != CaseState.OPEN)):
+                continue  # a date alone, with nothing planned, would be forgetting it in turns
             invoice = self.world.invoices[case.invoice]
             if invoice.status != "open" or invoice.pending is not None or self.world.cancelled_at:
                 continue  # its event is on the way

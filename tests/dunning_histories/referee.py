@@ -91,8 +91,11 @@ class Referee:
                 return
             demand(presented <= TIMES[card.type], f"{invoice.id}: a debit presented {presented + 1} times")
         tried = [one for one in invoice.charges if one.known_at <= now]
-        # Another card than the last, and not tried on it for a month: the customer has put it forward anew.
-        anew = bool(tried) and tried[-1].number != card.number and not any(one.at > now - 30 * DAY for one in mine)
+        # Not tried for a month, and another card than the last, or valid for longer: put forward anew.
+        last = tried[-1] if tried else None
+        longer = last is not None and bool(last.expires and card.expires and card.expires > last.expires)
+        other = last is not None and last.number != card.number
+        anew = (other or longer) and not any(one.at > now - 30 * DAY for one in mine)
         if self.counts_attempts and tried and tried[0].number == card.number and not anew:
             count = sum(one.failed for one in tried)
             heard = sum(one.failed and one.heard for one in tried)

@@ -152,7 +152,7 @@ def _attempts_not_counted(patch: Patch) -> None:
 def _cases_left_lying(patch: Patch) -> None:
     def wrong(facts: Any, *args: Any) -> Any:
         plan = made(facts, *args)
-        return Plan(tuple(one for one in plan.steps if one.kind != steps.ESCALATE), plan.options, plan.held, None)
+        return Plan(tuple(one for one in plan.steps if one.kind != steps.ESCALATE), plan.options)
 
     patch(planner, "plan", wrong)
 
