@@ -84,7 +84,8 @@ def _check_method(suggestion: Suggestion) -> None:
         _check_debit(suggestion, method, str(intent.get("id", "")))
         return
     record = facts.card_record(method, suggestion.customer, account, timezone.now())
-    brand = method.brand or suggestion.facts.get("failure", {}).get("card_brand", "")
+    failure = suggestion.facts.get("failure", {})
+    brand = method.brand or (failure.get("card_brand", "") if failure.get("payment_method") == method.id else "")
     if cap := caps.over_cap(brand, last_day=record.last_day, last_30_days=record.last_30_days):
         raise Refused(f"Nothing was charged: {cap}.", code="network_cap")
     if record.refused_for_good:

@@ -12,7 +12,7 @@ from dunning import reasons
 from dunning.config import RuleConfig
 from dunning.plan import calendar, caps, steps
 from dunning.plan.facts import Method, PlanFacts
-from dunning.plan.question import CARD_LIKE, ENDED, is_another, is_renewed
+from dunning.plan.question import CARD_LIKE, ENDED, brand_of, is_another, is_renewed
 
 DAY = timedelta(days=1)
 MAX_AHEAD = timedelta(days=30)  # the networks' own window; later than that the case has moved on
@@ -75,7 +75,7 @@ def used_up(method: Method, facts: PlanFacts, now: datetime) -> str:
     """The cap that forbids one more charge of it, in words, or ""."""
     if method.type not in CARD_LIKE:
         return ""
-    return caps.used_up(method.brand or facts.failure.card_brand, method.attempts, now)
+    return caps.used_up(brand_of(method, facts), method.attempts, now)
 
 
 def _no_message(facts: PlanFacts, now: datetime, dials: RuleConfig, channel: str) -> str:

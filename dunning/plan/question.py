@@ -34,6 +34,12 @@ def is_another(failed: PaymentMethodFacts | Method, other: PaymentMethodFacts | 
     return not (failed.type in CARD_LIKE and other.type in CARD_LIKE)
 
 
+def brand_of(method: Method, facts: PlanFacts) -> str:
+    """The method's network: as it is stored, or as the failed charge of this very method says; else "", which has the
+    strictest cap."""
+    return method.brand or (facts.failure.card_brand if method.id == facts.failure.payment_method_id else "")
+
+
 def is_renewed(failure: PaymentFailure, failed: Method, other: Method) -> bool:
     """Whether `other` is the card that had expired, valid for longer now: same number, later day."""
     if reasons.judge(failure).code not in EXPIRED or failed.expires is None or other.expires is None:
@@ -94,7 +100,7 @@ class Question:
         """The network's cap that forbids one more charge now, in words, or ""."""
         if method.type not in CARD_LIKE:
             return ""
-        return caps.used_up(method.brand or self.facts.failure.card_brand, method.attempts, self.now)
+        return caps.used_up(brand_of(method, self.facts), method.attempts, self.now)
 
     @cached_property
     def good_customer(self) -> bool:
@@ -210,4 +216,4 @@ class Question:
         return moment if moment > self.now else None
 
 
-__all__ = ["CARD_LIKE", "RUNNING", "Question", "is_another", "is_renewed", "words"]
+__all__ = ["CARD_LIKE", "RUNNING", "Question", "brand_of", "is_another", "is_renewed", "words"]

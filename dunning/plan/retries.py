@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from dunning.plan import calendar, caps, words
 from dunning.plan.facts import Method
-from dunning.plan.question import CARD_LIKE, Question, is_another
+from dunning.plan.question import CARD_LIKE, Question, brand_of, is_another
 from dunning.plan.sequences import Stripe, Timing
 from dunning.plan.steps import RETRY, TAKE_OVER, Step
 from dunning.reasons import Category
@@ -122,7 +122,7 @@ def _retries(question: Question, method: Method) -> Iterator[Step]:
     facts, verdict = question.facts, question.verdict
     count, failed_at, times = max(facts.attempt_count, 1), facts.failed_at, list(method.attempts)
     is_card = method.type in CARD_LIKE
-    brand = method.brand or facts.failure.card_brand
+    brand = brand_of(method, facts)
     for _ in range(SHOWN):
         if count >= question.sequence.max_attempts or _used_up(question, method, count):
             return

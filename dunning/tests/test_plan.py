@@ -512,3 +512,12 @@ def test_a_charge_that_nobody_decides_on_keeps_no_message_back() -> None:
     undecided = plan(facts, STANDARD, NOW, RuleConfig()).first_of(Lane.COLLECT)
     if undecided is not None and undecided.at is None:
         assert message.at is None
+
+
+def test_a_card_of_no_known_network_has_the_strictest_cap_whatever_another_card_was() -> None:
+    """The failed card was a Mastercard (35 in 30 days); of the one on file nobody knows."""
+    mastercard = failure("insufficient_funds", card_brand="mastercard")
+    unknown = Method("pm_new", "card", "", "fp_new", attempts=(NOW - 2 * DAY,) * 15)
+    facts = known("insufficient_funds", failure=mastercard, methods=(unknown,))
+    assert not plan(facts, STANDARD, NOW, RuleConfig()).first_of(Lane.COLLECT)
+    assert "15 attempts in 30 days" in permits.refused(RETRY, facts, NOW, config=RuleConfig())
