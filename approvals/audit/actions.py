@@ -151,6 +151,8 @@ FAMILIES = {
     "execution": "Executions",
     "event": "Stripe’s events",
     "campaign": "Campaigns",
+    "brand": "Brands",
+    "template": "Message texts",
     "policy": "Policies",
     "kill_switch": "Kill switch",
     "automation": "Automation",

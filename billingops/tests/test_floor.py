@@ -49,12 +49,21 @@ def test_each_role_has_its_rights_and_no_more(make_user, role, may, may_not):
     assert not any(user.has_perm(name) for name in may_not)
 
 
-# Policies are changed on a page of their own, after one that says what will happen; a comment is only ever added.
+# Policies, brands and texts are changed on pages of their own, after one that says what will happen; a comment is only
+# ever added.
 CHANGES = {
     "Auditor": set(),
-    "Support": {"approvals.add_comment"},
+    "Support": {"approvals.add_comment", "contact.change_contact"},
     "Finance": {"approvals.add_comment"},
-    "Finance lead": {"approvals.add_comment", "approvals.add_policy", "approvals.change_policy"},
+    "Finance lead": {
+        "approvals.add_comment",
+        "approvals.add_policy",
+        "approvals.change_policy",
+        "brands.add_brand",
+        "brands.change_brand",
+        "contact.change_contact",
+        "dunning.change_messagetemplate",
+    },
 }
 
 

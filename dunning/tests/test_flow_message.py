@@ -112,7 +112,7 @@ def test_the_case_waits_for_the_customer_and_comes_back_with_a_reminder(
     assert decide(reminder).state == State.CONFIRMED
     first, second = mail.outbox
     assert second.extra_headers["In-Reply-To"] == first.extra_headers["Message-ID"]
-    assert "so that your service can go on" in second.body
+    assert "is still open" in second.body
 
 
 def test_an_invoice_paid_before_the_sending_sends_nothing(

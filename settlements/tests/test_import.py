@@ -99,7 +99,7 @@ POLICY = "policies:\n  - {kind: seller_payout, mode: review}\n  - {kind: seller_
 
 # what is wrong: (file, line, key path, words of the message)
 MISTAKES = {
-    "unknown section": ("brands: []", 1, "brands", "allowed here: sellers, rules, policies"),
+    "unknown section": ("colours: []", 1, "colours", "allowed here: sellers, rules, "),
     "unknown key": (seller("shedule: daily"), 4, "sellers[0].shedule", "allowed here: account, name"),
     "duplicate key": (seller("name: Two"), 4, "sellers[0].name", "given twice (first on line 3)"),
     "duplicate section": ("rules: []\nrules: []", 2, "rules", "given twice"),
@@ -435,7 +435,7 @@ def test_the_command_prints_the_difference_and_fails_on_a_mistake(tmp_path):
     assert "Dry run: nothing was changed." in out.getvalue()
     call_command("import_config", str(path), stdout=out)
     assert Seller.objects.count() == 1
-    path.write_text(GOOD + "brands: []\n")
+    path.write_text(GOOD + "colours: []\n")
     with pytest.raises(CommandError, match="1 mistake"):
         call_command("import_config", str(path))
     with pytest.raises(CommandError, match="cannot be read"):

@@ -54,7 +54,7 @@ def test_the_agents_page_shows_prompts_permitted_actions_and_why_the_rules_answe
     server: Any, ask: Any, finance_client: Any
 ) -> None:
     shown = page(finance_client, "admin:llm_agent", "dunning")
-    assert "retry_payment, notify_customer, grace_period, escalate" in shown
+    assert "retry_payment, take_over_retries, notify_customer, grace_period, escalate" in shown
     assert prompts.load("dunning-choose-v2").sha256[:16] in shown
     assert "You help the billing team of a platform" in shown
     server.say("no JSON")

@@ -79,7 +79,9 @@ def test_every_agent_of_the_project_is_registered_with_what_it_may_do() -> None:
     dunning = registry.get("dunning")
     assert dunning is not None
     choose, message = dunning.tasks
-    assert choose.actions == ("retry_payment", "notify_customer", "grace_period", "escalate")
+    assert choose.actions == (
+        "retry_payment", "take_over_retries", "notify_customer", "grace_period", "escalate"
+    )  # fmt: skip
     assert (message.decision_field, message.actions, message.customer_text) == ("", (), False)
 
 

@@ -165,7 +165,7 @@ def test_a_test_starts_with_what_holds_and_puts_the_other_versions_on_trial(camp
         {"name": "now", "version": 1, "weight": 1},
         {"name": "more", "version": 2, "weight": 1},
     ]
-    assert (experiment.seed, experiment.window_days) == (7, 28)
+    assert (experiment.seed, experiment.window_days) == (7, 35)
     with pytest.raises(InvalidTransition):
         start(campaign, *pair)
     with pytest.raises(InvalidTransition):
