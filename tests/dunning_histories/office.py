@@ -92,6 +92,7 @@ class Asked:
     expires_at: datetime
     account: str = ""
     not_before: datetime | None = None
+    heard: int = 0  # declined attempts on the invoice that had been heard of when it was planned
     did: bool = False  # whether its effect has truly happened
 
     def get_state_display(self) -> str:
@@ -367,6 +368,8 @@ class Office:
             len(self.asked) + 1, step.kind, case.invoice, key, params, self.sealed(step.kind, snapshot, params), step,
             State.PENDING, self.now, proposals.expires_at(step, self.now) or self.now + GATE_LIMIT,
         )  # fmt: skip
+        charges = self.world.invoices[case.invoice].charges
+        asked.heard = sum(one.failed and one.heard for one in charges)
         self.asked.append(asked)
         self.of[case.invoice].append(asked)
         self.figures[f"proposed {step.kind}"] += 1

@@ -59,8 +59,8 @@ class Referee:
 
     # -- a charge ----------------------------------------------------------------------------------------------------
 
-    def charge(self, invoice: Invoice, card: Card) -> None:
-        """Asked at the very moment before the money moves."""
+    def charge(self, invoice: Invoice, card: Card, heard_then: int) -> None:
+        """Asked at the very moment before the money moves. `heard_then`: attempts on the invoice when it was planned."""
         world, now = self.world, self.world.now
         self._ended(invoice, "charged")
         self._contested("charged")
@@ -100,7 +100,7 @@ class Referee:
             count = sum(one.failed for one in tried)
             heard = sum(one.failed and one.heard for one in tried)
             most = self.rules[invoice.id][0]
-            if count >= most and heard < most:
+            if count >= most and min(heard, heard_then) < most:
                 self.unheard["attempts above the sequence's"] += 1
             else:
                 demand(count < most, f"{invoice.id}: attempt {count + 1} of {most}")

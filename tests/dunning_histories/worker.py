@@ -218,7 +218,7 @@ class Worker:
         else:
             self.debit(card, invoice)
         self.permitted(asked, method=card.id)
-        self.referee.charge(invoice, card)
+        self.referee.charge(invoice, card, asked.heard)
         asked.did = True
         charge = self.world.pay(invoice, card, "house")
         if charge is None:
