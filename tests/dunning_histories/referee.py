@@ -60,7 +60,7 @@ class Referee:
     # -- a charge ----------------------------------------------------------------------------------------------------
 
     def charge(self, invoice: Invoice, card: Card, heard_then: int) -> None:
-        """Asked at the very moment before the money moves. `heard_then`: attempts on the invoice when it was planned."""
+        """At the moment before the money moves. `heard_then`: attempts on the invoice when it was planned."""
         world, now = self.world, self.world.now
         self._ended(invoice, "charged")
         self._contested("charged")
