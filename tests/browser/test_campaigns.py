@@ -120,14 +120,14 @@ def test_a_version_is_designed_by_keyboard_and_activated(open_page, version, lea
     page.get_by_role("button", name="New version").focus()
     page.keyboard.press("Enter")
     page.get_by_label("Tiers").fill("enterprise, key account")
-    page.get_by_role("button", name="Remove line 5").focus()
+    page.get_by_role("button", name="Remove line 7").focus()
     page.keyboard.press("Enter")
-    page.get_by_role("button", name="Remove line 5").wait_for(state="detached")
+    page.get_by_role("button", name="Remove line 7").wait_for(state="detached")
     assert page.get_by_label("Tiers").input_value() == "enterprise, key account"
     page.get_by_role("button", name="Add a line").focus()
     page.keyboard.press("Enter")
-    last = page.locator("#line5")
-    last.get_by_label("Day:", exact=True).fill("25")
+    last = page.locator("#line7")
+    last.get_by_label("Day:", exact=True).fill("35")
     last.get_by_label("What:", exact=True).select_option("cancel_subscription")
     page.get_by_role("button", name="Look through, save nothing").focus()
     page.keyboard.press("Enter")
@@ -137,10 +137,10 @@ def test_a_version_is_designed_by_keyboard_and_activated(open_page, version, lea
     page.get_by_role("link", name="See what activating will do").wait_for()
     made = CampaignVersion.objects.get(campaign=version.campaign, number=2)
     assert made.segment["tiers"] == ["enterprise", "key account"]
-    assert made.sequence["entries"][-1] == {"day": 25, "kind": "cancel_subscription"}
+    assert made.sequence["entries"][-1] == {"day": 35, "kind": "cancel_subscription"}
     page.get_by_role("link", name="See what activating will do").focus()
     page.keyboard.press("Enter")
-    page.get_by_text("Day 25 · Cancel the subscription").wait_for()
+    page.get_by_text("Day 35 · Cancel the subscription").wait_for()
     page.get_by_role("button", name="Activate version 2").focus()
     page.keyboard.press("Enter")
     page.get_by_text("New cases of its segment follow it; those that run keep theirs").wait_for()
