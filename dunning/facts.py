@@ -6,7 +6,7 @@ back. It holds nothing that changes by the mere passing of time, and no personal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -132,22 +132,28 @@ def card_record(method: PaymentMethodFacts, customer: str, account: str, now: da
     """
     if not customer or not method.id:
         return CardRecord()
-    ids = list(
-        MirroredObject.objects.filter(object_type="charge", customer_id=customer, account=account, status="failed")
-        .order_by("-created")
-        .values_list("object_id", flat=True)[:MAX_CHARGES]
-    )
-    charges = [
-        reader.read_charge(data, account)
-        for data in Charge.objects.filter(id__in=ids).values_list("stripe_data", flat=True)
-    ]
-    same = charges_of(method, charges)
-    verdicts = [reasons.judge(charge.failure) for charge in same if charge.failure]
+    same = _declined(method, customer, account)
     return CardRecord(
         sum(charge.created >= now - timedelta(days=1) for charge in same),
         sum(charge.created >= now - timedelta(days=30) for charge in same),
-        next((verdict.words for verdict in verdicts if verdict.category in NEVER_AGAIN), ""),
+        _refused_for_good(same),
     )
+
+
+def _declined(method: PaymentMethodFacts, customer: str, account: str) -> list[ChargeFacts]:
+    """The customer's declined charges of this card or account, the newest MAX_CHARGES. Two statements."""
+    index = MirroredObject.objects.filter(
+        object_type="charge", customer_id=customer, account=account, status="failed"
+    ).order_by("-created")
+    ids = list(index.values_list("object_id", flat=True)[:MAX_CHARGES])
+    rows = Charge.objects.filter(id__in=ids).values_list("stripe_data", flat=True)
+    return charges_of(method, [reader.read_charge(data, account) for data in rows])
+
+
+def _refused_for_good(charges: Iterable[ChargeFacts]) -> str:
+    """How one of them was declined so that it must never be charged again, "" when none was."""
+    verdicts = (reasons.judge(charge.failure) for charge in charges if charge.failure)
+    return next((verdict.words for verdict in verdicts if verdict.category in NEVER_AGAIN), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,20 +169,10 @@ def debit_record(method: PaymentMethodFacts, intent: str, customer: str, account
     """What the mirror knows of the customer's returned debits from this account. Two statements."""
     if not customer or not method.id:
         return DebitRecord()
-    ids = list(
-        MirroredObject.objects.filter(object_type="charge", customer_id=customer, account=account, status="failed")
-        .order_by("-created")
-        .values_list("object_id", flat=True)[:MAX_CHARGES]
-    )
-    charges = [
-        reader.read_charge(data, account)
-        for data in Charge.objects.filter(id__in=ids).values_list("stripe_data", flat=True)
-    ]
-    same = charges_of(method, charges)
-    verdicts = [reasons.judge(charge.failure) for charge in same if charge.failure]
+    same = _declined(method, customer, account)
     return DebitRecord(
         sum(charge.payment_intent_id == intent for charge in same),
-        next((verdict.words for verdict in verdicts if verdict.category in NEVER_AGAIN), ""),
+        _refused_for_good(same),
     )
 
 

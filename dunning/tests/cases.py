@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from billingops.stripe import sync
 from dunning.models import DunningCase
+from dunning.plan.sequences import STANDARD
 
 REASONS = ("insufficient_funds", "expired_card", "generic_decline", "processing_error", "stolen_card")
 CATEGORIES = {
@@ -53,6 +54,8 @@ def _case(number: int, owner: int, failed_at: datetime) -> DunningCase:
         payment_method_type="card",
         card_brand="visa",
         charge=f"ch_many{number:07d}",
+        sequence=STANDARD.name,  # each case is given one when it is opened
+        sequence_version=STANDARD.version,
         opened_at=failed_at,
         last_failed_at=failed_at,
         next_step_at=timezone.now() - timedelta(minutes=1),
