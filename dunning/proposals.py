@@ -41,19 +41,6 @@ def _waits_for_a_charge(message: Step, plan: Plan, known: PlanFacts, now: dateti
     return (charge.at or now) <= message.at
 
 
-def later(plan: Plan, known: PlanFacts, now: datetime) -> datetime | None:
-    """When the case is to be thought about again, if nothing happens before: when the next step that was not due comes
-    within reach."""
-    proposed = due(plan, known, now)
-    ahead = timedelta(hours=config.current().propose_ahead_hours)
-    times = [plan.until] if plan.until and plan.until > now else []
-    for step in plan.steps:
-        if step.at is None or step in proposed or step.lane == Lane.COLLECT:
-            continue
-        times.append(max(step.at - ahead if step.lane == Lane.TELL else step.at, now + timedelta(minutes=5)))
-    return min(times, default=None)
-
-
 def first(step: Step, options: Sequence[Step]) -> Sequence[Step]:
     """The options with `step` at their head."""
     return (step, *(option for option in options if option != step))

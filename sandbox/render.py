@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import Json, bad_parameter, invalid, no_such
 from .shapes import ON_REQUEST
-from .store import NAMES, Scope
+from .store import Scope
 
 if TYPE_CHECKING:
     from .world import Call, World
@@ -169,8 +169,3 @@ def in_range(bounds: Any) -> Callable[[int], bool]:
         )
 
     return inside
-
-
-def name_of(kind: str) -> str:
-    """What Stripe's messages call a kind."""
-    return NAMES.get(kind, kind)

@@ -12,12 +12,7 @@ from billingops import access
 from settlements.states import FindingState, PayoutState
 
 if TYPE_CHECKING:
-    from settlements.models import Earning, Finding, PayoutRecord, ShareRule  # noqa: F401
-
-
-class ShareRuleQuerySet(models.QuerySet["ShareRule"]):
-    def not_ended(self) -> ShareRuleQuerySet:
-        return self.filter(valid_until=None)
+    from settlements.models import Earning, Finding, PayoutRecord  # noqa: F401
 
 
 class PayoutRecordQuerySet(models.QuerySet["PayoutRecord"]):

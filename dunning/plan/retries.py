@@ -7,7 +7,6 @@ that. All attempts, Stripe's and ours, come out of one budget; the networks' cap
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from dunning.plan import calendar, caps, words
@@ -195,7 +194,3 @@ def _fixed(question: Question, failed_at: datetime) -> tuple[datetime, str] | No
         if when > least and when > failed_at:
             return when, f"Day {number} of the sequence: try again on {words.day(when)}."
     return None
-
-
-def as_method(method: Method, attempts: tuple[datetime, ...]) -> Method:
-    return replace(method, attempts=attempts)

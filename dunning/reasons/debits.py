@@ -14,7 +14,6 @@ from dunning.reasons.rows import ERRORS, NETWORK_CODES, Category, Family, Fixer,
 
 SEPA_FAILURES = "https://docs.stripe.com/payments/sepa-debit#failed-payments"
 BACS_FAILURES = "https://docs.stripe.com/payments/payment-methods/bacs-debit#failed-payments"
-BLOCKED_ACCOUNTS = "https://docs.stripe.com/payments/ach-direct-debit/blocked-bank-accounts"
 _LATER, _CONTESTED, _CUSTOMER = Category.LATER, Category.CONTESTED, Category.CUSTOMER
 _HARD, _OURS = Category.HARD, Category.OURS
 

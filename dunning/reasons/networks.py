@@ -16,7 +16,6 @@ VISA_CATEGORIES = "Visa's categories, as published by acquirers: https://www.che
 VISA_CHANGES = (
     "Visa's categories, as published by acquirers: https://developers.tabapay.com/docs/visa-response-code-updates"
 )
-VISA_REPEATS = "Visa's categories, as published by acquirers: https://developers.tabapay.com/docs/excessive-retry-rules"
 VISA_FEES = "Visa's categories, as published by acquirers: https://support.forte.net/support/solutions/articles/11000097635-visa-decline-response-code-rules-and-integrity-fees"
 CODES_BY_NETWORK = (
     "Visa, Mastercard and American Express codes, as published by acquirers: https://docs.antom.com/ac/ams/isocode"

@@ -12,7 +12,6 @@ from simple_history.models import HistoricalRecords
 
 from settlements import wording
 from settlements.models.sellers import Seller
-from settlements.querysets import ShareRuleQuerySet
 from settlements.ruleset import Rule, Tier
 
 
@@ -73,7 +72,6 @@ class ShareRule(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     history = HistoricalRecords()
-    objects = ShareRuleQuerySet.as_manager()
 
     class Meta:
         ordering = ["name", "-version"]
