@@ -11,6 +11,7 @@ WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 1120, 180, 40, 18, 8
 @dataclass(frozen=True)
 class Bar:
     series: int
+    colour: int
     x: int
     y: int
     width: int
@@ -45,6 +46,12 @@ class Chart:
     left: int = LEFT
     label_x: int = LEFT - 6
     has_totals: bool = True
+    colours: tuple[int, ...] = ()
+
+    @property
+    def keys(self) -> list[tuple[int, str]]:
+        """(colour, series), from the floor up."""
+        return list(zip(self.colours, self.series, strict=True))
 
     @property
     def totals(self) -> list[int]:
@@ -65,9 +72,12 @@ def stacked(
     rows: Sequence[tuple[str, Sequence[int]]],
     tick_every: int = 5,
     totals: bool = True,
+    colours: Sequence[int] = (),
 ) -> Chart:
     """Stacked bars, one per row of (label, a count per series). Counts are whole and not negative. `totals`: False
-    where a sum over the rows says nothing."""
+    where a sum over the rows says nothing. `colours`: one per series, 0 good, 1 bad, 2 attention, 3 open (drawn
+    hollow); without any, in that order."""
+    shades = tuple(colours) or tuple(range(len(series)))
     highest = _ceiling(max((sum(values) for _, values in rows), default=0))
     floor, room = HEIGHT - BOTTOM, HEIGHT - BOTTOM - TOP
     step = (WIDTH - LEFT) // max(len(rows), 1)
@@ -82,6 +92,7 @@ def stacked(
                 bars.append(
                     Bar(
                         series=number,
+                        colour=shades[number],
                         x=LEFT + index * step + max(step // 8, 1),
                         y=top,
                         width=max(step - 2 * max(step // 8, 1), 1),
@@ -107,6 +118,7 @@ def stacked(
         grid=tuple(lines),
         ticks=tuple(ticks),
         has_totals=totals,
+        colours=shades,
     )
 
 

@@ -170,6 +170,14 @@ def test_a_chart_stacks_to_the_floor_and_its_table_has_the_same_figures():
     assert drawn.grid[-1].value == 10
 
 
+def test_a_series_keeps_its_colour_where_another_has_none():
+    drawn = chart.stacked(
+        title="T", x_label="Day", series=("come", "open"), rows=[("Mon", (0, 2)), ("Tue", (1, 0))], colours=(0, 3)
+    )
+    assert [(bar.title, bar.colour) for bar in drawn.bars] == [("Mon: 2 open", 3), ("Tue: 1 come", 0)]
+    assert drawn.keys == [(0, "come"), (3, "open")]
+
+
 def test_an_empty_chart_is_drawn_without_a_division_by_zero():
     assert chart.stacked(title="T", x_label="Day", series=("yes",), rows=[]).bars == ()
 

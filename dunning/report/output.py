@@ -153,6 +153,7 @@ def charts(report: Report, choice: Choice) -> list[Chart]:
             rows=[(month, _shares(report.months.get((month, currency)))) for month in months],
             tick_every=max(1, len(months) // 12),
             totals=False,
+            colours=(0, 1, 3),
         )
         for currency in report.currencies
     ]

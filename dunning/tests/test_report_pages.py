@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import zipfile
 from datetime import UTC, datetime, timedelta
 
@@ -52,6 +53,18 @@ def test_the_page_shows_months_newest_first_a_chart_and_its_table(client, financ
     assert "2025-03: 75 recovered" in shown  # a bar's title
     both = text(client.get(PAGE, SPAN | {"since": "2025-01"}))
     assert both.index('<h2 id="bo-report-eur">') < both.index('<h2 id="bo-report-jpy">')
+
+
+def test_what_is_still_running_is_neither_drawn_as_a_failure_nor_told_by_colour_alone(client, finance, books):
+    client.force_login(finance)
+    shown = text(client.get(PAGE, SPAN))
+    keys = re.findall(r'bo-bar-(\d)" x="1" y="1"[^>]*></rect></svg> ([a-z ]+)</span>', shown)
+    assert {name: colour for colour, name in keys} == {
+        "recovered": "0",
+        "not recovered": "1",
+        "still running": "3",
+    }
+    assert "from below:" in shown
 
 
 def test_the_filters_live_in_the_url(client, finance, books):

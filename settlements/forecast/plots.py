@@ -73,6 +73,7 @@ def plot(
     drawn = tuple(
         Bar(
             series=number,
+            colour=number,
             x=x(index) + gap,
             y=min(y(value), y(0)),
             width=max(int(slot) - 2 * gap, 1),
