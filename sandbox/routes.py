@@ -167,6 +167,7 @@ TABLE: list[Route] = [
     _route("DELETE", "/v1/invoices/{id}", None, invoices.delete),
     _route("POST", "/v1/invoices/{id}/finalize", "InvoiceFinalizeInvoiceParams", invoices.finalize),
     _route("POST", "/v1/invoices/{id}/pay", "InvoicePayParams", invoices.pay),
+    _route("POST", "/v1/invoices/{id}/attach_payment", "InvoiceAttachPaymentParams", invoices.attach_payment),
     _route("POST", "/v1/invoices/{id}/send", "InvoiceSendInvoiceParams", invoices.send),
     _route("POST", "/v1/invoices/{id}/void", "InvoiceVoidInvoiceParams", invoices.void),
     _route(

@@ -208,9 +208,47 @@ def collected(world: World, scope: Scope, invoice: Json, intent: Json, *, automa
     if not invoice["attempted"] or automatic:
         invoice["attempt_count"] += 1
     invoice["attempted"] = True
-    invoice["amount_paid"] = intent["amount_received"]
+    invoice["amount_paid"] += intent["amount_received"]
     world.emit(scope, "invoice_payment.paid", payment)
     _settle(world, scope, invoice)
+
+
+def attach(world: World, scope: Scope, invoice: Json, intent: Json) -> None:
+    """A payment that succeeded by itself is credited to the invoice; what is left stays open."""
+    if invoice["status"] not in ("open", "uncollectible"):
+        raise invalid("Payments can only be attached to open invoices.", code="invoice_not_editable")
+    if intent["status"] != "succeeded":
+        raise invalid("The sandbox attaches a payment once it has succeeded.", param="payment_intent")
+    now, paid = world.clock.now(), min(intent["amount_received"], invoice["amount_remaining"])
+    made = shape(
+        "invoice_payment",
+        id=world.store.new_id("inpay"),
+        amount_paid=paid,
+        amount_requested=paid,
+        created=now,
+        currency=invoice["currency"],
+        invoice=invoice["id"],
+        is_default=False,
+        payment={"type": "payment_intent", "payment_intent": intent["id"]},
+        status="paid",
+    )
+    made["status_transitions"]["paid_at"] = now
+    scope.add(made)
+    with world.changes(scope, invoice, "invoice.updated"):
+        invoice["amount_paid"] += paid
+        invoice["amount_remaining"] -= paid
+        keep_in_step(scope, invoice)
+    world.emit(scope, "invoice_payment.paid", made)
+    if invoice["amount_remaining"] == 0:
+        settle_without_payment(world, scope, invoice)
+
+
+def keep_in_step(scope: Scope, invoice: Json) -> None:
+    """The default payment asks for what is left."""
+    payment = payment_of(scope, invoice)
+    if payment is not None and payment["status"] == "open":
+        payment["amount_requested"] = invoice["amount_remaining"]
+        scope.get("payment_intent", payment["payment"]["payment_intent"])["amount"] = invoice["amount_remaining"]
 
 
 def _on_its_way(world: World, scope: Scope, invoice: Json, *, automatic: bool) -> None:
@@ -289,7 +327,7 @@ def pay_out_of_band(world: World, scope: Scope, invoice: Json) -> None:
 
 
 def settle_without_payment(world: World, scope: Scope, invoice: Json) -> None:
-    """Nothing is left to pay (credit notes): paid without a charge."""
+    """Nothing is left to pay (credit notes, payments made elsewhere): paid without a charge of its own."""
     _drop_payment(world, scope, invoice)
     _settle(world, scope, invoice)
 

@@ -136,11 +136,8 @@ def _lower_due(world: World, scope: Scope, invoice: Json, amount: int) -> None:
     invoice["pre_payment_credit_notes_amount"] += amount
     invoice["amount_due"] -= amount
     invoice["amount_remaining"] -= amount
-    payment = billing.payment_of(scope, invoice)
-    if payment is not None:
-        payment["amount_requested"] = invoice["amount_due"]
-        scope.get("payment_intent", payment["payment"]["payment_intent"])["amount"] = invoice["amount_due"]
-    if invoice["amount_due"] == 0:
+    collection.keep_in_step(scope, invoice)
+    if invoice["amount_remaining"] == 0:
         collection.settle_without_payment(world, scope, invoice)
 
 

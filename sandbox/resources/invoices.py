@@ -146,6 +146,14 @@ def pay(call: Call, id: str) -> Json:
     return invoice
 
 
+def attach_payment(call: Call, id: str) -> Json:
+    """POST /v1/invoices/{id}/attach_payment: a payment made elsewhere pays it, or a part of it."""
+    invoice = call.scope.get("invoice", id)
+    intent = call.scope.get("payment_intent", call.params.get("payment_intent") or "", param="payment_intent")
+    collection.attach(call.world, call.scope, invoice, intent)
+    return invoice
+
+
 def send(call: Call, id: str) -> Json:
     """POST /v1/invoices/{id}/send: finalizes a draft; no mail leaves the sandbox."""
     invoice = call.scope.get("invoice", id)

@@ -220,3 +220,23 @@ def test_the_controls_work_from_another_process(shop: Shop) -> None:
     assert control.renew_card(card, exp_year=2041)["card"]["exp_year"] == 2041
     draft = shop.v1.invoices.create({"customer": customer.id, "currency": "usd"})
     assert control.fail_finalization(draft.id, "tax_id_invalid")["last_finalization_error"]["code"] == "tax_id_invalid"
+
+
+def test_a_payment_that_is_attached_pays_a_part_and_the_rest_stays_open(shop: Shop, overdue: Any) -> None:
+    whole = overdue.amount_remaining
+
+    def attached(amount: int) -> Any:
+        given = {"amount": amount, "currency": overdue.currency, "customer": overdue.customer, "confirm": True}
+        intent = shop.v1.payment_intents.create({**given, "payment_method": "pm_card_visa", "off_session": True})  # type: ignore[typeddict-item]
+        return shop.v1.invoices.attach_payment(overdue.id, {"payment_intent": intent.id})
+
+    part = attached(100)
+    assert (part.status, part.amount_paid, part.amount_remaining, part.amount_due) == ("open", 100, whole - 100, whole)
+    (told,) = shop.server.events("invoice_payment.paid")[-1:]
+    assert (told["data"]["object"]["invoice"], told["data"]["object"]["amount_paid"]) == (overdue.id, 100)
+    shop.v1.credit_notes.create({"invoice": overdue.id, "amount": 50})
+    part = shop.v1.invoices.retrieve(overdue.id)
+    assert (part.amount_paid, part.amount_remaining, part.amount_due) == (100, whole - 150, whole - 50)
+    shop.server.cards.set_outcome(shop.card_of(shop.v1.customers.retrieve(overdue.customer)))
+    paid = shop.v1.invoices.pay(overdue.id)
+    assert (paid.status, paid.amount_paid, paid.amount_remaining) == ("paid", whole - 50, 0)
