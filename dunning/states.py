@@ -21,6 +21,7 @@ class ClosedReason(models.TextChoices):
     UNCOLLECTIBLE = "uncollectible", "marked uncollectible"
     CANCELLED = "cancelled", "subscription cancelled"
     GONE = "gone", "no longer at Stripe"
+    FINALIZED = "finalized", "finalized at last"  # what could not be finalized is an invoice now; nothing of it failed
 
 
 CASE_TRANSITIONS: dict[CaseState, frozenset[CaseState]] = {
@@ -28,8 +29,9 @@ CASE_TRANSITIONS: dict[CaseState, frozenset[CaseState]] = {
     CaseState.WAITING: frozenset({CaseState.OPEN, CaseState.ESCALATED, CaseState.RECOVERED, CaseState.CLOSED}),
     CaseState.ESCALATED: frozenset({CaseState.OPEN, CaseState.WAITING, CaseState.RECOVERED, CaseState.CLOSED}),
     CaseState.RECOVERED: frozenset(),
-    # An invoice that was given up, or whose subscription has ended, can still be paid.
-    CaseState.CLOSED: frozenset({CaseState.RECOVERED}),
+    # An invoice that was given up, or whose subscription has ended, can still be paid. One that was FINALIZED at last,
+    # and no other, can fail after that.
+    CaseState.CLOSED: frozenset({CaseState.RECOVERED, CaseState.OPEN}),
 }
 UNPAID = (CaseState.OPEN, CaseState.WAITING, CaseState.ESCALATED)
 

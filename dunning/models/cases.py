@@ -25,6 +25,10 @@ class DunningCase(models.Model):
 
     `step` counts what we have considered; with `attempt_count` it makes a suggestion's dedupe key. It never goes back.
     `method_seen` is the payment method that the last plan reckoned with. `next_step_at`: when to think again.
+
+    Money, in minor units: `amount_at_opening` was open and `paid_at_opening` paid when the case was opened.
+    `amount_remaining` is open now, as last heard of, and stays as it was when the case ends. `recovered_amount` has been
+    paid since, in whole or in part, never more than was open; what was credited is not paid.
     """
 
     invoice = models.CharField(max_length=64)
@@ -33,7 +37,9 @@ class DunningCase(models.Model):
     subscription = models.CharField(max_length=64, blank=True, default="")
     invoice_number = models.CharField(max_length=64, blank=True, default="")
     currency = models.CharField(max_length=3)
-    amount_remaining = models.BigIntegerField()
+    amount_remaining = models.BigIntegerField(help_text="what is open of it, minor units")
+    amount_at_opening = models.BigIntegerField(default=0, help_text="what was open when the case was opened")
+    paid_at_opening = models.BigIntegerField(default=0, help_text="what had been paid of it before")
     attempt_count = models.PositiveIntegerField(default=0, help_text="Stripe's count: its own schedule's attempts")
     by_hand_failures = models.PositiveIntegerField(
         default=0, help_text="failed attempts that Stripe's count leaves out: our retries, the customer's own"
@@ -91,7 +97,7 @@ class DunningCase(models.Model):
     sla_due_at = models.DateTimeField(null=True, blank=True, help_text="by when somebody should have acted on it")
     sla_level = models.PositiveSmallIntegerField(default=0, help_text="how often it was handed on for lateness")
     version = models.PositiveIntegerField(default=1, help_text="rises with each step a person takes on it")
-    recovered_amount = models.BigIntegerField(default=0, help_text="what was paid of it, minor units")
+    recovered_amount = models.BigIntegerField(default=0, help_text="what was paid of it since, minor units")
     closed_at = models.DateTimeField(null=True, blank=True)
     updated_at = models.DateTimeField(auto_now=True)
 
