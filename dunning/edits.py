@@ -178,7 +178,7 @@ def _moment(text: str) -> datetime:
 def _over_cap(suggestion: Suggestion, at: datetime) -> str:
     """The network's cap that forbids a charge at that time, as the mirror counts; it is asked again before the call."""
     method = methods.read(suggestion.facts.get("payment_method", ""), suggestion.account, live=False)
-    record = facts.card_record(method, suggestion.customer, suggestion.account, at)
+    record = facts.card_record(method, facts.declined_of(suggestion.customer), at)
     failure = suggestion.facts.get("failure", {})
     brand = method.brand or (failure.get("card_brand", "") if failure.get("payment_method") == method.id else "")
     return caps.over_cap(brand, last_day=record.last_day, last_30_days=record.last_30_days)

@@ -37,7 +37,7 @@ def context(suggestion: Suggestion, user: Any) -> dict[str, Any]:
         return found
     now = timezone.now()
     failed = methods.failed_one(case.failure, case.account, live=False)
-    record = facts.card_record(failed, case.customer, case.account, now)
+    record = facts.card_record(failed, facts.declined_of(case.customer), now)
     recovered, lost = DunningCase.objects.record_of(case.customer, case.account, without=case.pk)
     customer = sync.customer_facts(case.customer, case.account, live=False) if case.customer else None
     outcomes = DunningCase.objects.outcomes_like(case.category)

@@ -11,9 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from djstripe.models import Charge
-
-from billingops.stripe import reader, sync
+from billingops.stripe import mirrored, sync
 from billingops.stripe.facts import (
     ChargeFacts,
     CustomerFacts,
@@ -31,7 +29,7 @@ from dunning.plan.steps import GRACE, NOTIFY, RETRY
 from dunning.reasons import Category
 
 OPEN_DISPUTES = ("needs_response", "under_review", "warning_needs_response", "warning_under_review")
-MAX_CHARGES = 200  # far above every network's cap
+MAX_CHARGES = 200  # of a customer's newest, whatever became of them: far above every network's cap
 NEVER_AGAIN = (Category.HARD, Category.FRAUD)
 
 
@@ -124,30 +122,25 @@ def charges_of(method: PaymentMethodFacts, charges: Sequence[ChargeFacts]) -> li
     ]
 
 
-def card_record(method: PaymentMethodFacts, customer: str, account: str, now: datetime) -> CardRecord:
-    """What the mirror knows of the customer's charges of this card. Two statements.
+def declined_of(customer: str) -> list[ChargeFacts]:
+    """The customer's declined charges that the mirror has, newest first. Two statements."""
+    return mirrored.trouble_of([customer]).declined[customer] if customer else []
+
+
+def card_record(method: PaymentMethodFacts, declined: Sequence[ChargeFacts], now: datetime) -> CardRecord:
+    """What these declined charges of its customer say of a card. Pure.
 
     The networks count attempts after a decline, so charges that went through are left out. One card may be saved under
     several payment methods: its fingerprint decides where it is known.
     """
-    if not customer or not method.id:
+    if not method.id:
         return CardRecord()
-    same = _declined(method, customer, account)
+    same = charges_of(method, declined)
     return CardRecord(
         sum(charge.created >= now - timedelta(days=1) for charge in same),
         sum(charge.created >= now - timedelta(days=30) for charge in same),
         _refused_for_good(same),
     )
-
-
-def _declined(method: PaymentMethodFacts, customer: str, account: str) -> list[ChargeFacts]:
-    """The customer's declined charges of this card or account, the newest MAX_CHARGES. Two statements."""
-    index = MirroredObject.objects.filter(
-        object_type="charge", customer_id=customer, account=account, status="failed"
-    ).order_by("-created")
-    ids = list(index.values_list("object_id", flat=True)[:MAX_CHARGES])
-    rows = Charge.objects.filter(id__in=ids).values_list("stripe_data", flat=True)
-    return charges_of(method, [reader.read_charge(data, account) for data in rows])
 
 
 def _refused_for_good(charges: Iterable[ChargeFacts]) -> str:
@@ -165,15 +158,12 @@ class DebitRecord:
     refused_for_good: str = ""
 
 
-def debit_record(method: PaymentMethodFacts, intent: str, customer: str, account: str) -> DebitRecord:
-    """What the mirror knows of the customer's returned debits from this account. Two statements."""
-    if not customer or not method.id:
+def debit_record(method: PaymentMethodFacts, intent: str, declined: Sequence[ChargeFacts]) -> DebitRecord:
+    """What these returned debits of its customer say of an account, for the invoice of that payment intent. Pure."""
+    if not method.id:
         return DebitRecord()
-    same = _declined(method, customer, account)
-    return DebitRecord(
-        sum(charge.payment_intent_id == intent for charge in same),
-        _refused_for_good(same),
-    )
+    same = charges_of(method, declined)
+    return DebitRecord(sum(charge.payment_intent_id == intent for charge in same), _refused_for_good(same))
 
 
 def sealed(

@@ -25,7 +25,8 @@ from dunning.contact import gatekeeping
 from dunning.contact.gatekeeping import ContactState
 from dunning.facts import OPEN_DISPUTES, Snapshot, charges_of
 from dunning.models import DunningCase, Message
-from dunning.plan import calendar
+from dunning.plan import calendar, conversation
+from dunning.plan.conversation import Unpaid
 from dunning.plan.facts import Done, Method, PlanFacts
 from dunning.plan.question import EXPIRED
 from dunning.plan.sequences import Sequence as Steps
@@ -73,16 +74,22 @@ class _Around:
         default_factory=lambda: defaultdict(list)
     )
     refused: dict[tuple[str, str], dict[str, datetime]] = field(default_factory=lambda: defaultdict(dict))
-    unpaid: dict[tuple[str, str], list[tuple[int, str, str]]] = field(default_factory=lambda: defaultdict(list))
+    unpaid: dict[tuple[str, str], list[Unpaid]] = field(default_factory=lambda: defaultdict(list))  # oldest first
     ended: dict[tuple[str, str], list[tuple[int, str, str, str, datetime | None]]] = field(
         default_factory=lambda: defaultdict(list)
     )
     values: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
 
-def load(*, case: DunningCase | None, snapshot: Snapshot, now: datetime) -> Loaded:
-    """One case around a snapshot that was just read."""
-    return load_many([(case, snapshot)], now=now)[0]
+def load(
+    *,
+    case: DunningCase | None,
+    snapshot: Snapshot,
+    now: datetime,
+    declined: Mapping[str, list[ChargeFacts]] | None = None,
+) -> Loaded:
+    """One case around a snapshot that was just read; `declined` as load_many has it."""
+    return load_many([(case, snapshot)], now=now, declined=declined)[0]
 
 
 def load_many(
@@ -155,9 +162,10 @@ def _around(
         contact=gatekeeping.states_of_many(pairs, now=now, addresses=addresses, sent=sent),
         messages=messages,
     )
-    asked = Suggestion.objects.filter(
-        subject__in=[snapshot.invoice.id for _, snapshot in found], kind__in=KINDS, is_seeded=False
-    )
+    _cases(around, customers)
+    subjects = {snapshot.invoice.id for _, snapshot in found}
+    subjects |= {one.invoice for pair in pairs for one in around.unpaid[pair]}
+    asked = Suggestion.objects.filter(subject__in=subjects, kind__in=KINDS, is_seeded=False)
     for account, subject, kind, state, key, at, method in asked.order_by().values_list(
         "account", "subject", "kind", "state", "dedupe_key", "updated_at", "facts__payment_method"
     ):
@@ -165,21 +173,28 @@ def _around(
         if kind == RETRY and state in REFUSED and method:
             before = around.refused[account, subject].get(method, at)
             around.refused[account, subject][method] = max(at, before)
-    known = DunningCase.objects.filter(customer__in=customers).order_by("opened_at", "pk")
-    for pk, account, customer, invoice, state, reason, category, closed_at, paused in known.values_list(
-        "pk", "account", "customer", "invoice", "state", "closed_reason", "category", "closed_at", "paused"
-    ):
-        if state not in UNPAID:
-            around.ended[account, customer].append((pk, state, reason, category, closed_at))
-        elif state != CaseState.ESCALATED and not paused and category != reasons.Category.OURS:
-            # What is ours to mend is spoken of to nobody, and keeps no other invoice from being spoken of.
-            around.unpaid[account, customer].append((pk, invoice, state))
     paid = MirroredObject.objects.filter(object_type="invoice", status="paid", customer_id__in=customers)
     for account, customer, currency, total in (
         paid.order_by().values_list("account", "customer_id", "currency").annotate(total=Sum("amount"))
     ):
         around.values[account, customer, currency] = total or 0
     return around
+
+
+def _cases(around: _Around, customers: Iterable[str]) -> None:
+    """What is unpaid of these customers, and what became of the rest. One statement."""
+    rows = DunningCase.objects.filter(customer__in=customers).order_by("opened_at", "pk")
+    for pk, account, customer, invoice, subscription, state, reason, category, closed_at, *marks in rows.values_list(
+        "pk", "account", "customer", "invoice", "subscription", "state", "closed_reason", "category", "closed_at",
+        "paused", "promised_for", "snoozed_until",
+    ):  # fmt: skip
+        if state not in UNPAID:
+            around.ended[account, customer].append((pk, state, reason, category, closed_at))
+            continue
+        paused, promised_for, snoozed_until = marks
+        # What is ours to mend is spoken of to nobody, and keeps no other invoice from being spoken of.
+        named = state != CaseState.ESCALATED and not paused and category != reasons.Category.OURS
+        around.unpaid[account, customer].append(Unpaid(pk, invoice, subscription, named, promised_for, snoozed_until))
 
 
 def _messages(customers: Iterable[str]) -> dict[tuple[str, str], list[tuple[int, list[str], datetime]]]:
@@ -241,7 +256,16 @@ def _facts(case: DunningCase | None, snapshot: Snapshot, around: _Around, now: d
     contact = around.contact.get(pair, ContactState())
     ended = [row for row in around.ended[pair] if case is None or row[0] != case.pk] if pair[1] else []
     zone, country = _zone(snapshot), _country(snapshot)
-    bundle, spoken_for = _conversation(case, around.unpaid[pair] if pair[1] else [], invoice.id)
+    unpaid = around.unpaid[pair] if pair[1] else []
+    speaking = conversation.speaking(unpaid, invoice=invoice.id, zone=zone, country=country, now=now)
+    bundle, spoken_for = conversation.part_of(invoice.id, speaking)
+    beside = conversation.asked_beside(
+        invoice.id,
+        invoice.subscription_id,
+        unpaid=unpaid,
+        cases=speaking,
+        under_way={one.invoice: _under_way(around, invoice.account, one.invoice) for one in unpaid},
+    )
     unreachable = dict(contact.unreachable)
     only: frozenset[str] | None = None
     if unreachable.get("email") == gatekeeping.UNSUBSCRIBED:
@@ -286,7 +310,7 @@ def _facts(case: DunningCase | None, snapshot: Snapshot, around: _Around, now: d
         answer_waiting=bool(contact.waiting_replies),
         dispute_open=snapshot.dispute_open,
         complaint_open=contact.complaint_open,
-        promised_until=_end_of(case, zone, country),
+        promised_until=conversation.morning_after(case.promised_for, zone, country) if case else None,
         promises_broken=case.promises_broken if case else 0,
         paused=bool(case and case.paused),
         snoozed_until=case.snoozed_until if case else None,
@@ -294,10 +318,8 @@ def _facts(case: DunningCase | None, snapshot: Snapshot, around: _Around, now: d
         grace_until=case.grace_period_until if case else None,
         done=_done(around.suggestions[invoice.account, invoice.id]),
         refused_retries=around.refused[invoice.account, invoice.id],
-        under_way=frozenset(
-            kind for kind, state, _, _ in around.suggestions[invoice.account, invoice.id] if state in UNDER_WAY
-        ),
-        bundle=tuple(bundle),
+        under_way=_under_way(around, invoice.account, invoice.id) | beside,
+        bundle=bundle,
         spoken_for=spoken_for,
     )
 
@@ -311,30 +333,8 @@ def _attempts(case: DunningCase | None, snapshot: Snapshot, around: _Around) -> 
     return max(seen, invoice.attempt_count + (case.by_hand_failures if case else 0))
 
 
-def _conversation(case: DunningCase | None, unpaid: list[tuple[int, str, str]], invoice: str) -> tuple[list[str], bool]:
-    """(the other invoices its messages speak of, whether another case's messages speak of this one). The case that was
-    opened first leads."""
-    if not unpaid:
-        return [], False
-    if case is None or unpaid[0][1] != invoice:  # one that is not opened yet would be the youngest
-        return [], True
-    return [other for _, other, _ in unpaid if other != invoice], False
-
-
-def leader_of(case: DunningCase) -> DunningCase | None:
-    """The case whose messages speak of this one, too; None when it speaks for itself. One statement."""
-    if not case.customer:
-        return None
-    first = (
-        DunningCase.objects.unpaid()
-        .of_customer(case.customer, case.account)
-        .filter(paused=False)
-        .exclude(state=CaseState.ESCALATED)
-        .exclude(category=reasons.Category.OURS.value)
-        .order_by("opened_at", "pk")
-        .first()
-    )
-    return first if first is not None and first.pk != case.pk else None
+def _under_way(around: _Around, account: str, invoice: str) -> frozenset[str]:
+    return frozenset(kind for kind, state, *_ in around.suggestions[account, invoice] if state in UNDER_WAY)
 
 
 def _expires_then(snapshot: Snapshot, around: _Around) -> date | None:
@@ -344,13 +344,6 @@ def _expires_then(snapshot: Snapshot, around: _Around) -> date | None:
     declined = around.charges.get(snapshot.invoice.customer_id, [])
     charge = next((one for one in declined if one.id == snapshot.failure.charge_id), None)
     return charge.failure.card_expires if charge and charge.failure else None
-
-
-def _end_of(case: DunningCase | None, zone: str, country: str) -> datetime | None:
-    """The morning after the promised day, where the customer lives."""
-    if case is None or case.promised_for is None:
-        return None
-    return calendar.morning_of(case.promised_for + timedelta(days=1), zone, country)
 
 
 def place_of(snapshot: Snapshot) -> tuple[str, str]:
@@ -473,4 +466,4 @@ def _with_unseen(method: Method, snapshot: Snapshot, now: datetime) -> Method:
     return replace(method, attempts=tuple(sorted((*method.attempts, *unseen))))
 
 
-__all__ = ["MARK", "Loaded", "leader_of", "load", "load_cases", "load_many", "profile_of"]
+__all__ = ["MARK", "Loaded", "load", "load_cases", "load_many", "place_of", "profile_of"]

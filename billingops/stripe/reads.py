@@ -21,6 +21,7 @@ from django.conf import settings
 from billingops.stripe import client, errors
 
 PARALLEL_READS = 12
+TRIES = 5  # of a page that was throttled or lost
 _BASIL = "2025-03-31"  # from this version on an invoice has `payments` and no `charge`
 
 
@@ -95,7 +96,7 @@ def retrieve_many(keys: Iterable[Key]) -> dict[Key, dict[str, Any] | Exception |
 
 
 def pages(
-    object_type: str, account: str = "", *, after: str = "", limit: int = 100, **filters: Any
+    object_type: str, account: str = "", *, after: str = "", limit: int = 100, tries: int = TRIES, **filters: Any
 ) -> Iterator[list[dict[str, Any]]]:
     """The pages of a list, newest object first, each with its expansions; `after` is the last id of the page before.
 
@@ -105,7 +106,7 @@ def pages(
     resource = RESOURCES[object_type]
     expand = ["data." + path for path in _expansions(resource, listed=True)]
     filters = {**dict(resource.filters), **filters}
-    yield from _pages(f"/v1/{resource.path}", account, after=after, limit=limit, expand=expand, **filters)
+    yield from _pages(f"/v1/{resource.path}", account, after=after, limit=limit, tries=tries, expand=expand, **filters)
 
 
 def payment_methods_of(customers: Sequence[str], account: str = "") -> list[dict[str, Any]]:
@@ -125,7 +126,7 @@ def event_pages(account: str = "", **filters: Any) -> Iterator[list[dict[str, An
     yield from _pages("/v1/events", account, **filters)
 
 
-def patiently(call: Callable[[], Any], *, tries: int = 5) -> Any:
+def patiently(call: Callable[[], Any], *, tries: int = TRIES) -> Any:
     """Repeat a read that was throttled or lost, with growing pauses; the last problem is raised."""
     for attempt in range(tries):
         try:
@@ -155,11 +156,11 @@ def _get(path: str, account: str, **params: Any) -> dict[str, Any]:
 
 
 def _pages(
-    path: str, account: str, *, after: str = "", limit: int = 100, **params: Any
+    path: str, account: str, *, after: str = "", limit: int = 100, tries: int = TRIES, **params: Any
 ) -> Iterator[list[dict[str, Any]]]:
     while True:
         cursor = after
-        page = patiently(lambda: _get(path, account, limit=limit, starting_after=cursor, **params))  # noqa: B023
+        page = patiently(lambda: _get(path, account, limit=limit, starting_after=cursor, **params), tries=tries)  # noqa: B023
         rows = list(page.get("data") or [])
         if rows:
             yield [_complete(row, account) for row in rows]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from django.utils import timezone
@@ -56,6 +57,7 @@ __all__ = [
     "can_refresh",
     "charge_facts",
     "charges_facts",
+    "charges_of",
     "credit_notes_of",
     "credit_notes_of_many",
     "customer_facts",
@@ -161,11 +163,14 @@ def refresh(object_type: str, object_id: str, account: str = "") -> dict[str, An
     return result.data
 
 
-def list_objects(object_type: str, account: str = "", **filters: Any) -> Iterator[dict[str, Any]]:
-    """Objects of Stripe's list, newest first, by Stripe's own filters (`transfer_group=…`); read now, page by page."""
+def list_objects(
+    object_type: str, account: str = "", *, tries: int = reads.TRIES, **filters: Any
+) -> Iterator[dict[str, Any]]:
+    """Objects of Stripe's list, newest first, by Stripe's own filters (`transfer_group=…`); read now, page by page, a
+    page that is throttled or lost at most `tries` times."""
     if _source.get():
         raise RuntimeError("The past cannot be listed; look the objects up one by one.")
-    for page in reads.pages(object_type, account, **filters):
+    for page in reads.pages(object_type, account, tries=tries, **filters):
         yield from page
 
 
@@ -210,6 +215,20 @@ def charge_facts(charge_id: str, account: str = "", *, live: bool) -> ChargeFact
     in the mirror where its balance transaction is not expanded in it."""
     data = _one("charge", charge_id, account, live=live)
     return mirrored.completed([reader.read_charge(data, account)])[0] if data else None
+
+
+def charges_of(customer_id: str, account: str = "", *, most: int) -> tuple[ChargeFacts, ...]:
+    """A customer's newest charges as Stripe has them now, newest first, at most `most`; declined and pending ones too.
+
+    A call per hundred, not repeated when it fails, for whoever asks is about to act: raises errors.Throttled, Ambiguous
+    or Refused. Source: https://docs.stripe.com/api/charges/list
+    """
+    memory, read_at = _memory.get(), timezone.now()
+    rows = list(islice(list_objects("charge", account, tries=1, customer=customer_id), most))
+    if memory:
+        for row in rows:  # a list shows them as a look at each would
+            memory.put(key_of("charge", row["id"], account), row, read_at)
+    return tuple(mirrored.completed([reader.read_charge(row, account) for row in rows]))
 
 
 def customer_facts(customer_id: str, account: str = "", *, live: bool) -> CustomerFacts | None:
@@ -307,7 +326,8 @@ def _children(object_type: str, parent: str, parent_id: str, account: str) -> li
     """Stripe's list of what belongs to an object; the past answers it, too, from what had come in by then."""
     source = _source.get()
     if source is None:
-        return list(list_objects(object_type, account, **{parent: parent_id}))
+        filters: dict[str, Any] = {parent: parent_id}
+        return list(list_objects(object_type, account, **filters))
     children = getattr(source, "children", None)
     if children is None:
         raise RuntimeError("This past cannot be listed; look the objects up one by one.")

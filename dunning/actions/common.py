@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -12,9 +13,10 @@ from approvals.registry import Outcome
 from billingops.actors import Actor
 from billingops.stripe import sync
 from billingops.stripe.errors import Ambiguous, Gone, Refused
-from billingops.stripe.facts import SubscriptionFacts
-from dunning import backtest, config, effects, evidence, facts, loading
+from billingops.stripe.facts import ChargeFacts, SubscriptionFacts
+from dunning import backtest, charged, config, effects, evidence, facts, loading
 from dunning.facts import Snapshot
+from dunning.loading import Loaded
 from dunning.models import DunningCase
 from dunning.plan import permits
 
@@ -23,7 +25,8 @@ WORKER = Actor.system("worker")
 
 def rebuild_facts(suggestion: Suggestion) -> dict[str, Any]:
     """The sealed facts as Stripe has them now. Raises Gone when it has not."""
-    return facts.sealed(suggestion.kind, live(suggestion), suggestion.params)
+    with sync.remembering(sync.Memory()):  # each object is read once
+        return facts.sealed(suggestion.kind, live(suggestion), suggestion.params)
 
 
 def live(suggestion: Suggestion) -> Snapshot:
@@ -78,17 +81,57 @@ def refuse(problem: str, *, code: str) -> NoReturn:
     raise Refused(f"{problem}. Nothing was changed.", code=code)
 
 
-def still_permitted(suggestion: Suggestion, *, method: str = "") -> str:
-    """ "" where the step may take effect at this very moment, else why not, in words; whatever was approved, and when.
-    The one place where an action asks dunning.plan.permits. `method`: the one to be charged, for a retry."""
-    now = timezone.now()
+@dataclass(frozen=True)
+class Look:
+    """The case and the customer's charges at the very moment before a step takes effect; `known` is what permits ask.
+    Whatever was approved, and when: an event that tells otherwise may not have come in yet."""
+
+    known: Loaded
+    charges: tuple[ChargeFacts, ...]
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.known.snapshot
+
+    @property
+    def declined(self) -> list[ChargeFacts]:
+        return charged.declined(self.charges)
+
+
+def look(suggestion: Suggestion) -> Look:
+    """Read everything now; inside `sync.remembering` nothing of it is read twice. Raises Refused where Stripe gives no
+    answer (a read that failed has changed nothing) and Throttled, after which the step may be begun again."""
     case = DunningCase.objects.of_invoice(suggestion.subject, suggestion.account).first()
     try:
-        known = loading.load(case=case, snapshot=live(suggestion), now=now).facts
-    except Ambiguous as problem:  # a read that failed has changed nothing
+        charges = charged.read(suggestion.customer, suggestion.account)
+        snapshot = live(suggestion)
+        disputed = snapshot.dispute_open or charged.has_open_dispute(charges, suggestion.account)
+    except Ambiguous as problem:
         raise Refused(f"The case could not be looked at: {problem}. Nothing was changed.", code=problem.code)
-    channel = suggestion.params.get("channel") or "email"
-    return permits.refused(suggestion.kind, known, now, config=config.current(), method=method, channel=channel)
+    known = loading.load(
+        case=case,
+        snapshot=replace(snapshot, dispute_open=disputed),
+        now=timezone.now(),
+        declined={suggestion.customer: charged.declined(charges)},
+    )
+    return Look(known, charges)
+
+
+def still_permitted(suggestion: Suggestion, seen: Look | None = None, *, method: str = "") -> str:
+    """ "" where the step may take effect at this very moment, else why not, in words. `seen`: the look just taken;
+    `method`: the one to be charged, for a retry. The one place where an action asks dunning.plan.permits."""
+    if seen is None:
+        with sync.remembering(sync.Memory()):
+            seen = look(suggestion)
+    return permits.refused(
+        suggestion.kind,
+        seen.known.facts,
+        timezone.now(),
+        config=config.current(),
+        method=method,
+        channel=suggestion.params.get("channel") or "email",
+        max_attempts=seen.known.sequence.max_attempts,
+    )
 
 
 def subscription_now(suggestion: Suggestion) -> SubscriptionFacts | None:

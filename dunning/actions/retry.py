@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from django.utils import timezone
 
@@ -13,7 +12,7 @@ from approvals.registry import Kind, Outcome, Preview
 from billingops.stripe import gateway, sync
 from billingops.stripe.errors import Ambiguous, Refused
 from billingops.stripe.facts import PaymentMethodFacts
-from dunning import backfill, config, edits, facts, lookups, methods, reasons, spoiling
+from dunning import backfill, charged, config, edits, facts, lookups, methods, reasons, spoiling
 from dunning.actions import common
 from dunning.plan import caps
 from dunning.plan.steps import ESCALATE, GRACE, NOTIFY, RETRY
@@ -42,8 +41,10 @@ def retry_due(suggestion: Suggestion) -> datetime | None:
 def pay(suggestion: Suggestion, execution: Execution) -> Outcome:
     """Collect the invoice with the payment method that was approved. A decline is definite: the next failure event
     makes the next suggestion."""
-    _check_method(suggestion)
-    if problem := _still_permitted(suggestion):
+    with sync.remembering(sync.Memory()):  # one moment: what is asked of twice is read once
+        seen = common.look(suggestion)
+        _check_method(suggestion, seen)
+    if problem := common.still_permitted(suggestion, seen, method=suggestion.facts.get("payment_method", "")):
         raise Refused(f"Nothing was charged: {problem}.", code="not_permitted")
     fence.check(execution)
     answer = gateway.pay_invoice(
@@ -62,28 +63,26 @@ def pay(suggestion: Suggestion, execution: Execution) -> Outcome:
     return Outcome(suggestion.subject, answer.request_id, "Stripe has collected it", {"invoice_status": status})
 
 
-def _still_permitted(suggestion: Suggestion) -> str:
-    """Whether it may be charged at this very moment, whatever was approved and when; "" or why not, in words."""
-    return common.still_permitted(suggestion, method=suggestion.facts.get("payment_method", ""))
-
-
-def _check_method(suggestion: Suggestion) -> None:
+def _check_method(suggestion: Suggestion, seen: common.Look) -> None:
     """Whatever was approved: no charge beyond the network's caps, none of a card that was once declined for good, none
     of a payment method that is no longer the customer's, and no second one while a debit is on its way."""
     wanted, account = suggestion.facts.get("payment_method", ""), suggestion.account
+    intent = seen.snapshot.invoice.payment_intent_id
     try:
         method = methods.read(wanted, account, live=True)
-        intent = _intent(suggestion)
+        collecting = (sync.fetch("payment_intent", intent, account) if intent else None) or {}
     except Ambiguous as problem:  # a read that failed has charged nothing
         raise Refused(f"The payment could not be looked at: {problem}. Nothing was charged.", code=problem.code)
-    if intent.get("status") == "processing":
+    if collecting.get("status") == "processing" or charged.is_under_way(
+        seen.charges, invoice=suggestion.subject, intent=intent
+    ):
         raise Refused("Nothing was charged: a payment of this invoice is still on its way.", code="payment_processing")
     if suggestion.params.get("method") and method.customer_id != suggestion.customer:
         raise Refused("Nothing was charged: this payment method is no longer the customer's.", code="not_theirs")
     if method.type in reasons.SCHEMES:
-        _check_debit(suggestion, method, str(intent.get("id", "")))
+        _check_debit(method, intent, seen)
         return
-    record = facts.card_record(method, suggestion.customer, account, timezone.now())
+    record = facts.card_record(method, seen.declined, timezone.now())
     failure = suggestion.facts.get("failure", {})
     brand = method.brand or (failure.get("card_brand", "") if failure.get("payment_method") == method.id else "")
     if cap := caps.over_cap(brand, last_day=record.last_day, last_30_days=record.last_30_days):
@@ -92,10 +91,10 @@ def _check_method(suggestion: Suggestion) -> None:
         raise Refused("Nothing was charged: this card was declined for good before.", code="refused_for_good")
 
 
-def _check_debit(suggestion: Suggestion, method: PaymentMethodFacts, intent: str) -> None:
+def _check_debit(method: PaymentMethodFacts, intent: str, seen: common.Look) -> None:
     """No cap of a card network, but the scheme's own: a debit that came back may be presented again a few times only
     (dunning/reasons/debits.py has the figures and their sources)."""
-    record = facts.debit_record(method, intent, suggestion.customer, suggestion.account)
+    record = facts.debit_record(method, intent, seen.declined)
     if record.refused_for_good:
         raise Refused("Nothing was charged: the bank refused this account for good before.", code="refused_for_good")
     scheme = reasons.SCHEMES.get(method.type)
@@ -105,14 +104,6 @@ def _check_debit(suggestion: Suggestion, method: PaymentMethodFacts, intent: str
     if record.presented > most:
         text = f"a debit may be presented again {most} times, and this one was presented {record.presented} times"
         raise Refused(f"Nothing was charged: {text}.", code="debit_limit")
-
-
-def _intent(suggestion: Suggestion) -> dict[str, Any]:
-    """The payment intent that collects the invoice, as Stripe has it now; empty when there is none."""
-    invoice = sync.invoice_facts(suggestion.subject, suggestion.account, live=True)
-    if invoice is None or not invoice.payment_intent_id:
-        return {}
-    return sync.fetch("payment_intent", invoice.payment_intent_id, suggestion.account) or {}
 
 
 def look_up_payment(suggestion: Suggestion, execution: Execution) -> Outcome | None:

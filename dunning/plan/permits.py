@@ -28,9 +28,10 @@ def refused(
     config: RuleConfig | None = None,
     method: str = "",
     channel: str = "email",
+    max_attempts: int | None = None,
 ) -> str:
     """ "" where a step of `kind` may take effect now, else why not, in words. `method`: the one to be charged ("" = the
-    one on file)."""
+    one on file); `max_attempts`: of the case's sequence, Stripe's own included (None: not limited)."""
     dials = config or RuleConfig()
     if kind in HARMLESS:
         return ""
@@ -47,13 +48,13 @@ def refused(
     if kind not in (steps.GRACE, steps.TAKE_OVER) and facts.promised_until and facts.promised_until > now:
         return "The customer has promised to pay and the day has not come"
     if kind == steps.RETRY:
-        return _no_charge(facts, now, method)
+        return _no_charge(facts, now, method, max_attempts)
     if kind == steps.NOTIFY:
         return _no_message(facts, now, dials, channel)
     return ""
 
 
-def _no_charge(facts: PlanFacts, now: datetime, wanted: str) -> str:
+def _no_charge(facts: PlanFacts, now: datetime, wanted: str, max_attempts: int | None) -> str:
     method = next((one for one in facts.methods if one.id == wanted), None) if wanted else facts.on_file
     if method is None or not method.id:
         return "That payment method is gone"
@@ -68,6 +69,9 @@ def _no_charge(facts: PlanFacts, now: datetime, wanted: str) -> str:
     other = is_another(facts.failed, method) or is_renewed(facts.failure, facts.failed, method)
     if not other and not reasons.judge(facts.failure).may_retry:
         return "This payment method must not be charged again"
+    given = other and method.place != "saved" and not method.attempts  # by the customer, since: a budget of its own
+    if max_attempts is not None and facts.attempt_count >= max_attempts and not given:
+        return f"{facts.attempt_count} attempts have failed, and its sequence allows {max_attempts}"
     return used_up(method, facts, now)
 
 
