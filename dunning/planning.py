@@ -19,17 +19,16 @@ from approvals import audit
 from approvals import services as gate
 from approvals.models import Suggestion
 from approvals.services import Asked, Proposed
-from approvals.states import WAITING_FOR_A_PERSON
 from billingops.actors import Actor
 from billingops.llm import agents
-from dunning import agent, config, facts, loading, proposals, services
+from dunning import agent, config, conversations, facts, loading, proposals, services
 from dunning.campaigns import choosing
 from dunning.facts import Snapshot
 from dunning.loading import Loaded
 from dunning.messages import shelf
 from dunning.models import DunningCase
 from dunning.plan import planner
-from dunning.plan.steps import NOTIFY, Plan
+from dunning.plan.steps import Plan
 from dunning.states import ClosedReason, TaskState
 
 logger = logging.getLogger(__name__)
@@ -60,19 +59,9 @@ def take_up(*, invoice: str, account: str, failed_at: datetime, event_id: str, a
         return None
     proposed = plan(case=case, snapshot=snapshot, event_id=event_id, actor=actor, because="a newer payment failure")
     if not known:
-        _join_conversation(case, actor=actor)
+        for case_id in conversations.tune(case=case, actor=actor):
+            review(case_id=case_id, actor=actor)
     return proposed
-
-
-def _join_conversation(case: DunningCase, *, actor: Actor) -> None:
-    """Another case's messages speak of this invoice, too. One that waits for a person, as it was drafted, is drafted
-    anew with all of them."""
-    leader = loading.leader_of(case)
-    if leader is None:
-        return
-    waiting = services.suggestions_of(leader).filter(kind=NOTIFY, state__in=WAITING_FOR_A_PERSON, revision=1)
-    if waiting.exists():
-        look_again(case_id=leader.pk, actor=actor, because="another invoice of the customer is overdue")
 
 
 def read(invoice: str, account: str) -> Snapshot | None:

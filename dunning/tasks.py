@@ -9,7 +9,7 @@ from django.utils import timezone
 from billingops import jobs
 from billingops.actors import Actor
 from billingops.stripe.errors import Refused, StripeProblem
-from dunning import planning, services
+from dunning import conversations, planning, services
 from dunning.models import DunningCase
 
 logger = logging.getLogger(__name__)
@@ -30,6 +30,15 @@ def review(case_id: int) -> str:
         logger.warning("case %s was not looked at: %s", case_id, problem.code)
         return "later"
     return str(proposed.suggestion.pk) if proposed and proposed.suggestion else "nothing"
+
+
+def conversation(case_id: int) -> int:
+    """A case was closed, held or let go: another may lead its customer's conversation now. Returns how many cases are
+    due by that; the sweep for due cases catches what is lost on the way."""
+    due = conversations.tune(case=DunningCase.objects.get(pk=case_id), actor=WORKER)
+    for other in due:
+        jobs.enqueue("dunning.tasks.review", other)
+    return len(due)
 
 
 @jobs.every(5, name="dunning-follow-up")

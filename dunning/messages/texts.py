@@ -23,14 +23,15 @@ OWED = ("amount", "invoice", "link")
 class Text:
     """`required`: fields without which it says too little. `toned`: firm and final add a paragraph to it. `courtesy`:
     nothing is owed by reason of it, so it is what a customer may unsubscribe from by law (docs/messages.md).
-    `to_hosted`: its link is the invoice's hosted page, where the bank's confirmation happens. `thanks`: for an invoice
-    that is paid."""
+    `to_hosted`: its link is the invoice's hosted page, where the bank's confirmation happens. `alone`: it speaks of its
+    own invoice whatever else is owed. `thanks`: for an invoice that is paid."""
 
     label: str
     required: tuple[str, ...] = OWED
     toned: bool = True
     courtesy: bool = False
     to_hosted: bool = False
+    alone: bool = False
     thanks: bool = False
     channel: str = "email"
 
@@ -48,8 +49,10 @@ TEXTS: dict[str, Text] = {
     "reminder": Text("Reminder"),
     "last_notice": Text("Last notice", toned=False),
     "grace_started": Text("A grace period has begun", (*OWED, "deadline"), toned=False),
-    "service_paused": Text("The service is paused", toned=False),
-    "recovered": Text("Thank you, it is paid", ("amount", "invoice"), toned=False, courtesy=True, thanks=True),
+    "service_paused": Text("The service is paused", toned=False, alone=True),
+    "recovered": Text(
+        "Thank you, it is paid", ("amount", "invoice"), toned=False, courtesy=True, alone=True, thanks=True
+    ),
     "promise_reminder": Text("Reminder of a promise", (*OWED, "deadline"), toned=False),
     "phone_reminder": Text("What to say on the phone", ("amount", "invoice"), toned=False, channel="phone"),
     "phone_last_notice": Text("What to say in the last call", ("amount", "invoice"), toned=False, channel="phone"),

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from billingops.stripe.facts import PaymentFailure
+from dunning.config import RuleConfig
 from dunning.plan.facts import Method, PlanFacts
+from dunning.plan.planner import plan
+from dunning.plan.sequences import STANDARD, Entry, Sequence
+from dunning.plan.steps import CANCEL, PAUSE, UNCOLLECTIBLE, Lane, Plan, Step
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)  # a Tuesday
+DAY = timedelta(days=1)
+TOMORROW = NOW + DAY
+LONG_AGO = NOW - timedelta(days=800)
 
 
 def failure(decline_code: str = "", **changes: Any) -> PaymentFailure:
@@ -49,3 +57,33 @@ def known(decline_code: str = "insufficient_funds", **changes: Any) -> PlanFacts
         "customer_since": NOW - timedelta(days=90),
     }
     return PlanFacts(**{**given, **changes})
+
+
+# -- planned -----------------------------------------------------------------------------------------------------------
+
+NEW_CARD: dict[str, Any] = {"methods": (NEW,)}
+SMART: dict[str, Any] = {"next_payment_attempt": TOMORROW}
+FINAL = replace(
+    STANDARD,
+    entries=(*STANDARD.entries, Entry(15, PAUSE), Entry(28, CANCEL), Entry(30, UNCOLLECTIBLE, over={"usd": 1})),
+)
+
+
+def made(code: str = "insufficient_funds", *, sequence: Sequence = STANDARD, **changes: Any) -> Plan:
+    return plan(known(code, **changes), sequence, NOW, RuleConfig())
+
+
+def first(code: str, **changes: Any) -> Step:
+    step = made(code, **changes).next
+    assert step is not None
+    return step
+
+
+def retry(code: str, **changes: Any) -> Step:
+    step = made(code, **changes).first_of(Lane.COLLECT)
+    assert step is not None
+    return step
+
+
+def times(found: Plan, kind: str) -> list[datetime]:
+    return [step.at or NOW for step in found.steps if step.kind == kind]

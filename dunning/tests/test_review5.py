@@ -264,7 +264,6 @@ def test_a_draft_leads_no_conversation(debtor: Debtor, deliver: Callable[..., An
     (loaded,) = loading.load_cases([case], now=timezone.now())
     assert not loaded.facts.spoken_for
     assert not loaded.facts.bundle
-    assert loading.leader_of(case) is None
     assert [one.kind for one in waiting()] == [NOTIFY]
 
 

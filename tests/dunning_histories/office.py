@@ -1,7 +1,7 @@
 """The house without a database: cases, suggestions and messages as plain objects, around the real pure code.
 
 Real: the loader's facts (loading._facts), the planner, what is due (proposals.due, expires_at), the case's own columns
-and next step (services.keep_plan, _follow_one, _columns, _is_another_charge), the parameters and the sealed facts.
+and next step (services.keep_plan, _columns, _is_another_charge, following.follow_one), the parameters and the sealed facts.
 Mirrored, because a database holds it together: dunning/planning.py, event_handlers.py, sweeps.py, work.py.
 """
 
@@ -15,15 +15,17 @@ from typing import Any
 
 from approvals.states import RELEASES_DEDUPE_KEY, WAITING_FOR_A_PERSON, State
 from billingops.stripe.facts import PaymentFailure, PaymentMethodFacts
-from dunning import config, facts, loading, proposals, services, step_params
+from dunning import config, facts, following, loading, proposals, services, step_params
 from dunning.contact import pacing
 from dunning.contact.gatekeeping import ContactState
 from dunning.facts import Snapshot
 from dunning.models.cases import promise_ends
 from dunning.plan import planner, steps
+from dunning.plan.conversation import Unpaid
 from dunning.plan.facts import PlanFacts
 from dunning.plan.sequences import Sequence
 from dunning.plan.steps import Step
+from dunning.reasons import Category
 from dunning.states import UNPAID, CaseState, ClosedReason, MessageState
 from tests.dunning_histories.referee import Referee
 from tests.dunning_histories.world import CUSTOMER, SUBSCRIPTION, Invoice, World
@@ -163,13 +165,15 @@ class Office:
         for mail in self.mails:
             if mail.state == MessageState.SENT and mail.sent_at:
                 around.messages[PAIR].append((mail.case.pk, mail.invoices, mail.sent_at))
-        for one in self.of[snapshot.invoice.id]:
+        for one in self.asked:
             around.suggestions["", one.subject].append((one.kind, one.state, one.key, one.updated_at))
         for other in self.cases.values():
             if not other.is_unpaid:
                 around.ended[PAIR].append((other.pk, other.state, other.closed_reason, other.category, other.closed_at))
-            elif other.state != CaseState.ESCALATED and not other.paused:
-                around.unpaid[PAIR].append((other.pk, other.invoice, other.state))
+            else:
+                named = other.state != CaseState.ESCALATED and not other.paused and other.category != Category.OURS
+                marks = (other.promised_for, other.snoozed_until)
+                around.unpaid[PAIR].append(Unpaid(other.pk, other.invoice, SUBSCRIPTION, named, *marks))
         return loading._facts(case, snapshot, around, self.now)  # type: ignore[arg-type]
 
     def sealed(self, asked_kind: str, snapshot: Snapshot, params: dict[str, Any]) -> dict[str, Any]:
@@ -384,11 +388,11 @@ class Office:
                 self.move(one, State.CANCELLED)
 
     def move(self, asked: Asked, state: State) -> None:
-        """The gate's transition, and what the case makes of it (services.follow)."""
+        """The gate's transition, and what the case makes of it (following.follow)."""
         asked.state, asked.updated_at = state, self.now
         case = self.cases[asked.subject]
-        if state in services._FOLLOWED and case.is_unpaid:
-            services._follow_one(case, asked)  # type: ignore[arg-type]
+        if state in following.FOLLOWED and case.is_unpaid:
+            following.follow_one(case, asked)  # type: ignore[arg-type]
             self.wake(case)
             if state == State.EXECUTED and asked.kind == steps.GRACE and case.grace_period_until:
                 self.later(case.grace_period_until + SWEEP, self.grace_ended, case)
@@ -453,7 +457,7 @@ class Office:
             case.is_unpaid and not case.paused and case.next_step_at is None and case.state != CaseState.WAITING
         )
         if left and not case.open_tasks:
-            case.state, case.next_step_at = CaseState.WAITING, services._notice_ends(self.now)
+            case.state, case.next_step_at = CaseState.WAITING, services.notice_ends(self.now)
             self.wake(case)
 
 
