@@ -228,6 +228,18 @@ def get(mapping: Any, key: Any) -> Any:
 
 
 @register.simple_tag
+def chosen_filters(cl: Any) -> str:
+    """The filters of a change list that are set, in words: `State: open · Whose: Mine`."""
+    return " · ".join(
+        f"{capfirst(str(spec.title))}: {choice['display']}"
+        for spec in cl.filter_specs
+        if any(name in cl.filter_params for name in spec.expected_parameters())
+        for choice in spec.choices(cl)
+        if choice["selected"]
+    )
+
+
+@register.simple_tag
 def labelled_cells(headers: list[dict[str, Any]], row: Any) -> list[str]:
     """A change list's cells, each told its column's name, so that a narrow screen can show the row as a card."""
     cells: list[str] = []

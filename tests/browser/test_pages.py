@@ -106,6 +106,26 @@ def test_pages_fit_a_phone(open_page, paths, lead):
     assert wide == {}
 
 
+@pytest.mark.parametrize("name", ["queue", "audit"])
+def test_a_phone_shows_rows_first_and_its_filters_open_by_keyboard(open_page, paths, lead, name):
+    page = open_page(lead, paths[name], width=360)
+    chip, summary = page.locator(".bo-fold .bo-chip").first, page.locator(".bo-fold > summary")
+    assert not chip.is_visible()
+    summary.focus()
+    page.keyboard.press("Enter")
+    assert chip.is_visible()
+    chosen = page.locator(".bo-fold .bo-chips").first.locator(".bo-chip").nth(1)
+    word = chosen.inner_text().strip()
+    chosen.click()
+    page.wait_for_load_state()
+    assert word in summary.inner_text()
+    page.set_viewport_size({"width": 1440, "height": 900})
+    assert chip.is_visible()
+    assert not summary.is_visible()
+    unscripted = open_page(lead, paths[name], width=360, scripts=False)
+    assert unscripted.locator(".bo-fold .bo-chip").first.is_visible()
+
+
 @pytest.mark.parametrize("width", [360, 1440])
 def test_targets_of_the_queue_are_big_enough_for_a_thumb(open_page, paths, lead, width):
     page = open_page(lead, QUEUE, width=width)

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from billingops.actors import Actor
 from billingops.admin.actions import ConfirmedAction, Given
-from billingops.admin.base import ReadOnlyAdmin, state_column, stripe_id_column
+from billingops.admin.base import ReadOnlyAdmin, state_column
 from billingops.admin.filters import AccountFilter
 from billingops.admin.paging import capped_counts, count_label
 from billingops.admin.site import site
@@ -51,7 +51,7 @@ def _ping(endpoint: Endpoint, actor: Actor, given: Given) -> None:
 @admin.register(Endpoint, site=site)
 class EndpointAdmin(ReadOnlyAdmin):
     scope_field = "account"
-    list_display = ("name", "state_", "url", "account", "success", "failing")
+    list_display = ("name", "state_", "url", "told_of", "success", "failing")
     list_filter = ("state", AccountFilter)
     exact_search = ("name", "account", "pk")
     change_list_template = "admin/outbound/endpoint_list.html"
@@ -61,12 +61,12 @@ class EndpointAdmin(ReadOnlyAdmin):
         "Finance lead adds one."
     )
     fieldsets = (
-        (None, {"fields": ("name", "state_", "paused_why", "url", "account_", "events", "timeout_seconds")}),
-        ("Health", {"fields": ("success", "failing", "failures", "probe_at", "created_by", "created_at")}),
+        (None, {"fields": ("name", "state_", "paused_why_", "url", "told_of", "events", "timeout_")}),
+        ("Health", {"fields": ("success", "failing", "failures_", "probe", "by", "added")}),
     )
     readonly_fields = (
-        "name", "state_", "paused_why", "url", "account_", "events", "timeout_seconds", "success", "failing",
-        "failures", "probe_at", "created_by", "created_at",
+        "name", "state_", "paused_why_", "url", "told_of", "events", "timeout_", "success", "failing", "failures_",
+        "probe", "by", "added",
     )  # fmt: skip
     export_fields = ("id", "name", "account", "state", "failures", "failing_since", "last_success_at", "created_at")
     confirmed_actions = (
@@ -107,7 +107,6 @@ class EndpointAdmin(ReadOnlyAdmin):
     )
 
     state_ = state_column()
-    account_ = stripe_id_column("account", "Account")
 
     @admin.display(description="Last success")
     def success(self, row: Endpoint) -> str:
@@ -116,6 +115,35 @@ class EndpointAdmin(ReadOnlyAdmin):
     @admin.display(description="Failing since")
     def failing(self, row: Endpoint) -> str:
         return tags.age(row.failing_since)
+
+    @admin.display(description="Failures in a row")
+    def failures_(self, row: Endpoint) -> int:
+        return row.failures
+
+    @admin.display(description="Tried again")
+    def probe(self, row: Endpoint) -> str:
+        """From the third failure in a row on, the next time that one delivery may be tried."""
+        return tags.age(row.probe_at)
+
+    @admin.display(description="Why it is paused")
+    def paused_why_(self, row: Endpoint) -> str:
+        return row.paused_why or "—"
+
+    @admin.display(description="Time-out")
+    def timeout_(self, row: Endpoint) -> str:
+        return f"{row.timeout_seconds} s for one attempt"
+
+    @admin.display(description="Added by")
+    def by(self, row: Endpoint) -> str:
+        return row.created_by or "—"
+
+    @admin.display(description="Added")
+    def added(self, row: Endpoint) -> str:
+        return tags.exact(row.created_at)
+
+    @admin.display(description="Told of")
+    def told_of(self, row: Endpoint) -> str:
+        return tags.stripe_link(row.account) if row.account else "all accounts"
 
     @admin.display(description="Events")
     def events(self, row: Endpoint) -> str:

@@ -33,7 +33,7 @@ class EndpointForm(forms.Form):
         label="Events", required=False, help_text="None chosen: all of them.", widget=forms.CheckboxSelectMultiple
     )
     timeout_seconds = forms.IntegerField(
-        min_value=1, max_value=30, initial=10, label="Time-out", help_text="Seconds for one attempt, 1 to 30."
+        min_value=1, max_value=30, initial=10, label="Time-out in seconds", help_text="For one attempt, 1 to 30."
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -56,6 +56,15 @@ def test_a_new_secret_is_shown_and_counted(client, lead, endpoint):
     assert endpoint.secrets.count() == 2
 
 
+def test_an_endpoint_is_described_in_words(client, lead, endpoint):
+    client.force_login(lead)
+    page = client.get(f"{ADMIN}/endpoint/{endpoint.pk}/change/").content.decode()
+    labels = re.findall(r"<label>([^<]+):</label>", page)
+    assert {"Told of", "Failures in a row", "Tried again", "Added by"} <= set(labels)
+    assert not {"Timeout seconds", "Probe at", "Paused why"} & set(labels)
+    assert "all accounts" in page
+
+
 def test_switching_off_is_confirmed_first(client, lead, endpoint):
     client.force_login(lead)
     asked = {"action": "off", "_selected_action": endpoint.pk}
@@ -70,8 +79,9 @@ def test_a_delivery_shows_its_attempts_and_is_sent_again_from_its_page(client, l
     run_jobs()
     client.force_login(lead)
     page = client.get(f"{ADMIN}/delivery/{delivery.pk}/change/").content.decode()
-    assert "502" in page
+    assert "502, the receiver answered with an error" in page
     assert "sub_1" in page
+    assert "Next attempt at" not in page
     given = {"action": "replay", "_selected_action": delivery.pk, "confirmed": "1"}
     client.post(f"{ADMIN}/delivery/", given)
     run_jobs()

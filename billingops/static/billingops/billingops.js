@@ -1,4 +1,5 @@
-/* What the pages do without a reload, and nothing they could not do without this file: copy buttons. */
+/* What the pages do without a reload, and nothing they could not do without this file: copy buttons, and filters that
+   fold away on a phone. */
 "use strict";
 
 (function () {
@@ -52,6 +53,16 @@
       say("Could not copy. The id is " + button.dataset.copy);
     }
   });
+
+  // Open as served; a narrow screen shows the rows first. A wide one has no summary to open it with.
+  const narrow = window.matchMedia("(max-width: 767px)");
+  function fold() {
+    for (const one of document.querySelectorAll("details.bo-fold")) {
+      one.open = !narrow.matches;
+    }
+  }
+  narrow.addEventListener("change", fold);
+  fold();
 
   window.BillingOps = { say, showCopyButtons };
   showCopyButtons(document);
