@@ -14,7 +14,7 @@ from billingops.inbox.routes import EventNote, on
 from billingops.stripe import reader, sync
 from billingops.stripe.facts import InvoiceFacts
 from billingops.stripe.models import MirroredObject
-from dunning import effects, finalization, lookups, planning, recovery, services
+from dunning import amounts, effects, finalization, lookups, planning, recovery, services
 from dunning.models import DunningCase
 from dunning.plan.steps import KINDS, RETRY
 from dunning.states import CaseState, ClosedReason
@@ -54,6 +54,14 @@ def payment_recorded(note: EventNote) -> None:
     invoice = sync.invoice_facts(payment.invoice_id, note.account, live=True)
     if invoice is not None:
         _paid(note, invoice)
+        _amounts_moved(note, invoice)
+
+
+def _amounts_moved(note: EventNote, invoice: InvoiceFacts) -> None:
+    """A part was paid or credited: what waits names another amount than is open now."""
+    for case in DunningCase.objects.of_invoice(invoice.id, note.account).exclude(state=CaseState.RECOVERED):
+        if amounts.moved(case_id=case.pk, invoice=invoice, actor=INBOX):
+            _look_again([case], "what is open of it has changed")
 
 
 def _paid(note: EventNote, invoice: InvoiceFacts) -> None:
@@ -68,7 +76,7 @@ def _paid(note: EventNote, invoice: InvoiceFacts) -> None:
     if case is None:
         return
     if case.state != CaseState.RECOVERED:
-        services.close(case_id=case.pk, reason=ClosedReason.PAID, actor=INBOX)
+        services.close(case_id=case.pk, reason=ClosedReason.PAID, invoice=invoice, actor=INBOX)
     recovery.suggest_default(case=case, event_id=note.event_id, actor=INBOX)
     recovery.suggest_resume(case=case, event_id=note.event_id, actor=INBOX)
 
@@ -78,16 +86,20 @@ def invoice_given_up(note: EventNote) -> None:
     """Nobody collects it any more: confirm it if that was ours. An older such event for an invoice that was paid since
     says nothing."""
     _confirm_invoice(note)
-    case = DunningCase.objects.of_invoice(note.object_id, note.account).unpaid().first()
-    if case is None:
+    case = DunningCase.objects.of_invoice(note.object_id, note.account).first()
+    invoice = reader.read_invoice(note.current or note.data, note.account)
+    if case is None or invoice.status != _STATUS[note.type]:
         return
-    if reader.read_invoice(note.current or note.data, note.account).status == _STATUS[note.type]:
-        services.close(case_id=case.pk, reason=_ENDS[note.type], actor=INBOX)
+    services.close(case_id=case.pk, reason=_ENDS[note.type], invoice=invoice, actor=INBOX)
+    recovery.suggest_resume(case=case, event_id=note.event_id, actor=INBOX)
 
 
 @on("invoice.updated")
 def invoice_changed(note: EventNote) -> None:
-    """Confirm that we have taken the retries over; somebody else's switch changes what a plan rests on."""
+    """Confirm that we have taken the retries over; somebody else's switch changes what a plan rests on, and so does a
+    credit note or a payment in part."""
+    if "amount_remaining" in note.previous:
+        _amounts_moved(note, reader.read_invoice(note.current or note.data, note.account))
     if "auto_advance" not in note.previous and "metadata" not in note.previous:
         return
     if _confirm_invoice(note) or "auto_advance" not in note.previous:
@@ -116,6 +128,7 @@ def draft_ended(note: EventNote) -> None:
     invoice = reader.read_invoice(note.current, note.account) if note.current else None
     if invoice is None or invoice.status != "draft":
         finalization.ended(case=case, invoice=invoice, actor=INBOX)
+        recovery.suggest_resume(case=case, event_id=note.event_id, actor=INBOX)
 
 
 # -- a subscription ----------------------------------------------------------------------------------------------------
@@ -127,8 +140,9 @@ def subscription_ended(note: EventNote) -> None:
     decide."""
     _confirm_subscription(note)
     cases = DunningCase.objects.unpaid().filter(subscription=note.object_id, account=note.account)
-    for case_id in list(cases.values_list("pk", flat=True)):
-        services.close(case_id=case_id, reason=ClosedReason.CANCELLED, actor=INBOX)
+    for case in list(cases):
+        invoice = sync.invoice_facts(case.invoice, case.account, live=True)
+        services.close(case_id=case.pk, reason=ClosedReason.CANCELLED, invoice=invoice, actor=INBOX)
 
 
 @on("customer.subscription.updated")

@@ -63,11 +63,12 @@ def failed(*, invoice: str, account: str, at: datetime, event_id: str, actor: Ac
 
 def _open(invoice: InvoiceFacts, verdict: Verdict, at: datetime, actor: Actor) -> DunningCase | None:
     """The invoice's case, with this error; None when it is over."""
+    amount = invoice.amount_remaining or invoice.total
     columns = {
         "customer": invoice.customer_id,
         "subscription": invoice.subscription_id,
         "currency": invoice.currency,
-        "amount_remaining": invoice.amount_remaining or invoice.total,
+        "amount_remaining": amount,
         "code": (invoice.finalization_error or verdict.code)[:64],
         "category": verdict.category.value,
         "last_failed_at": at,
@@ -75,7 +76,7 @@ def _open(invoice: InvoiceFacts, verdict: Verdict, at: datetime, actor: Actor) -
     try:
         with transaction.atomic():
             if not DunningCase.objects.of_invoice(invoice.id, invoice.account).exists():
-                case = DunningCase(invoice=invoice.id, account=invoice.account, **columns)
+                case = DunningCase(invoice=invoice.id, account=invoice.account, amount_at_opening=amount, **columns)
                 save_with_history(case, actor=actor, reason="it could not be finalized", force_insert=True)
                 return case
     except IntegrityError:
@@ -93,8 +94,8 @@ def _open(invoice: InvoiceFacts, verdict: Verdict, at: datetime, actor: Actor) -
 
 
 def ended(*, case: DunningCase, invoice: InvoiceFacts | None, actor: Actor) -> None:
-    """The draft was finalized or deleted: what waits about it is settled; what comes of its payment, events tell."""
+    """The draft was finalized or deleted: it is no case any more. Should its payment fail, it is opened again."""
     if invoice is None:
-        services.close(case_id=case.pk, reason=ClosedReason.GONE, actor=actor)
+        services.close(case_id=case.pk, reason=ClosedReason.GONE, invoice=None, actor=actor)
     elif invoice.status == "open":
-        services.drop_waiting(case=case, actor=actor, reason="the invoice has been finalized")
+        services.close(case_id=case.pk, reason=ClosedReason.FINALIZED, invoice=invoice, actor=actor)

@@ -52,7 +52,7 @@ def take_up(*, invoice: str, account: str, failed_at: datetime, event_id: str, a
     if snapshot is None or not snapshot.owed:
         close_ended(invoice=invoice, account=account, snapshot=snapshot, actor=actor)
         return None
-    known = DunningCase.objects.of_invoice(invoice, account).exists()
+    known = DunningCase.objects.of_invoice(invoice, account).exclude(closed_reason=ClosedReason.FINALIZED).exists()
     follows = {} if known else choosing.sequence_for(loading.profile_of(snapshot)).columns
     case = services.record_failure(snapshot=snapshot, failed_at=failed_at, follows=follows, actor=actor)
     if case is None or case.tasks.filter(state=TaskState.OPEN).exists():
@@ -83,7 +83,7 @@ def close_ended(*, invoice: str, account: str, snapshot: Snapshot | None, actor:
         services.postpone(case_id=case.pk, actor=actor)
         return False
     reason = _ENDED.get(status, ClosedReason.PAID if snapshot else ClosedReason.GONE)
-    return services.close(case_id=case.pk, reason=reason, actor=actor)
+    return services.close(case_id=case.pk, reason=reason, invoice=snapshot.invoice if snapshot else None, actor=actor)
 
 
 def review(*, case_id: int, actor: Actor) -> Proposed | None:

@@ -11,13 +11,13 @@ from approvals.models import Suggestion
 from approvals.signals import Change, suggestions_changed
 from approvals.states import State
 from billingops.actors import Actor
-from dunning import service_state, services
+from dunning import following, service_state
 from dunning.plan.steps import CANCEL, END_GRACE, GRACE, PAUSE, RESUME
 
 
 @receiver(suggestions_changed, sender=Suggestion, dispatch_uid="dunning.follow")
 def follow_suggestions(sender: Any, changes: Sequence[Change], actor: Actor, **kwargs: Any) -> None:
-    services.follow(changes=changes, actor=actor)
+    following.follow(changes=changes, actor=actor)
 
 
 @receiver(suggestions_changed, sender=Suggestion, dispatch_uid="dunning.service")

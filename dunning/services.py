@@ -16,18 +16,16 @@ from django.utils import timezone
 
 from approvals import services as gate
 from approvals.models import Execution, Suggestion
-from approvals.signals import Change
 from approvals.states import RELEASES_DEDUPE_KEY, WAITING_FOR_A_PERSON, State
-from billingops import bulk, jobs
+from billingops import bulk
 from billingops.actors import Actor, save_with_history
-from dunning import config, notes, reasons, sla, states, support_tasks
+from billingops.stripe.facts import InvoiceFacts
+from dunning import amounts, config, notes, reasons, states, support_tasks
 from dunning.facts import Snapshot
 from dunning.models import DunningCase
-from dunning.plan.steps import END_GRACE, ESCALATE, GRACE, KINDS, LANES, NOTIFY, RETRY, TAKE_OVER, Lane, Plan
+from dunning.plan.steps import KINDS, LANES, RETRY, Lane, Plan
 from dunning.states import UNPAID, CaseState, ClosedReason, TaskState
 
-_SAID_NO = (State.REJECTED, State.CANCELLED, State.FAILED, State.OBSERVED)
-_FOLLOWED = (State.EXECUTED, State.CONFIRMED, *_SAID_NO, State.STALE, State.EXPIRED)
 STILL_POSSIBLE = (*WAITING_FOR_A_PERSON, State.APPROVED)
 SOON = timedelta(minutes=5)
 HELD_BACK = timedelta(hours=6)  # what holds a step back wakes the case when it is settled; this is for what gets lost
@@ -41,7 +39,7 @@ def record_failure(
     *, snapshot: Snapshot, failed_at: datetime, follows: Mapping[str, Any] | None = None, actor: Actor
 ) -> DunningCase | None:
     """Open the invoice's case, or write a newer failure into it. None when nothing is owed, or the case is over.
-    `follows`: the columns of the campaign that a new case is to follow, kept for its life.
+    `follows`: the columns of the campaign that a case is to follow from its opening, kept for its life.
 
     What counts is the invoice as it stands now, not the event: a failure that arrives after the payment opens nothing.
     """
@@ -52,7 +50,8 @@ def record_failure(
     try:
         with transaction.atomic():
             if not DunningCase.objects.of_invoice(invoice.id, invoice.account).exists():
-                case = DunningCase(invoice=invoice.id, account=invoice.account, **columns, **(follows or {}))
+                case = DunningCase(invoice=invoice.id, account=invoice.account, **columns)
+                _begin(case, snapshot, follows or {})
                 case.next_step_at = timezone.now() + PLANNING_LEASE  # should whoever plans it now break
                 save_with_history(case, actor=actor, reason=f"attempt {case.attempts} failed", force_insert=True)
                 return case
@@ -60,14 +59,16 @@ def record_failure(
         pass  # somebody else opened it between the look and the insert
     with transaction.atomic():
         case = DunningCase.objects.select_for_update().of_invoice(invoice.id, invoice.account).get()
+        if case.closed_reason == ClosedReason.FINALIZED:
+            return _open_again(case, snapshot, columns, follows or {}, actor=actor)
         if not case.is_unpaid:
             return None
         scheduled = invoice.attempt_count > case.attempt_count
         by_hand = not scheduled and _is_another_charge(snapshot, case)
         if not scheduled and not by_hand:
             return case  # the same failure again, or an older one that comes late
-        for name, value in columns.items():
-            setattr(case, name, value)
+        _set(case, columns)
+        case.recovered_amount = amounts.paid_of(case, invoice)
         case.by_hand_failures += int(by_hand)
         case.step, case.next_step_at = case.step + 1, None
         if not case.paused and not case.tasks.filter(state=TaskState.OPEN).exists():
@@ -76,6 +77,33 @@ def record_failure(
             case.state = CaseState.OPEN
         save_with_history(case, actor=actor, reason=f"attempt {case.attempts} failed")
         return case
+
+
+def _begin(case: DunningCase, snapshot: Snapshot, follows: Mapping[str, Any]) -> None:
+    """From now on it is dunned: what it starts from."""
+    case.amount_at_opening, case.paid_at_opening = snapshot.invoice.amount_remaining, snapshot.invoice.amount_paid
+    _set(case, follows)
+
+
+def _open_again(
+    case: DunningCase, snapshot: Snapshot, columns: Mapping[str, Any], follows: Mapping[str, Any], *, actor: Actor
+) -> DunningCase:
+    """What was once a draft that could not be finalized has failed as an invoice. There is one row an invoice, so it
+    begins anew as if it were opened now; the history has what it was before, and `step` goes on."""
+    states.check_case(case.state, CaseState.OPEN)
+    _set(case, columns)
+    _begin(case, snapshot, follows)
+    case.state, case.closed_reason, case.closed_at = CaseState.OPEN, "", None
+    case.opened_at, case.escalated_at = timezone.now(), None
+    case.recovered_amount, case.by_hand_failures = 0, 0
+    case.step, case.next_step_at = case.step + 1, timezone.now() + PLANNING_LEASE
+    save_with_history(case, actor=actor, reason=f"opened again: attempt {case.attempts} failed")
+    return case
+
+
+def _set(case: DunningCase, columns: Mapping[str, Any]) -> None:
+    for name, value in columns.items():
+        setattr(case, name, value)
 
 
 def _is_another_charge(snapshot: Snapshot, case: DunningCase) -> bool:
@@ -178,7 +206,7 @@ def keep_plan(case: DunningCase, plan: Plan, *, proposed: Sequence[str] = (), no
     if plan.until and plan.until > now:
         case.next_step_at = min(case.next_step_at or plan.until, plan.until)
     if case.next_step_at is None and not proposed and not case.paused and case.state != CaseState.ESCALATED:
-        case.next_step_at = _notice_ends(now)  # nothing else would bring it up: a policy wants none of its steps
+        case.next_step_at = notice_ends(now)  # nothing else would bring it up: a policy wants none of its steps
 
 
 def next_time(case: DunningCase, *, now: datetime, busy: Collection[Lane] = ()) -> datetime | None:
@@ -246,7 +274,7 @@ def postpone(*, case_id: int, actor: Actor) -> None:
     """Nothing can be said of the case now: look again after the notice period."""
     with transaction.atomic():
         case = DunningCase.objects.select_for_update().get(pk=case_id)
-        case.next_step_at = _notice_ends(timezone.now())
+        case.next_step_at = notice_ends(timezone.now())
         save_with_history(case, actor=actor, reason="looked at again later")
 
 
@@ -266,8 +294,9 @@ def drop_waiting(*, case: DunningCase, actor: Actor, reason: str) -> int:
     return len(found)
 
 
-def close(*, case_id: int, reason: ClosedReason, actor: Actor) -> bool:
-    """The invoice is paid, or nobody will collect it any more. True when this call closed the case."""
+def close(*, case_id: int, reason: ClosedReason, invoice: InvoiceFacts | None, actor: Actor) -> bool:
+    """The invoice is paid, or nobody will collect it any more. True when this call closed the case. `invoice`: as it is
+    now; None where it is no longer there."""
     case = DunningCase.objects.get(pk=case_id)
     words = ClosedReason(reason).label
     drop_waiting(case=case, actor=actor, reason=f"no longer needed: {words}")
@@ -282,7 +311,8 @@ def close(*, case_id: int, reason: ClosedReason, actor: Actor) -> bool:
         if target == CaseState.RECOVERED:
             last = suggestions_of(case).filter(state__in=(State.EXECUTED, State.CONFIRMED)).order_by("-id").first()
             case.recovered_by = last.kind if last else ""
-            case.recovered_amount = case.amount_remaining
+        if invoice is not None:
+            case.recovered_amount = amounts.paid_of(case, invoice)
         notes.case_ended(case, is_paid=target == CaseState.RECOVERED, actor=actor)
         save_with_history(case, actor=actor, reason=words)
         for task in case.tasks.select_for_update().filter(state=TaskState.OPEN):
@@ -315,92 +345,6 @@ def suggestions_of(case: DunningCase) -> QuerySet[Suggestion]:
     return Suggestion.objects.filter(subject=case.invoice, account=case.account, kind__in=KINDS, is_seeded=False)
 
 
-def follow(*, changes: Sequence[Change], actor: Actor) -> None:
-    """Keep the cases in step with their suggestions. Runs inside the gate's transaction, so it only touches our rows.
-    A verdict on many at once costs as many statements as on one."""
-    steps = [one.suggestion for one in changes if one.suggestion.kind in KINDS and one.suggestion.state in _FOLLOWED]
-    if not steps:
-        return
-    found = DunningCase.objects.select_for_update().filter(invoice__in={one.subject for one in steps}).order_by("pk")
-    cases = {(case.invoice, case.account): case for case in found}
-    put_off: dict[int, tuple[DunningCase, str]] = {}
-    for suggestion in steps:
-        case = cases.get((suggestion.subject, suggestion.account))
-        if case is not None and case.state == CaseState.RECOVERED:
-            _give_credit(case, suggestion, actor=actor)
-        if case is None or not case.is_unpaid:
-            continue
-        before = (case.state, case.next_step_at, case.grace_period_until, case.plan)
-        _follow_one(case, suggestion)
-        if before == (case.state, case.next_step_at, case.grace_period_until, case.plan):
-            continue
-        reason = f"{suggestion.kind} is {suggestion.get_state_display()}"
-        if suggestion.state in _SAID_NO:
-            put_off[case.pk] = (case, reason)
-        else:
-            save_with_history(case, actor=actor, reason=reason)
-    if put_off:  # only their next step moves, which is no line of the timeline
-        rows, reasons = zip(*put_off.values(), strict=True)
-        for row in rows:
-            row.updated_at = timezone.now()
-        bulk.update_with_history(DunningCase, rows, ["next_step_at", "updated_at"], actor=actor, reasons=reasons)
-
-
-def _follow_one(case: DunningCase, suggestion: Suggestion) -> None:
-    """What becomes of one step beside an escalation leaves the case with its person, until their task is done."""
-    with_a_person = case.state == CaseState.ESCALATED
-    _move_on(case, suggestion)
-    if with_a_person:
-        case.state = CaseState.ESCALATED
-
-
-def _move_on(case: DunningCase, suggestion: Suggestion) -> None:
-    now = timezone.now()
-    if suggestion.state == State.EXECUTED:
-        case.plan = _without(case.plan, suggestion.kind)
-    if suggestion.state in (State.EXECUTED, State.CONFIRMED):
-        if suggestion.kind == ESCALATE:
-            case.state, case.next_step_at, case.escalated_at = CaseState.ESCALATED, None, now
-            sla.start(case, now)
-        else:
-            case.state = CaseState.WAITING
-        further = next_time(case, now=now)
-        if suggestion.kind == GRACE:
-            case.grace_period_until = datetime.fromisoformat(suggestion.params["until"])
-            case.next_step_at = min(further or case.grace_period_until, case.grace_period_until)
-        elif suggestion.kind == NOTIFY:
-            case.next_step_at = min(further or _notice_ends(now), _notice_ends(now))
-        elif suggestion.kind == RETRY:
-            case.next_step_at = further  # beside that, its event makes the next step
-        elif suggestion.kind in (TAKE_OVER, END_GRACE):
-            # What follows them is up to us alone, and need not wait.
-            if suggestion.kind == END_GRACE:
-                case.grace_period_until = None
-            if suggestion.state == State.EXECUTED:
-                case.next_step_at = now
-                jobs.enqueue("dunning.tasks.review", case.pk)
-        elif suggestion.kind != ESCALATE:
-            case.next_step_at = further or _notice_ends(now)
-    elif suggestion.state in _SAID_NO:
-        # A person said no, or it did not work: nobody should have to remember the case, so it comes up again.
-        case.next_step_at = case.next_step_at or _notice_ends(now)
-    else:
-        case.state, case.next_step_at = CaseState.OPEN, now
-        jobs.enqueue("dunning.tasks.review", case.pk)
-
-
-def _without(plan: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    """The plan without the step that was carried out, the first of its kind: what is done is not to come any more."""
-    done = next((index for index, step in enumerate(plan) if step.get("kind") == kind), None)
-    return [step for index, step in enumerate(plan) if index != done]
-
-
-def _give_credit(case: DunningCase, suggestion: Suggestion, *, actor: Actor) -> None:
-    """The payment's event may close the case before the answer of the retry that brought it is recorded."""
-    if suggestion.kind == RETRY and suggestion.state == State.CONFIRMED and not case.recovered_by:
-        case.recovered_by = RETRY
-        save_with_history(case, actor=actor, reason="the retry that brought the payment is confirmed")
-
-
-def _notice_ends(now: datetime) -> datetime:
+def notice_ends(now: datetime) -> datetime:
+    """When a case about which nothing more can be said now is looked at again."""
     return now + timedelta(days=config.current().notice_days)

@@ -226,7 +226,7 @@ def test_what_is_suggested_while_a_case_is_being_closed_does_not_stay(
         return drop(**kwargs) if len(calls) > 1 else 0
 
     monkeypatch.setattr(services, "drop_waiting", late)
-    services.close(case_id=case.pk, reason=services.ClosedReason.VOIDED, actor=WORKER)
+    services.close(case_id=case.pk, reason=services.ClosedReason.VOIDED, invoice=None, actor=WORKER)
     retry.refresh_from_db()
     assert retry.state == State.SUPERSEDED
 
