@@ -27,7 +27,7 @@ class DunningCase(models.Model):
     `method_seen` is the payment method that the last plan reckoned with. `next_step_at`: when to think again.
 
     Money, in minor units: `amount_at_opening` was open and `paid_at_opening` paid when the case was opened.
-    `amount_remaining` is open now, as last heard of, and stays as it was when the case ends. `recovered_amount` has been
+    `amount_remaining` is open now, as last heard of, and stays as it was when the case ends. `recovered_amount` was
     paid since, in whole or in part, never more than was open; what was credited is not paid.
     """
 
