@@ -68,6 +68,7 @@ class Case:
             foreign=self.foreign,
             tier=self.tier,
             volumes=volumes,
+            before=self.happened.before if self.happened else 0,
         )
 
     def waits_for_the_fee(self, seller: str) -> bool:
@@ -115,7 +116,8 @@ def load(invoice_id: str, *, live: bool, but: str = "") -> Case | None:
         "foreign": _foreign(invoice, charge, sellers, live=live),
         "tier": tier,
     }
-    settlement = rules.settle(invoice, charge, rules=known, sellers=sellers, **inputs)
+    before = happened.before if happened else 0
+    settlement = rules.settle(invoice, charge, rules=known, sellers=sellers, before=before, **inputs)
     return Case(invoice, charge, settlement, sellers, happened=happened, known=known, **inputs)
 
 
@@ -145,7 +147,8 @@ def load_many(invoice_ids: Iterable[str]) -> dict[str, Case]:
             "foreign": [one for one in foreign.get(key, ()) if one.destination in named[key]],
             "tier": of_tier[key],
         }
-        settlement = rules.settle(invoice, paid.get(key), rules=known[key], sellers=sellers, **inputs)
+        before = happened[key].before if key in happened else 0
+        settlement = rules.settle(invoice, paid.get(key), rules=known[key], sellers=sellers, before=before, **inputs)
         found[key] = Case(
             invoice, paid.get(key), settlement, sellers, happened=happened.get(key), known=known[key], **inputs
         )

@@ -29,6 +29,7 @@ from billingops.stripe.models import MirroredObject
 from settlements import cases, rules
 from settlements.cases import RuleBook
 from settlements.explain_input import terms_of_plan
+from settlements.happened import credited_before
 from settlements.models import Earning, Seller, ShareRule
 from settlements.rules import Rule, Settlement, Terms, VolumeKey
 
@@ -231,6 +232,7 @@ class _Comparison:
         tiers: Mapping[str, Mapping[str, str]] = {}
         if any(rule.match_tier for rule in (*self.stored.rules, *self.wanted.rules)):
             tiers = mirrored.customers_metadata(one.customer_id for one in invoices.values() if one.customer_id)
+        notes = mirrored.credit_notes_of_many(batch.ids)
         self.report.not_mirrored += sum(1 for key in batch.ids if key not in invoices)
         for key in batch.ids:
             invoice = invoices.get(key)
@@ -241,14 +243,19 @@ class _Comparison:
             if earned is None and not batch.since <= rules.paid_day(invoice, charge) < batch.until:
                 continue
             tier = tiers.get(invoice.customer_id, {}).get(rules.TIER_KEY, "")
-            self._compare(invoice, charge, tier, earned)
+            self._compare(invoice, charge, tier, earned, credited_before(notes[key]))
 
     def _compare(
-        self, invoice: InvoiceFacts, charge: ChargeFacts | None, tier: str, earned: dict[str, Earning] | None
+        self,
+        invoice: InvoiceFacts,
+        charge: ChargeFacts | None,
+        tier: str,
+        earned: dict[str, Earning] | None,
+        credited: int,
     ) -> None:
-        now = self._settle(self.wanted, self.after, invoice, charge, tier)
+        now = self._settle(self.wanted, self.after, invoice, charge, tier, credited)
         if earned is None:
-            was = self._settle(self.stored, self.before, invoice, charge, tier)
+            was = self._settle(self.stored, self.before, invoice, charge, tier, credited)
             then = {one.seller: one.amount for one in was.earned}
             self.report.recomputed += bool(was.sellers)
         else:
@@ -272,12 +279,20 @@ class _Comparison:
         return lines == same and not any(one.rule in self.fresh for one in found.lines)
 
     def _settle(
-        self, book: RuleBook, volumes: Volumes, invoice: InvoiceFacts, charge: ChargeFacts | None, tier: str
+        self,
+        book: RuleBook,
+        volumes: Volumes,
+        invoice: InvoiceFacts,
+        charge: ChargeFacts | None,
+        tier: str,
+        credited: int,
     ) -> Settlement:
         known = book.of(invoice)
         keys = rules.tier_keys(invoice, charge, known, tier)
         given = {key: volumes.get((key, invoice.currency), 0) for key in keys}
-        found = rules.settle(invoice, charge, rules=known, sellers=self.terms, tier=tier, volumes=given)
+        found = rules.settle(
+            invoice, charge, rules=known, sellers=self.terms, tier=tier, volumes=given, before=credited
+        )
         for one in found.earned:
             for name, version, period, base in one.volume:
                 key = ((one.seller, name, version, period), invoice.currency)

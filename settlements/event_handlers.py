@@ -58,6 +58,10 @@ def look_at_the_credit(note: EventNote) -> None:
     if note.account:
         return
     invoice = reader.read_credit_note(note.current or note.data).invoice_id
+    # Given before the payment, and heard of after it: until now the shares were more than the payment.
+    if Finding.objects.open().filter(code=Finding.Code.OVER_CHARGE, subject=invoice).exists():
+        services.settle_invoice(invoice_id=invoice, event_id=note.event_id, actor=ACTOR, at=note.created)
+        return
     charges = Earning.objects.filter(invoice=invoice).values_list("charge", flat=True).distinct()
     for charge_id in list(charges):
         _look_at(charge_id, note)

@@ -22,7 +22,7 @@ def happened(
 ) -> Happened:
     """Of one payment. The refunds say when; how much, the charge says."""
     disputes, notes = list(disputes), [note for note in notes if note.status != VOID]
-    before = sum(note.pre_payment_amount for note in notes)
+    before = credited_before(notes)
     disputed = sum(dispute.amount for dispute in disputes if dispute.is_open and not dispute.is_inquiry)
     if charge.disputed and not disputes:  # Stripe says so before its event has come
         disputed = charge.amount
@@ -36,6 +36,11 @@ def happened(
         before=before,
         at=_latest(disputes, notes, refunds),
     )
+
+
+def credited_before(notes: Iterable[CreditNoteFacts]) -> int:
+    """What credit notes took off the invoice before it was paid."""
+    return sum(note.pre_payment_amount for note in notes if note.status != VOID)
 
 
 def _latest(

@@ -184,12 +184,14 @@ def settle(
     foreign: Sequence[TransferFacts] = (),
     tier: str = "",
     volumes: Mapping[VolumeKey, int] | None = None,
+    before: int = 0,
 ) -> Settlement:
     """Share a paid invoice out. `committed`: what sellers already got or will get of this invoice, by account.
 
     `foreign`: transfers of this invoice or its charge that no payout of ours made, as far as they are not reversed.
     `tier`: the customer's (metadata.tier). `volumes`: what `tier_keys` asks for, before this invoice (minor units of
-    its currency); a volume that is not named is 0.
+    its currency); a volume that is not named is 0. `before`: what a credit note took off before the payment; the shares
+    are of the whole, and give their part of it back as they do of any credit (positions.py).
     """
     taken = dict(committed or {})
     for transfer in foreign:
@@ -221,7 +223,7 @@ def settle(
         problems += why
         if not why and found.amount > 0:
             payable.append(found)
-    over = _over_charge(invoice, charge, [one for one in earned if not one.moved_by_stripe], taken)
+    over = _over_charge(invoice, charge, [one for one in earned if not one.moved_by_stripe], taken, before)
     return Settlement(
         proposals=() if over else tuple(payable),
         problems=tuple(problems + over),
@@ -348,13 +350,17 @@ def _why_not_now(
     return problems
 
 
-def shareable(invoice: InvoiceFacts, charge: ChargeFacts) -> int:
-    """What of the charge may be shared out: its amount without the invoice's tax."""
-    return charge.amount - invoice.tax
+def shareable(invoice: InvoiceFacts, charge: ChargeFacts, before: int = 0) -> int:
+    """What may be shared out: what the charge brought, and what was credited before it, without the invoice's tax."""
+    return charge.amount + before - invoice.tax
 
 
 def _over_charge(
-    invoice: InvoiceFacts, charge: ChargeFacts | None, earned: Sequence[Proposal], committed: Mapping[str, int]
+    invoice: InvoiceFacts,
+    charge: ChargeFacts | None,
+    earned: Sequence[Proposal],
+    committed: Mapping[str, int],
+    before: int,
 ) -> list[Problem]:
     """A problem for all of them when together they exceed what the charge brought.
 
@@ -364,7 +370,7 @@ def _over_charge(
     if charge is None or not earned:
         return []
     shares = {one.seller: one.share for one in earned if one.share > 0} | dict(committed)
-    total, limit = sum(shares.values()), shareable(invoice, charge)
+    total, limit = sum(shares.values()), shareable(invoice, charge, before)
     if total <= limit:
         return []
     concerned = [

@@ -11,7 +11,7 @@ from billingops.actors import Actor
 from settlements.ledger import journal
 from settlements.ledger.accounts import Account
 from settlements.ledger.models import JournalEntry
-from settlements.models import PayoutRecord
+from settlements.models import Earning, PayoutRecord
 from settlements.states import PayoutState
 
 pytestmark = pytest.mark.django_db
@@ -150,23 +150,53 @@ def test_a_credit_note_without_a_refund_takes_its_part_as_well(life):
     life.prove()
 
 
-def test_a_credit_note_before_the_payment_takes_its_part_of_what_came_in(life):
+def credited_first(life, amount):
+    """An invoice over 10,000 that a credit note makes smaller before it is paid; nothing is heard yet."""
     market = life.market
     customer = market.customer()
     draft = market.api.v1.invoices.create({"customer": customer.id, "currency": "usd"})
     price = market.price("acct_bakery", 10_000, "usd").id
     market.api.v1.invoice_items.create({"customer": customer.id, "invoice": draft.id, "pricing": {"price": price}})
     market.api.v1.invoices.finalize_invoice(draft.id)
-    market.api.v1.credit_notes.create({"invoice": draft.id, "amount": 2_000})
+    market.api.v1.credit_notes.create({"invoice": draft.id, "amount": amount})
     market.api.v1.invoices.pay(draft.id)
+    return draft
+
+
+@pytest.mark.parametrize(("credit", "left"), [(2_000, 5_600), (4_000, 4_200), (9_900, 70)])
+def test_a_credit_note_before_the_payment_takes_its_part_of_what_came_in(life, credit, left):
+    """Also one that leaves less than the whole shares come to."""
+    draft = credited_first(life, credit)
     life.hear()
     row = life.earning(draft)
-    assert (row.share, row.taken, row.open) == (7_000, 1_400, 5_600)
-    assert [one.amount for one in life.waiting()] == [5_600]
+    assert (row.share, row.taken, row.open) == (7_000, 7_000 - left, left)
+    assert [one.amount for one in life.waiting()] == [left]
     assert journal.balance(Account.RECEIVABLE, currency="usd") == 0
-    assert journal.balance(Account.PLATFORM_REVENUE, currency="usd") == -2_400
+    assert journal.balance(Account.PLATFORM_REVENUE, currency="usd") == -(10_000 - credit - left)
     life.say_yes()
+    assert life.amounts() == [left]
     life.prove()
+
+
+def test_a_credit_note_before_the_payment_that_is_heard_of_after_it_lets_the_sellers_earn(life):
+    draft, late = credited_first(life, 4_000), []
+    life.market.deliver(order=lambda events: [one for one in events if not of_a_credit(one, late)])
+    life.market.run_jobs()
+    if not Earning.objects.exists():
+        assert life.finding("over_charge") is not None
+    life.market.deliver(order=lambda events: late)
+    life.market.run_jobs()
+    assert (life.earning(draft).open, life.finding("over_charge")) == (4_200, None)
+    assert [one.amount for one in life.waiting()] == [4_200]
+    assert journal.balance(Account.RECEIVABLE, currency="usd") == 0
+    life.looks_the_same_after_a_replay()
+    life.prove()
+
+
+def of_a_credit(event, late):
+    if event["type"].startswith("credit_note"):
+        late.append(event)
+    return event in late
 
 
 # -- disputes ----------------------------------------------------------------------------------------------------------

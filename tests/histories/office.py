@@ -70,6 +70,7 @@ class Office:
         self.volumes: dict[tuple[str, str, int, str], int] = {}
         self.booked: set[str] = set()  # reversals
         self.sold: set[str] = set()  # invoices whose sale is in the books
+        self.too_much: set[str] = set()  # of these, those whose shares come to more than the payment
         self.stripe: dict[str, TransferFacts] = {}  # the transfers as they are there, whether heard of or not
         self.features: set[str] = set()
 
@@ -85,7 +86,9 @@ class Office:
         if message.kind == "transfer":
             self._transfer(message.object_id)
             return
-        if message.kind in ("invoice", "charge") and message.invoice not in self.sold:
+        is_paid = message.kind in ("invoice", "charge") and message.invoice not in self.sold
+        is_credited = message.kind == "note" and message.invoice in self.too_much  # event_handlers.look_at_the_credit
+        if is_paid or is_credited:
             self._record(message.invoice)
         self._book(message.invoice)
         self.look(message.invoice)
@@ -114,7 +117,8 @@ class Office:
         invoice: InvoiceFacts = invoices[0]
         charge: ChargeFacts = charges[0]
         tier = self.history.tiers
-        settle = {"rules": self.history.rules, "sellers": self.history.terms, "tier": tier}
+        before = happened.credited_before(self.known("note", invoice_id))
+        settle = {"rules": self.history.rules, "sellers": self.history.terms, "tier": tier, "before": before}
         settlement = rules.settle(invoice, charge, **settle, volumes=self.volumes)
         case = Case(
             invoice, charge, settlement, dict(self.history.terms), known=self.history.rules, tier=tier, happened=None
@@ -134,8 +138,10 @@ class Office:
         drafts = [draft for draft in map(books.sale, rows.values()) if any(line.amount for line in draft.lines)]
         drafts += [own for own in [earnings._own_sale(case)] if own]
         self.ledger.post(drafts + earnings.charge_drafts([case]))
+        self.too_much.discard(invoice_id)
         if any(problem.code == "over_charge" for problem in settlement.problems):
             self.features.add("shares exceed the payment")
+            self.too_much.add(invoice_id)
         checks.recorded(case, rows)
         for transfer in self.known("transfer", invoice_id):
             self._transfer(transfer.id)

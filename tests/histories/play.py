@@ -113,7 +113,7 @@ class _Run:
         everything = [*messages, *repeated, *again]
         rng.shuffle(everything)
         if self.history.volumes_matter:
-            everything = _in_place(everything, lambda one: one.kind in ("invoice", "charge"))
+            everything = _in_place(everything, _sets_an_invoice_off)
         several = [one for one in everything if self._is_of_several(one)]
         everything = sorted(several, key=_place) + [one for one in everything if one not in several]
         ticks = sorted(rng.randrange(len(everything) + 1) for _ in range(2)) if everything else [0, 0]
@@ -251,6 +251,11 @@ class _Run:
 
 def _place(message: Message) -> tuple[str, str, str, int]:
     return message.invoice, message.kind, message.object_id, message.version
+
+
+def _sets_an_invoice_off(message: Message) -> bool:
+    """Whether sellers may earn of an invoice once this is heard: a credit before the payment makes room for them."""
+    return message.kind in ("invoice", "charge") or (message.kind == "note" and message.facts.pre_payment_amount > 0)
 
 
 def _in_place(messages: list[Message], fixed: Callable[[Message], bool]) -> list[Message]:
