@@ -16,10 +16,9 @@ from approvals.signals import Change
 from approvals.states import State
 from billingops import bulk, jobs
 from billingops.actors import Actor, save_with_history
-from dunning import sla
+from dunning import services, sla
 from dunning.models import DunningCase
-from dunning.plan.steps import END_GRACE, ESCALATE, GRACE, KINDS, NOTIFY, RETRY, TAKE_OVER
-from dunning.services import next_time, notice_ends
+from dunning.plan.steps import END_GRACE, ESCALATE, GRACE, KINDS, NOTIFY, PAUSE, RETRY, TAKE_OVER
 from dunning.states import CaseState
 
 _SAID_NO = (State.REJECTED, State.CANCELLED, State.FAILED, State.OBSERVED)
@@ -42,6 +41,8 @@ def follow(*, changes: Sequence[Change], actor: Actor) -> None:
             continue
         before = (case.state, case.next_step_at, case.grace_period_until, case.plan)
         follow_one(case, suggestion)
+        if before[0] != case.state == CaseState.ESCALATED:
+            services.let_others_speak(case)
         if before == (case.state, case.next_step_at, case.grace_period_until, case.plan):
             continue
         reason = f"{suggestion.kind} is {suggestion.get_state_display()}"
@@ -57,11 +58,14 @@ def follow(*, changes: Sequence[Change], actor: Actor) -> None:
 
 
 def follow_one(case: DunningCase, suggestion: Suggestion) -> None:
-    """What becomes of one step beside an escalation leaves the case with its person, until their task is done."""
-    with_a_person = case.state == CaseState.ESCALATED
+    """What becomes of one step beside an escalation leaves the case with its person: nothing is thought of anew before
+    their task is done. What has expired or gone stale by then is planned with the rest."""
+    with_a_person, before = case.state == CaseState.ESCALATED, case.next_step_at
     _move_on(case, suggestion)
     if with_a_person:
-        case.state = CaseState.ESCALATED
+        case.state, case.next_step_at = CaseState.ESCALATED, before
+    elif case.next_step_at is not None and case.next_step_at != before and case.next_step_at <= timezone.now():
+        jobs.enqueue("dunning.tasks.review", case.pk)
 
 
 def _move_on(case: DunningCase, suggestion: Suggestion) -> None:
@@ -74,12 +78,12 @@ def _move_on(case: DunningCase, suggestion: Suggestion) -> None:
             sla.start(case, now)
         else:
             case.state = CaseState.WAITING
-        further = next_time(case, now=now)
+        further = services.next_time(case, now=now)
         if suggestion.kind == GRACE:
             case.grace_period_until = datetime.fromisoformat(suggestion.params["until"])
             case.next_step_at = min(further or case.grace_period_until, case.grace_period_until)
         elif suggestion.kind == NOTIFY:
-            case.next_step_at = min(further or notice_ends(now), notice_ends(now))
+            case.next_step_at = min(further or services.notice_ends(now), services.notice_ends(now))
         elif suggestion.kind == RETRY:
             case.next_step_at = further  # beside that, its event makes the next step
         elif suggestion.kind in (TAKE_OVER, END_GRACE):
@@ -88,15 +92,15 @@ def _move_on(case: DunningCase, suggestion: Suggestion) -> None:
                 case.grace_period_until = None
             if suggestion.state == State.EXECUTED:
                 case.next_step_at = now
-                jobs.enqueue("dunning.tasks.review", case.pk)
+        elif suggestion.kind == PAUSE and suggestion.state == State.CONFIRMED:
+            case.next_step_at = now  # the sequence may want the customer to be told
         elif suggestion.kind != ESCALATE:
-            case.next_step_at = further or notice_ends(now)
+            case.next_step_at = further or services.notice_ends(now)
     elif suggestion.state in _SAID_NO:
         # A person said no, or it did not work: nobody should have to remember the case, so it comes up again.
-        case.next_step_at = case.next_step_at or notice_ends(now)
+        case.next_step_at = case.next_step_at or services.notice_ends(now)
     else:
         case.state, case.next_step_at = CaseState.OPEN, now
-        jobs.enqueue("dunning.tasks.review", case.pk)
 
 
 def _without(plan: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from approvals import services as gate
 from approvals.models import Execution, Suggestion
 from approvals.states import RELEASES_DEDUPE_KEY, WAITING_FOR_A_PERSON, State
-from billingops import bulk
+from billingops import bulk, jobs
 from billingops.actors import Actor, save_with_history
 from billingops.stripe.facts import InvoiceFacts
 from dunning import amounts, config, notes, reasons, states, support_tasks
@@ -317,8 +317,17 @@ def close(*, case_id: int, reason: ClosedReason, invoice: InvoiceFacts | None, a
         save_with_history(case, actor=actor, reason=words)
         for task in case.tasks.select_for_update().filter(state=TaskState.OPEN):
             support_tasks.finish(task, actor=actor, result=f"Closed by itself: {words}.")
+        let_others_speak(case)
     drop_waiting(case=case, actor=actor, reason=f"no longer needed: {words}")  # what was suggested since the first look
     return True
+
+
+def let_others_speak(case: DunningCase) -> None:
+    """The case has left its customer's conversation, or is back: the worker looks at their other cases, where there are
+    any (conversations.py). One statement, in the transaction that changed it."""
+    others = DunningCase.objects.unpaid().of_customer(case.customer, case.account).exclude(pk=case.pk)
+    if case.customer and others.exists():
+        jobs.enqueue("dunning.tasks.conversation", case.pk)
 
 
 def confirm_retries(*, invoice: str, account: str, event_id: str, actor: Actor) -> int:

@@ -18,7 +18,7 @@ from billingops import jobs
 from billingops.actors import Actor, save_with_history
 from billingops.journal import Note, note
 from billingops.stripe.errors import StripeProblem
-from dunning import config, facts, notes, planning, sla
+from dunning import config, facts, notes, planning, services, sla
 from dunning.models import DunningCase
 from dunning.states import CaseState
 
@@ -89,6 +89,7 @@ def promise_ended(case_id: int) -> str:
         notes.write(case, notes.Kind.BROKEN, actor=WORKER, day=case.promised_for.isoformat())
         case.promised_for, case.promises_broken = None, case.promises_broken + 1
         comes_up(case)
+        services.let_others_speak(case)
         save_with_history(case, actor=WORKER, reason="the promise to pay was not kept")
     return "broken"
 

@@ -122,6 +122,7 @@ def promise(*, case_id: int, actor: Actor, version: int, day: date, text: str = 
         step.case.promised_for = day  # the sweep finds how it ended
         step.case.step += 1  # what is being planned meanwhile does not count any more
         sweeps.comes_up(step.case)  # the steps to come begin after it
+        services.let_others_speak(step.case)  # the promise is about this invoice alone
         sla.acted(step.case, timezone.now(), rests_until=promise_ends(day))
     return step.case
 
@@ -137,6 +138,7 @@ def pause(*, case_id: int, actor: Actor, version: int, text: str) -> DunningCase
             raise InvalidTransition("It is paused already. Nothing was changed.")
         step.case.paused, step.case.next_step_at = True, None
         step.case.step += 1
+        services.let_others_speak(step.case)
         sla.stop(step.case)
     return step.case
 
@@ -152,6 +154,7 @@ def resume(*, case_id: int, actor: Actor, version: int, text: str = "") -> Dunni
         if case.state == CaseState.ESCALATED or notes.holder(case):
             sla.start(case, now)
         sweeps.comes_up(case)
+        services.let_others_speak(case)
     return step.case
 
 
@@ -175,6 +178,7 @@ def snooze(*, case_id: int, actor: Actor, version: int, until: datetime, text: s
         case.snoozed_until = until
         case.step += 1
         sweeps.comes_up(case)
+        services.let_others_speak(case)
         sla.acted(case, now, rests_until=until)
     return step.case
 
