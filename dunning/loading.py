@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.db.models import Q, Sum
+from django.db.models import Exists, OuterRef, Q, Sum
 
-from approvals.models import Suggestion
+from approvals.models import Decision, Suggestion
 from approvals.states import WAITING_FOR_A_PERSON, State
 from billingops.stripe import mirrored, reader
 from billingops.stripe.facts import ChargeFacts, PaymentMethodFacts
@@ -36,12 +36,7 @@ from dunning.states import UNPAID, CaseState, ClosedReason, MessageState
 MOST = mirrored.MOST  # cases at a time: their customers' methods and charges are held in memory
 UNDER_WAY = (*WAITING_FOR_A_PERSON, State.APPROVED, State.EXECUTING, State.UNKNOWN)
 SETTLED = (State.EXECUTED, State.CONFIRMED)
-SAID_NO = (
-    State.REJECTED,
-    State.CANCELLED,
-    State.OBSERVED,
-)  # a person did not want this step: the sequence goes on without it
-REFUSED = (State.REJECTED, State.OBSERVED)  # by a person; what is cancelled was overtaken by events as often
+SAID_NO = (State.REJECTED, State.CANCELLED, State.OBSERVED)  # a person did not want it: the sequence goes on without it
 NEVER_AGAIN = (reasons.Category.HARD, reasons.Category.FRAUD)
 MARK = "#"  # in a suggestion's dedupe key, before the mark of the sequence's entry
 ZONE_KEYS = ("timezone", "time_zone", "tz")  # of the customer's metadata
@@ -165,12 +160,12 @@ def _around(
     _cases(around, customers)
     subjects = {snapshot.invoice.id for _, snapshot in found}
     subjects |= {one.invoice for pair in pairs for one in around.unpaid[pair]}
-    asked = Suggestion.objects.filter(subject__in=subjects, kind__in=KINDS, is_seeded=False)
+    asked = Suggestion.objects.filter(subject__in=subjects, kind__in=KINDS, is_seeded=False).exclude(_OVERTAKEN)
     for account, subject, kind, state, key, at, method in asked.order_by().values_list(
         "account", "subject", "kind", "state", "dedupe_key", "updated_at", "facts__payment_method"
     ):
         around.suggestions[account, subject].append((kind, state, key, at))
-        if kind == RETRY and state in REFUSED and method:
+        if kind == RETRY and state in SAID_NO and method:
             before = around.refused[account, subject].get(method, at)
             around.refused[account, subject][method] = max(at, before)
     paid = MirroredObject.objects.filter(object_type="invoice", status="paid", customer_id__in=customers)
@@ -179,6 +174,12 @@ def _around(
     ):
         around.values[account, customer, currency] = total or 0
     return around
+
+
+# Cancelled by nobody: a newer failure, a payment, a promise came first. The gate writes a person's own words down.
+_OVERTAKEN = Q(state=State.CANCELLED) & ~Exists(
+    Decision.objects.filter(suggestion=OuterRef("pk"), verdict=Decision.Verdict.CANCEL)
+)
 
 
 def _cases(around: _Around, customers: Iterable[str]) -> None:

@@ -166,7 +166,8 @@ class Office:
             if mail.state == MessageState.SENT and mail.sent_at:
                 around.messages[PAIR].append((mail.case.pk, mail.invoices, mail.sent_at))
         for one in self.asked:
-            around.suggestions["", one.subject].append((one.kind, one.state, one.key, one.updated_at))
+            if one.state != State.CANCELLED:  # nobody cancels here: it was overtaken
+                around.suggestions["", one.subject].append((one.kind, one.state, one.key, one.updated_at))
         for other in self.cases.values():
             if not other.is_unpaid:
                 around.ended[PAIR].append((other.pk, other.state, other.closed_reason, other.category, other.closed_at))
