@@ -13,6 +13,8 @@ from functools import lru_cache
 from importlib import resources
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import tzdata
+
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 MORNING = time(9)  # local: balances have been booked, people are up
@@ -22,7 +24,7 @@ NOBODY_KNOWS = ("UTC", "America/New_York")  # neither zone nor country is known:
 
 @lru_cache(maxsize=1)
 def _zones_by_country() -> dict[str, tuple[str, ...]]:
-    text = resources.files("tzdata.zoneinfo").joinpath("zone.tab").read_text(encoding="utf-8")
+    text = resources.files(tzdata).joinpath("zoneinfo", "zone.tab").read_text(encoding="utf-8")
     found: dict[str, list[str]] = {}
     for line in text.splitlines():
         if line and not line.startswith("#"):
