@@ -12,7 +12,7 @@ these whose event has not come in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -42,12 +42,11 @@ def declined(charges: Iterable[ChargeFacts]) -> list[ChargeFacts]:
     return [charge for charge in charges if charge.status == "failed"]
 
 
-def is_under_way(charges: Iterable[ChargeFacts], *, invoice: str, intent: str) -> bool:
-    """Whether a payment of the invoice, begun by whomever, has no result yet: a bank debit takes days. Pure."""
-    return any(
-        charge.status == "pending"
-        and (charge.invoice_id == invoice or bool(intent and charge.payment_intent_id == intent))
-        for charge in charges
+def is_under_way(charges: Iterable[ChargeFacts], intents: Mapping[str, str]) -> bool:
+    """Whether a payment by one of these intents (→ status), begun by whomever, has no result yet: a bank debit takes
+    days. Pure."""
+    return "processing" in intents.values() or any(
+        charge.status == "pending" and charge.payment_intent_id in intents for charge in charges
     )
 
 

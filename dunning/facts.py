@@ -6,7 +6,7 @@ back. It holds nothing that changes by the mere passing of time, and no personal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -158,12 +158,12 @@ class DebitRecord:
     refused_for_good: str = ""
 
 
-def debit_record(method: PaymentMethodFacts, intent: str, declined: Sequence[ChargeFacts]) -> DebitRecord:
-    """What these returned debits of its customer say of an account, for the invoice of that payment intent. Pure."""
+def debit_record(method: PaymentMethodFacts, intents: Container[str], declined: Sequence[ChargeFacts]) -> DebitRecord:
+    """What these returned debits of its customer say of an account, for the invoice of those payment intents. Pure."""
     if not method.id:
         return DebitRecord()
     same = charges_of(method, declined)
-    return DebitRecord(sum(charge.payment_intent_id == intent for charge in same), _refused_for_good(same))
+    return DebitRecord(sum(charge.payment_intent_id in intents for charge in same), _refused_for_good(same))
 
 
 def sealed(

@@ -38,7 +38,12 @@ from billingops.stripe.reader_money import (
     read_reversal,
     read_transfer,
 )
-from billingops.stripe.reader_payments import read_mandate, read_payment_failure, read_payment_method
+from billingops.stripe.reader_payments import (
+    read_collecting,
+    read_mandate,
+    read_payment_failure,
+    read_payment_method,
+)
 from billingops.stripe.shapes import (
     Json,
     created_of,
@@ -68,6 +73,7 @@ __all__ = [
     "read_account",
     "read_balance_transaction",
     "read_charge",
+    "read_collecting",
     "read_credit_note",
     "read_customer",
     "read_dispute",

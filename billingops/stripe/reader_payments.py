@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 from billingops.stripe.facts import MandateFacts, PaymentFailure, PaymentMethodFacts
-from billingops.stripe.shapes import Json, dig, expanded, ident, plain, text, when
+from billingops.stripe.shapes import Json, dig, expanded, ident, items_of, latest_intent, payment_of, plain, text, when
 
 # Failures whose decline code only the charge's outcome names.
 _DECLINES = frozenset({"card_declined", "payment_method_provider_decline"})
@@ -78,6 +78,15 @@ def _failure_of_error(error: Json, intent_id: str) -> PaymentFailure:
         charge_id=ident(error.get("charge")),
         payment_intent_id=intent_id,
     )
+
+
+def read_collecting(data: Any) -> dict[str, str]:
+    """Every payment intent that collects, or has collected, an invoice → its status, "" where the payload has no more
+    than its id. `processing`: a debit is on its way, which takes days.
+    Source: https://docs.stripe.com/payments/paymentintents/lifecycle"""
+    invoice = plain(data)
+    intents = [payment_of(payment)[0] for payment in items_of(invoice.get("payments"))] + [latest_intent(invoice)]
+    return {ident(intent): text(expanded(intent).get("status")) for intent in intents if intent}
 
 
 def read_payment_method(data: Any) -> PaymentMethodFacts:

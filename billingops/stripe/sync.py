@@ -58,6 +58,7 @@ __all__ = [
     "charge_facts",
     "charges_facts",
     "charges_of",
+    "collecting",
     "credit_notes_of",
     "credit_notes_of_many",
     "customer_facts",
@@ -309,6 +310,12 @@ def payment_failure(invoice_id: str, account: str = "", *, live: bool) -> Paymen
     if not intent:
         return reader.read_payment_failure(charge) if charge else None
     return reader.read_payment_failure({**intent, "latest_charge": charge or intent.get("latest_charge")})
+
+
+def collecting(invoice_id: str, account: str = "") -> dict[str, str]:
+    """The payment intents that collect an invoice → how each stands, as Stripe has them now; none when it is gone."""
+    invoice = _whole_invoice(invoice_id, account, live=True)
+    return reader.read_collecting(invoice) if invoice else {}
 
 
 def mark_deauthorised(account: str) -> None:

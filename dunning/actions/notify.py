@@ -11,10 +11,9 @@ from approvals import fence, registry
 from approvals.models import Execution, Suggestion
 from approvals.registry import Kind, Outcome, Preview
 from billingops.brands import current
-from billingops.stripe import gateway
+from billingops.stripe import gateway, sync
 from billingops.stripe.errors import Ambiguous, Refused
-from billingops.stripe.models import MirroredObject
-from dunning import config, edits, facts, loading, messages
+from dunning import charged, config, edits, facts, loading, messages
 from dunning.actions import common
 from dunning.contact import gatekeeping
 from dunning.facts import Snapshot
@@ -79,12 +78,14 @@ def _place(suggestion: Suggestion) -> tuple[str, str]:
 
 def send(suggestion: Suggestion, execution: Execution) -> Outcome:
     """Look the address up, make the links, claim the message, hand it to the mail server; each at most once."""
-    snapshot, channel = common.live(suggestion), channel_of(suggestion)
-    _check_owed(suggestion, snapshot)
+    with sync.remembering(sync.Memory()):
+        seen = common.look(suggestion)
+    snapshot, channel = seen.snapshot, channel_of(suggestion)
+    _check_owed(suggestion, seen)
     if channel == Message.Channel.EMAIL and not snapshot.email:
         _refuse("The customer has no e-mail address at Stripe", code="no_email")
     thanks = texts.text_of(suggestion.params["template"]).thanks
-    if not thanks and (why := common.still_permitted(suggestion)):
+    if not thanks and (why := common.still_permitted(suggestion, seen)):
         _refuse(why, code="not_permitted")
     if channel != Message.Channel.EMAIL:
         return _hand_over(suggestion, execution)
@@ -122,8 +123,9 @@ def send(suggestion: Suggestion, execution: Execution) -> Outcome:
     return _sent(message)
 
 
-def _check_owed(suggestion: Suggestion, snapshot: Snapshot) -> None:
+def _check_owed(suggestion: Suggestion, seen: common.Look) -> None:
     """Whatever was approved: nothing goes to somebody who owes nothing, has just paid, or disputes a charge."""
+    snapshot = seen.snapshot
     if texts.text_of(suggestion.params["template"]).thanks:
         if not snapshot.invoice.is_paid:
             _refuse(f"The invoice is {snapshot.invoice.status}, so there is nothing to thank for yet", code="not_paid")
@@ -136,13 +138,7 @@ def _check_owed(suggestion: Suggestion, snapshot: Snapshot) -> None:
     if snapshot.dispute_open:
         _refuse("The customer has an open dispute", code="dispute")
     since = timezone.now() - JUST_PAID
-    if MirroredObject.objects.filter(
-        object_type="charge",
-        customer_id=suggestion.customer,
-        account=suggestion.account,
-        status="succeeded",
-        created__gte=since,
-    ).exists() or _paid_otherwise(suggestion, since):
+    if charged.paid_since(seen.charges, since) or _paid_otherwise(suggestion, since):
         _refuse("The customer has paid something within the hour", code="just_paid")
 
 

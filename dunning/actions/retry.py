@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from datetime import datetime
 
 from django.utils import timezone
@@ -67,20 +68,17 @@ def _check_method(suggestion: Suggestion, seen: common.Look) -> None:
     """Whatever was approved: no charge beyond the network's caps, none of a card that was once declined for good, none
     of a payment method that is no longer the customer's, and no second one while a debit is on its way."""
     wanted, account = suggestion.facts.get("payment_method", ""), suggestion.account
-    intent = seen.snapshot.invoice.payment_intent_id
     try:
         method = methods.read(wanted, account, live=True)
-        collecting = (sync.fetch("payment_intent", intent, account) if intent else None) or {}
+        intents = sync.collecting(suggestion.subject, account)
     except Ambiguous as problem:  # a read that failed has charged nothing
         raise Refused(f"The payment could not be looked at: {problem}. Nothing was charged.", code=problem.code)
-    if collecting.get("status") == "processing" or charged.is_under_way(
-        seen.charges, invoice=suggestion.subject, intent=intent
-    ):
+    if charged.is_under_way(seen.charges, intents):
         raise Refused("Nothing was charged: a payment of this invoice is still on its way.", code="payment_processing")
     if suggestion.params.get("method") and method.customer_id != suggestion.customer:
         raise Refused("Nothing was charged: this payment method is no longer the customer's.", code="not_theirs")
     if method.type in reasons.SCHEMES:
-        _check_debit(method, intent, seen)
+        _check_debit(method, intents, seen)
         return
     record = facts.card_record(method, seen.declined, timezone.now())
     failure = suggestion.facts.get("failure", {})
@@ -91,10 +89,10 @@ def _check_method(suggestion: Suggestion, seen: common.Look) -> None:
         raise Refused("Nothing was charged: this card was declined for good before.", code="refused_for_good")
 
 
-def _check_debit(method: PaymentMethodFacts, intent: str, seen: common.Look) -> None:
+def _check_debit(method: PaymentMethodFacts, intents: Container[str], seen: common.Look) -> None:
     """No cap of a card network, but the scheme's own: a debit that came back may be presented again a few times only
     (dunning/reasons/debits.py has the figures and their sources)."""
-    record = facts.debit_record(method, intent, seen.declined)
+    record = facts.debit_record(method, intents, seen.declined)
     if record.refused_for_good:
         raise Refused("Nothing was charged: the bank refused this account for good before.", code="refused_for_good")
     scheme = reasons.SCHEMES.get(method.type)
