@@ -8,7 +8,7 @@ also be in the very state that was approved.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from approvals.models import Suggestion
 from billingops.stripe.facts import CustomerFacts, InvoiceFacts, SubscriptionFacts
@@ -26,6 +26,15 @@ from dunning.plan.steps import (
 
 MARK = "billingops_suggestion"
 GRACE_KEY = "grace_period_until"
+
+
+def moment_of(text: str) -> datetime | None:
+    """An ISO time out of metadata, which anybody may have written; None for anything else."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _grace(suggestion: Suggestion, found: SubscriptionFacts) -> bool:

@@ -18,7 +18,7 @@ from approvals.states import WAITING_FOR_A_PERSON, State
 from billingops.stripe import mirrored, reader
 from billingops.stripe.facts import ChargeFacts, PaymentMethodFacts
 from billingops.stripe.models import MirroredObject
-from dunning import reasons
+from dunning import effects, reasons
 from dunning.campaigns import choosing
 from dunning.campaigns.segments import CaseProfile, family_of
 from dunning.contact import gatekeeping
@@ -317,6 +317,7 @@ def _facts(case: DunningCase | None, snapshot: Snapshot, around: _Around, now: d
         snoozed_until=case.snoozed_until if case else None,
         escalated=bool(case and case.state == CaseState.ESCALATED),
         grace_until=case.grace_period_until if case else None,
+        grace_on_file=effects.moment_of(subscription.metadata.get(effects.GRACE_KEY, "")) if subscription else None,
         done=_done(around.suggestions[invoice.account, invoice.id]),
         refused_retries=around.refused[invoice.account, invoice.id],
         under_way=_under_way(around, invoice.account, invoice.id) | beside,

@@ -17,9 +17,10 @@ from dunning.plan.steps import ESCALATE, GRACE, LANES, NOTIFY, RETRY, Lane, Plan
 
 def due(plan: Plan, known: PlanFacts, now: datetime) -> list[Step]:
     """The steps to put before a person now, one a lane at most: a charge as soon as its time is known, so that there is
-    time to approve it; a message a while ahead; what changes the service, and handing over, when its time has come."""
+    time to approve it; a message a while ahead, but not before a promise or a snooze has ended; what changes the
+    service, and handing over, when its time has come."""
     busy = {LANES[kind] for kind in known.under_way if kind in LANES}
-    ahead = timedelta(hours=config.current().propose_ahead_hours)
+    ahead = timedelta() if plan.held else timedelta(hours=config.current().propose_ahead_hours)
     found = []
     for lane in Lane:
         step = plan.first_of(lane)

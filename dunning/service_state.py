@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -22,7 +22,7 @@ from billingops.money import sum_by_currency
 from billingops.outbound import emitting, kinds
 from billingops.stripe import mirrored
 from billingops.stripe.facts import SubscriptionFacts
-from dunning.effects import GRACE_KEY
+from dunning.effects import GRACE_KEY, moment_of
 from dunning.models import DunningCase
 from dunning.models.service import ServiceState
 from dunning.plan.steps import CANCEL, PAUSE, RESUME
@@ -127,21 +127,12 @@ def with_steps(facts: ServiceFacts, steps: Iterable[tuple[str, dict[str, Any]]])
     for kind, params in steps:
         if kind == PAUSE:
             until = params.get("resumes_at") or ""
-            facts = replace(facts, paused=params["behavior"], paused_until=_moment(until))
+            facts = replace(facts, paused=params["behavior"], paused_until=moment_of(until))
         elif kind == RESUME:
             facts = replace(facts, paused="", paused_until=None)
         elif kind == CANCEL and not params.get("at_period_end"):
             facts = replace(facts, status="canceled")
     return facts
-
-
-def _moment(text: str) -> datetime | None:
-    """An ISO time out of metadata, which anybody may have written; None for anything else."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 # -- from the mirror ---------------------------------------------------------------------------------------------------
@@ -168,7 +159,7 @@ def _facts(found: SubscriptionFacts | None, cases: Sequence[DunningCase], *, end
     unpaid = [case for case in cases if case.state in UNPAID]
     given_up = [case.closed_at for case in cases if case.closed_reason == ClosedReason.UNCOLLECTIBLE and case.closed_at]
     ends = [case.grace_period_until for case in unpaid if case.grace_period_until]
-    if found is not None and (until := _moment(found.metadata.get(GRACE_KEY, ""))):
+    if found is not None and (until := moment_of(found.metadata.get(GRACE_KEY, ""))):
         ends.append(until)
     return ServiceFacts(
         status="canceled" if ended else found.status if found else "",

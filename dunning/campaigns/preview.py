@@ -173,6 +173,7 @@ def _then(one: Loaded) -> PlanFacts:
         snoozed_until=None,
         escalated=False,
         grace_until=None,
+        grace_on_file=None,
         done=(),
         under_way=frozenset(),
         bundle=(),

@@ -60,6 +60,8 @@ class PlanFacts:
     refused_retries       payment method → when a person last refused to charge this invoice to it
     under_way             kinds of this case that wait at the gate, are approved, or have an unknown result
     bundle                other overdue invoices of the same customer (ids): one message speaks of all
+    grace_until           the end of the grace period that this case was given, running or over
+    grace_on_file         the end of the one that stands in the subscription, whichever case's step or whoever wrote it
     promised_until        the morning after the day they promised to pay by
     spoken_for            another case's messages speak of this invoice, too
     """
@@ -103,6 +105,7 @@ class PlanFacts:
     snoozed_until: datetime | None = None
     escalated: bool = False
     grace_until: datetime | None = None
+    grace_on_file: datetime | None = None
     done: tuple[Done, ...] = ()
     refused_retries: Mapping[str, datetime] = field(default_factory=dict)
     under_way: frozenset[str] = frozenset()

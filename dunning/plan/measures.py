@@ -34,11 +34,8 @@ WORDS = {
 def serve(question: Question, attempts: list[Step]) -> list[Step]:
     """Grace where it is due, the end of one that is over, then the sequence's measures, each on its day."""
     facts, found = question.facts, []
-    if facts.grace_until is not None and facts.grace_until <= question.now and facts.subscription:
-        ended = f"The grace period ended on {words.day(facts.grace_until)} and the invoice is still open."
-        found.append(
-            Step(END_GRACE, "grace_over", ended, mark=f"end_grace:{facts.grace_until:%Y-%m-%d}", flags=question.flags)
-        )
+    if ended := _end_of_grace(question):
+        found.append(ended)
     elif grace := _grace(question):
         found.append(grace)
     for entry in sorted(question.sequence.entries, key=lambda entry: entry.day):
@@ -46,6 +43,23 @@ def serve(question: Question, attempts: list[Step]) -> list[Step]:
             continue
         found.append(_measure(question, entry))
     return found
+
+
+def _end_of_grace(question: Question) -> Step | None:
+    """Once this case's grace is over, and only where the subscription still has a date: another case of it may have
+    ended it since, or been given a later one, which then has to pass."""
+    facts, end = question.facts, question.facts.grace_on_file
+    if facts.grace_until is None or facts.grace_until > question.now or end is None or not facts.subscription:
+        return None
+    over = f"ended on {words.day(end)}" if end <= question.now else f"was made longer and ends on {words.day(end)}"
+    return Step(
+        END_GRACE,
+        "grace_over",
+        f"The grace period {over} and the invoice is still open.",
+        at=question.later(end),
+        mark=f"end_grace:{end:%Y-%m-%d}",
+        flags=question.flags,
+    )
 
 
 def _grace(question: Question) -> Step | None:
@@ -80,7 +94,7 @@ def _applies(question: Question, entry: Entry) -> bool:
     if entry.needs == "bank" and not question.verdict.may_retry:
         return False
     if entry.kind == GRACE:
-        return facts.subscription_status in RUNNING and facts.grace_until is None
+        return facts.subscription_status in RUNNING and facts.grace_until is None and not question.in_grace
     if entry.kind == PAUSE:
         return facts.subscription_status in RUNNING and not facts.collection_paused
     if entry.kind in (DOWNGRADE, CANCEL):

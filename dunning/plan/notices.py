@@ -80,7 +80,7 @@ def _moment(
         at = max(at, before + gap * DAY)
     if facts.last_message_at is not None:
         at = max(at, facts.last_message_at + DAY)
-    if facts.next_payment_attempt and (question.offers_grace or _has_grace(question)):
+    if facts.next_payment_attempt and (question.offers_grace or question.in_grace):
         at = max(at, facts.next_payment_attempt + AFTER_A_RETRY)  # a good customer need not hear of it before
     at = question.open_hours(at)
     wait = timedelta(hours=question.config.message_before_retry_hours)
@@ -91,10 +91,6 @@ def _moment(
         if attempt.kind == RETRY and due - wait <= at <= due + AFTER_A_RETRY:
             at = question.open_hours(due + AFTER_A_RETRY)
     return at
-
-
-def _has_grace(question: Question) -> bool:
-    return question.facts.grace_until is not None and question.facts.grace_until > question.now
 
 
 def _nothing_else_to_do(question: Question, attempts: list[Step]) -> bool:

@@ -110,12 +110,20 @@ class Question:
             return False
         return self.now - since >= timedelta(days=self.config.good_customer_days)
 
+    @property
+    def in_grace(self) -> bool:
+        """Whether a grace period of the subscription runs, whichever of its cases was given it."""
+        ends = (self.facts.grace_until, self.facts.grace_on_file)
+        return any(end is not None and end > self.now for end in ends)
+
     @cached_property
     def offers_grace(self) -> bool:
         """Whether a good customer's service is left on while Stripe tries by itself; once, after the first failure."""
         facts = self.facts
         if facts.subscription_status not in RUNNING or facts.grace_until is not None or facts.attempt_count > 1:
             return False
+        if self.in_grace:
+            return False  # another case of the subscription was given one; ours would move its end
         if facts.is_done("grace"):
             return False  # a person did not want it
         return self.verdict.may_retry and self.stripe_tries_itself and self.good_customer

@@ -57,7 +57,7 @@ from dunning.tests.factories import DAY, LONG_AGO, NEW, NEW_CARD, NOW, OLD, SMAR
         ("expired_card", {**NEW_CARD, "amount_remaining": 500_001}, ESCALATE, "large_amount"),
         ("insufficient_funds", {"automatic": False}, NOTIFY, "no_more_retries"),
         ("insufficient_funds", {"methods": ()}, NOTIFY, "no_more_retries"),
-        ("insufficient_funds", {"grace_until": NOW - DAY}, END_GRACE, "grace_over"),
+        ("insufficient_funds", {"grace_until": NOW - DAY, "grace_on_file": NOW - DAY}, END_GRACE, "grace_over"),
     ],
 )  # fmt: skip
 def test_the_first_step(code: str, changes: dict[str, Any], kind: str, reason: str) -> None:

@@ -76,6 +76,7 @@ pasts = st.builds(
     paused=st.booleans(),
     escalated=st.booleans(),
     grace_until=st.sampled_from([None, NOW - DAY, TOMORROW]),
+    grace_on_file=st.sampled_from([None, NOW - DAY, TOMORROW]),
     spoken_for=st.booleans(),
 )
 sequences = st.builds(
