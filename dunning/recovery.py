@@ -1,26 +1,28 @@
-"""What may follow once an invoice is paid: collection goes on where we had paused it, and the payment method that paid
-becomes the default, if the settings say so."""
+"""What may follow once an invoice is settled: collection goes on where we had paused it, and the payment method that
+paid becomes the default, if the settings say so."""
 
 from __future__ import annotations
 
 from approvals import services as gate
 from approvals.models import Suggestion
 from approvals.services import Proposed
-from approvals.states import State
 from billingops.actors import Actor
 from billingops.stripe import sync
 from dunning import config, facts, methods, services, step_params
 from dunning.facts import Snapshot
-from dunning.loading import UNDER_WAY
+from dunning.loading import SETTLED, UNDER_WAY
 from dunning.models import DunningCase
 from dunning.plan.steps import DEFAULT_METHOD, PAUSE, RESUME, Step
 
 SUGGEST = "suggest"
+ENDED = ("canceled", "incomplete_expired")
+_NO_LONGER_OWED = {"void": "void", "uncollectible": "given up"}
 
 
 def suggest_resume(*, case: DunningCase, event_id: str, actor: Actor) -> Proposed | None:
-    """None where a step of ours has not paused the subscription, or it is not paused any more, or something else of it
-    is still unpaid. Whichever of its invoices' cases had paused it. Idempotent: one suggestion per invoice.
+    """After the case has ended, however it did. None where the last word on the pause was not a step of ours, or the
+    subscription is not paused any more or has ended, or something else of it is still unpaid: that case's plan may want
+    the pause. Whichever of its invoices' cases had paused it. Idempotent: one suggestion per invoice.
 
     Raises billingops.stripe.errors.Ambiguous or Throttled when the facts cannot be read now.
     """
@@ -28,14 +30,21 @@ def suggest_resume(*, case: DunningCase, event_id: str, actor: Actor) -> Propose
         return None
     cases = DunningCase.objects.filter(subscription=case.subscription, account=case.account)
     steps = Suggestion.objects.filter(subject__in=cases.values("invoice"), account=case.account, is_seeded=False)
-    paused = steps.filter(kind=PAUSE, state__in=(State.EXECUTED, State.CONFIRMED)).exists()
-    if not paused or cases.unpaid().exists() or steps.filter(kind=RESUME, state__in=UNDER_WAY).exists():
+    settled = steps.filter(kind__in=(PAUSE, RESUME), state__in=SETTLED).order_by("-id").values_list("kind", flat=True)
+    if settled.first() != PAUSE or cases.unpaid().exists() or steps.filter(kind=RESUME, state__in=UNDER_WAY).exists():
         return None
     snapshot = facts.read(case.invoice, case.account, live=True)
     if snapshot is None or snapshot.subscription is None or not snapshot.subscription.paused:
         return None
-    why = "The invoice is paid, and the collection of its subscription is still paused by a step of ours: let it go on."
-    step = Step(RESUME, "recovered", why)
+    if snapshot.subscription.status in ENDED:
+        return None
+    invoice = snapshot.invoice
+    what = "paid" if invoice.is_paid else _NO_LONGER_OWED.get(invoice.status, "no longer dunned")
+    why = (
+        f"The invoice is {what}, nothing else of its subscription is unpaid, and the subscription's collection is "
+        "still paused by a step of ours: let it go on."
+    )
+    step = Step(RESUME, "recovered" if invoice.is_paid else "no_longer_owed", why)
     return _propose(case, step, snapshot, event_id=event_id, actor=actor)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 
 from django.utils import timezone
@@ -13,6 +14,7 @@ from billingops.stripe import reader
 from dunning import service_state
 from dunning.models.service import ServiceState
 
+logger = logging.getLogger(__name__)
 INBOX, WORKER = Actor.system("inbox"), Actor.system("dunning")
 BATCH = 500
 
@@ -41,10 +43,18 @@ def invoice_settled(note: EventNote) -> None:
 
 @jobs.every(15, name="dunning-service")
 def grace_periods(now: datetime | None = None) -> int:
-    """Grace periods that have ended in time, the longest over first, a batch a run. Returns how many."""
+    """Grace periods that have ended in time, the longest over first, a batch a run. Returns how many were ended. One
+    that breaks keeps no other waiting; a batch of those is passed by as well."""
     now = now or timezone.now()
     over = ServiceState.objects.filter(state=ServiceState.State.GRACE, until__lte=now).order_by("until", "pk")
-    rows = list(over.values_list("subscription", "account")[:BATCH])
-    for subscription, account in rows:
-        service_state.bring_up_to_date(subscription=subscription, account=account, actor=WORKER, now=now)
-    return len(rows)
+    done = broken = 0
+    for pk, subscription, account in list(over.values_list("pk", "subscription", "account")[: 2 * BATCH]):
+        if BATCH in (done, broken):
+            break
+        try:
+            service_state.bring_up_to_date(subscription=subscription, account=account, actor=WORKER, now=now)
+            done += 1
+        except Exception:
+            broken += 1
+            logger.exception("the end of grace of state of service %s could not be written down", pk)
+    return done
