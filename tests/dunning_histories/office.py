@@ -1,7 +1,7 @@
 """The house without a database: cases, suggestions and messages as plain objects, around the real pure code.
 
 Real: the loader's facts (loading._facts), the planner, what is due (proposals.due, expires_at), the case's own columns
-and next step (services.keep_plan, _columns, _is_another_charge, following.follow_one), the parameters and the sealed facts.
+and next step (services.keep_plan, _columns, _is_another_charge, following.follow_one), params, sealed facts.
 Mirrored, because a database holds it together: dunning/planning.py, event_handlers.py, sweeps.py, work.py.
 """
 
@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from approvals.states import RELEASES_DEDUPE_KEY, WAITING_FOR_A_PERSON, State
-from billingops.stripe.facts import PaymentFailure, PaymentMethodFacts
+from billingops.stripe.facts import ChargeFacts, PaymentFailure, PaymentMethodFacts
 from dunning import config, facts, following, loading, proposals, services, step_params
 from dunning.contact import pacing
 from dunning.contact.gatekeeping import ContactState
@@ -94,7 +94,6 @@ class Asked:
     expires_at: datetime
     account: str = ""
     not_before: datetime | None = None
-    heard: int = 0  # declined attempts on the invoice that had been heard of when it was planned
     did: bool = False  # whether its effect has truly happened
 
     def get_state_display(self) -> str:
@@ -156,10 +155,14 @@ class Office:
         unreachable = {"email": self.mail_trouble} if self.mail_trouble else {}
         return ContactState(unreachable, self.complaint, self.replies, sent, max(sent, default=None))
 
-    def facts(self, case: Case | None, snapshot: Snapshot) -> PlanFacts:
+    def declined(self, customer: str) -> list[ChargeFacts]:
+        """facts.declined_of: those that the mirror has heard of, newest first."""
+        return [one.facts for one in reversed(self.world.charges) if one.heard and one.facts]
+
+    def facts(self, case: Case | None, snapshot: Snapshot, declined: list[ChargeFacts] | None = None) -> PlanFacts:
         around = loading._Around(
             methods=self.methods,
-            charges={CUSTOMER: [one.facts for one in reversed(self.world.charges) if one.heard and one.facts]},
+            charges={CUSTOMER: self.declined(CUSTOMER) if declined is None else declined},
             contact={PAIR: self.contact()},
         )
         for mail in self.mails:
@@ -373,8 +376,6 @@ class Office:
             len(self.asked) + 1, step.kind, case.invoice, key, params, self.sealed(step.kind, snapshot, params), step,
             State.PENDING, self.now, proposals.expires_at(step, self.now) or self.now + GATE_LIMIT,
         )  # fmt: skip
-        charges = self.world.invoices[case.invoice].charges
-        asked.heard = sum(one.failed and one.heard for one in charges)
         self.asked.append(asked)
         self.of[case.invoice].append(asked)
         self.figures[f"proposed {step.kind}"] += 1

@@ -17,7 +17,8 @@ from typing import Any
 from django.conf import settings
 
 from approvals.states import State
-from dunning import reasons, services
+from billingops.stripe.facts import ChargeFacts, DisputeFacts
+from dunning import charged, facts, following, reasons, services
 from dunning.states import CaseState
 from tests.dunning_histories import script
 from tests.dunning_histories.office import Case, Office
@@ -46,9 +47,7 @@ class History:
         self.heap: list[tuple[datetime, int, Callable[..., None], tuple[Any, ...]]] = []
         self.number = itertools.count()
         dials = made.dials
-        self.referee = Referee(
-            world, (dials["quiet_from"], dials["quiet_until"]), dials["messages_a_week"], counts_attempts=made.compares
-        )
+        self.referee = Referee(world, (dials["quiet_from"], dials["quiet_until"]), dials["messages_a_week"])
         for number, (_, invoice) in enumerate(made.first):
             sequence = made.sequences[number % len(made.sequences)]
             days: dict[str, int] = {}
@@ -213,6 +212,7 @@ class History:
 
     def dispute_ends(self) -> None:
         self.world.disputes -= 1
+        self.world.settled_disputes += 1
         self.tell(self.hears_dispute)
 
     def hears_dispute(self) -> None:
@@ -326,6 +326,19 @@ class _Jobs:
         self.history.later(self.history.world.now + MINUTE, office.review, case)
 
 
+class _Stripe:
+    """What dunning.charged asks of billingops.stripe.sync, from the world as it is."""
+
+    def __init__(self, history: History) -> None:
+        self.world = history.world
+
+    def charges_of(self, customer: str, account: str, *, most: int) -> tuple[ChargeFacts, ...]:
+        return tuple(self.world.list_charges()[:most])
+
+    def disputes_of(self, charge: str, account: str, *, live: bool) -> tuple[DisputeFacts, ...]:
+        return self.world.list_disputes(charge)
+
+
 class _Clock:
     def __init__(self, history: History) -> None:
         self.history = history
@@ -336,15 +349,26 @@ class _Clock:
 
 @contextmanager
 def in_house(history: History) -> Iterator[None]:
-    """The real services with this history's clock, queue and dials in place of Django's."""
-    before = services.timezone, services.jobs, settings.DUNNING, reasons.judge
-    services.timezone, services.jobs = _Clock(history), _Jobs(history)  # type: ignore[assignment]
-    settings.DUNNING = history.script.dials
-    reasons.judge = lru_cache(maxsize=4096)(reasons.judge)  # the same few failures are judged at every look
+    """The real services with this history's clock, queue and dials in place of Django's, its Stripe and its mirror."""
+    here: tuple[tuple[Any, str, Any], ...] = (
+        (services, "timezone", _Clock(history)),
+        (services, "jobs", _Jobs(history)),
+        (following, "timezone", _Clock(history)),
+        (following, "jobs", _Jobs(history)),
+        (settings, "DUNNING", history.script.dials),
+        (charged, "sync", _Stripe(history)),
+        (facts, "declined_of", history.office.declined),
+        # The same few failures are judged at every look.
+        (reasons, "judge", lru_cache(maxsize=4096)(reasons.judge)),
+    )
+    before = [(module, name, getattr(module, name)) for module, name, _ in here]
+    for module, name, ours in here:
+        setattr(module, name, ours)
     try:
         yield
     finally:
-        services.timezone, services.jobs, settings.DUNNING, reasons.judge = before  # type: ignore[assignment]
+        for module, name, theirs in before:
+            setattr(module, name, theirs)
 
 
 def play(seed: int) -> Played:

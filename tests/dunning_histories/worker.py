@@ -6,17 +6,21 @@ order, of the real dunning.plan.permits, dunning.plan.caps and dunning.contact.p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from approvals.states import WAITING_FOR_A_PERSON, State
-from dunning import config, facts
+from billingops.stripe.facts import ChargeFacts
+from dunning import charged, config, facts
 from dunning.contact import pacing
 from dunning.plan import caps, permits, steps
+from dunning.plan.facts import PlanFacts
 from dunning.plan.question import CARD_LIKE
 from dunning.states import CaseState, MessageState
 from tests.dunning_histories.office import Asked, Case, Mail, Office
-from tests.dunning_histories.world import Card, Invoice
+from tests.dunning_histories.world import CUSTOMER, Card, Invoice
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 NEVER, CRASHED = "never", ("before", "claimed", "after")
@@ -80,8 +84,8 @@ class Worker:
             return
         card = self.world.cards.get(asked.facts["payment_method"])
         if card is not None and card.type == "card":
-            day, month, _ = self.record(card, at)
-            if caps.over_cap(card.brand, last_day=day, last_30_days=month):
+            record = facts.card_record(card.facts(), self.office.declined(CUSTOMER), at)
+            if caps.over_cap(card.brand, last_day=record.last_day, last_30_days=record.last_30_days):
                 return
         asked.params = {**asked.params, "when": "at", "at": at.isoformat()}
         self.figures["edited"] += 1
@@ -197,28 +201,44 @@ class Worker:
         asked.did = True
         return True
 
-    def permitted(self, asked: Asked, *, method: str = "") -> None:
-        case = self.office.cases[asked.subject]
-        known = self.office.facts(case, self.office.read(self.world.invoices[asked.subject]))
-        channel = asked.params.get("channel") or "email"
-        if why := permits.refused(asked.kind, known, self.now, config=config.current(), method=method, channel=channel):
+    def look(self, asked: Asked) -> tuple[PlanFacts, Sequence[ChargeFacts]]:
+        """As dunning.actions.common.look: with what Stripe has now, heard of or not."""
+        snapshot = self.office.read(self.world.invoices[asked.subject])
+        charges = charged.read(CUSTOMER, "")
+        disputed = snapshot.dispute_open or charged.has_open_dispute(charges, "")
+        snapshot = replace(snapshot, dispute_open=disputed)
+        return self.office.facts(self.office.cases[asked.subject], snapshot, charged.declined(charges)), charges
+
+    def permitted(self, asked: Asked, known: PlanFacts | None = None, *, method: str = "") -> None:
+        why = permits.refused(
+            asked.kind,
+            known or self.look(asked)[0],
+            self.now,
+            config=config.current(),
+            method=method,
+            channel=asked.params.get("channel") or "email",
+            max_attempts=self.office.sequences[asked.subject].max_attempts,
+        )
+        if why:
             raise Refused(why.partition(":")[0][:50])
 
     def retry(self, asked: Asked, invoice: Invoice) -> bool:
         card = self.world.cards.get(asked.facts["payment_method"])
         if card is None:
             raise Refused("gone")
-        if invoice.pending is not None:
+        known, charges = self.look(asked)
+        if charged.is_under_way(charges, {f"pi_{invoice.id}": ""}):
             raise Refused("a payment is on its way")
         if card.type == "card":
             if self.compares:  # else the permits have to see it by themselves
-                day, month, refused = self.record(card, self.now)
-                if refused or caps.over_cap(card.brand, last_day=day, last_30_days=month):
+                record = facts.card_record(card.facts(), charged.declined(charges), self.now)
+                over = caps.over_cap(card.brand, last_day=record.last_day, last_30_days=record.last_30_days)
+                if record.refused_for_good or over:
                     raise Refused("record")
         else:
-            self.debit(card, invoice)
-        self.permitted(asked, method=card.id)
-        self.referee.charge(invoice, card, asked.heard)
+            self.debit(card, invoice, charged.declined(charges))
+        self.permitted(asked, known, method=card.id)
+        self.referee.charge(invoice, card)
         asked.did = True
         charge = self.world.pay(invoice, card, "house")
         if charge is None:
@@ -234,22 +254,12 @@ class Worker:
     def world_tells(self, charge: Any) -> None:
         raise NotImplementedError  # play.py puts its own here
 
-    def record(self, card: Card, at: datetime) -> tuple[int, int, bool]:
-        """facts.card_record, from the mirror."""
-        heard = [one.facts for one in reversed(self.world.charges) if one.heard and one.facts]
-        same = facts.charges_of(card.facts(), heard)
-        refused = any(facts.reasons.judge(one.failure).category in facts.NEVER_AGAIN for one in same if one.failure)
-        day = sum(one.created >= at - DAY for one in same)
-        return day, sum(one.created >= at - 30 * DAY for one in same), refused
-
-    def debit(self, card: Card, invoice: Invoice) -> None:
-        heard = [one.facts for one in reversed(self.world.charges) if one.heard and one.facts]
-        same = facts.charges_of(card.facts(), heard)
-        if any(facts.reasons.judge(one.failure).category in facts.NEVER_AGAIN for one in same if one.failure):
+    def debit(self, card: Card, invoice: Invoice, declined: list[ChargeFacts]) -> None:
+        record = facts.debit_record(card.facts(), {f"pi_{invoice.id}"}, declined)
+        if record.refused_for_good:
             raise Refused("refused for good")
         scheme = facts.reasons.SCHEMES[card.type]
-        most = min(config.current().max_debit_retries, scheme.max_retries or 0)
-        if sum(one.invoice_id == invoice.id for one in same) > most:
+        if record.presented > min(config.current().max_debit_retries, scheme.max_retries or 0):
             raise Refused("presented too often")
 
     def notify(self, asked: Asked, invoice: Invoice) -> bool:

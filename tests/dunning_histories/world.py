@@ -13,6 +13,7 @@ from typing import Any
 from billingops.stripe.facts import (
     ChargeFacts,
     CustomerFacts,
+    DisputeFacts,
     InvoiceFacts,
     PaymentFailure,
     PaymentMethodFacts,
@@ -21,6 +22,7 @@ from billingops.stripe.facts import (
 from dunning.facts import Snapshot
 
 CUSTOMER, SUBSCRIPTION = "cus_1", "sub_1"
+PAID_CHARGE = "ch_paid"  # of long ago: what is disputed
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 STRIPE_TRIES = 8  # https://docs.stripe.com/billing/revenue-recovery/smart-retries: 8 tries within 2 weeks
 # Stripe itself does not repeat these: https://docs.stripe.com/billing/revenue-recovery/smart-retries
@@ -125,8 +127,8 @@ class World:
     paused: str = ""
     grace: str = ""
     cancelled_at: datetime | None = None
-    disputes: int = 0
-    disputed_since: datetime | None = None
+    disputes: int = 0  # open ones, of a charge of long ago
+    settled_disputes: int = 0
     count: int = 0
 
     # -- what Stripe shows -------------------------------------------------------------------------------------------
@@ -145,6 +147,32 @@ class World:
             subscription_id=SUBSCRIPTION if self.has_subscription else "", payment_intent_id=f"pi_{invoice.id}",
             default_payment_method_id=invoice.own_method, auto_advance=invoice.auto_advance,
         )  # fmt: skip
+
+    def list_charges(self) -> list[ChargeFacts]:
+        """As GET /v1/charges?customer=… shows them, whoever has heard of them: newest first."""
+        old = ChargeFacts(
+            id=PAID_CHARGE, account="", amount=100, currency=self.currency, status="succeeded", created=self.since,
+            customer_id=CUSTOMER, disputed=bool(self.disputes or self.settled_disputes),
+        )  # fmt: skip
+        return [*(self._shown(one) for one in reversed(self.charges)), old]
+
+    def _shown(self, charge: Charge) -> ChargeFacts:
+        if charge.facts is not None:
+            return charge.facts
+        return ChargeFacts(
+            id=charge.id, account="", amount=self.invoices[charge.invoice].amount, currency=self.currency,
+            status="pending" if charge.known_at > self.now else "succeeded", created=charge.at, customer_id=CUSTOMER,
+            payment_intent_id=f"pi_{charge.invoice}", payment_method_id=charge.card.id, card_brand=charge.card.brand,
+            card_fingerprint=charge.number if charge.card.told else "",
+        )  # fmt: skip
+
+    def list_disputes(self, charge: str) -> tuple[DisputeFacts, ...]:
+        """As GET /v1/disputes?charge=… shows them."""
+        states = ["needs_response"] * self.disputes + ["won"] * self.settled_disputes if charge == PAID_CHARGE else []
+        return tuple(
+            DisputeFacts(f"du_{n}", "", 100, self.currency, state, "general", self.now, charge)
+            for n, state in enumerate(states)
+        )
 
     def customer_facts(self) -> CustomerFacts:
         return CustomerFacts(
