@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, time
+from fractions import Fraction
 from uuid import UUID
 
+from billingops.money import round_half_even
 from billingops.stripe.facts import (
     BalanceTransactionFacts,
     ChargeFacts,
@@ -24,6 +26,8 @@ from settlements.ledger.accounts import Account, Kind
 from settlements.ledger.journal import Draft, Line
 from settlements.models import Earning
 from settlements.positions import Standing
+
+LOST = ":lost"  # at the end of an entry's key: taken by a dispute
 
 # -- what an invoice is made of ----------------------------------------------------------------------------------------
 
@@ -73,29 +77,35 @@ def own_sale(*, invoice: str, currency: str, at: datetime, amount: int, tax: int
 # -- what has become of it ---------------------------------------------------------------------------------------------
 
 
-def moved(earning: Earning, to: Standing, *, reserve_taken: int, tax_taken: int, at: datetime) -> list[Draft]:
+def moved(
+    earning: Earning,
+    to: Standing,
+    *,
+    reserve_taken: int,
+    tax_taken: int,
+    lost: int,
+    dispute: str,
+    at: datetime,
+) -> list[Draft]:
     """From where an earning stands in the books to where it has to stand. `reserve_taken`, `tax_taken`: what of the
-    reserve and the tax this step takes back. A reserve is released on its day, whenever somebody looks."""
+    reserve and the tax this step takes back; `lost`: what of the step went in a dispute, which has an entry of its own.
+    A reserve is released on its day, whenever somebody looks."""
     taken = to.taken - earning.taken
+    tax_lost, reserve_lost = (_in_proportion(part, lost, of=taken) for part in (tax_taken, reserve_taken))
     released_at = datetime.combine(earning.reserve_until, time(), UTC) if earning.reserve_until else at
     released = earning.reserve_left - reserve_taken - to.reserve_left
     steps = (
-        (
-            Kind.TAKEN,
-            (
-                (Account.SELLER_PAYABLE, taken - tax_taken - reserve_taken),
-                (Account.TAX_WITHHELD, tax_taken),
-                (Account.RESERVE, reserve_taken),
-                (Account.RECEIVABLE, -taken),
-            ),
-        ),
-        (Kind.RESERVE_RELEASED, ((Account.RESERVE, released), (Account.SELLER_PAYABLE, -released))),
+        (Kind.TAKEN, "", _taken(taken - lost, tax=tax_taken - tax_lost, reserve=reserve_taken - reserve_lost)),
+        (Kind.TAKEN, LOST, _taken(lost, tax=tax_lost, reserve=reserve_lost)),
+        (Kind.RESERVE_RELEASED, "", ((Account.RESERVE, released), (Account.SELLER_PAYABLE, -released))),
         (
             Kind.HELD,
+            "",
             ((Account.SELLER_PAYABLE, to.held - earning.held), (Account.DISPUTE, -(to.held - earning.held))),
         ),
         (
             Kind.CLAIM,
+            "",
             (
                 (Account.REVERSAL, to.claimed - earning.claimed),
                 (Account.SELLER_PAYABLE, -(to.claimed - earning.claimed)),
@@ -104,7 +114,7 @@ def moved(earning: Earning, to: Standing, *, reserve_taken: int, tax_taken: int,
     )
     return [
         Draft(
-            key=f"{kind.value}:{earning.invoice}:{earning.account}:{earning.moves + 1}",
+            key=f"{kind.value}:{earning.invoice}:{earning.account}:{earning.moves + 1}{why}",
             kind=kind,
             currency=earning.currency,
             occurred_at=max(released_at, earning.paid_at) if kind == Kind.RESERVE_RELEASED else at,
@@ -119,11 +129,25 @@ def moved(earning: Earning, to: Standing, *, reserve_taken: int, tax_taken: int,
             ),
             seller=earning.account,
             invoice=earning.invoice,
+            source=dispute if why == LOST else "",
             text=f"{kind.label} · invoice {earning.invoice_number or earning.invoice}"[:500],
         )
-        for kind, lines in steps
+        for kind, why, lines in steps
         if any(amount for _, amount in lines)
     ]
+
+
+def _taken(amount: int, *, tax: int, reserve: int) -> tuple[tuple[Account, int], ...]:
+    return (
+        (Account.SELLER_PAYABLE, amount - tax - reserve),
+        (Account.TAX_WITHHELD, tax),
+        (Account.RESERVE, reserve),
+        (Account.RECEIVABLE, -amount),
+    )
+
+
+def _in_proportion(part: int, lost: int, *, of: int) -> int:
+    return round_half_even(Fraction(part * lost, of)) if of else 0
 
 
 def own_taken(*, invoice: str, number: int, currency: str, at: datetime, amount: int, tax: int) -> Draft:
@@ -155,7 +179,7 @@ def charge(facts: ChargeFacts, *, invoice: str) -> Draft | None:
         key=f"charge:{facts.id}",
         kind=Kind.CHARGE,
         currency=facts.currency,
-        occurred_at=facts.created,
+        occurred_at=facts.moved_at or facts.created,
         lines=(
             Line(Account.CASH, facts.amount - facts.fee, invoice=invoice),
             Line(Account.STRIPE_FEES, facts.fee, invoice=invoice),
@@ -169,14 +193,15 @@ def charge(facts: ChargeFacts, *, invoice: str) -> Draft | None:
     )
 
 
-def refund(facts: RefundFacts, *, invoice: str, txn: str, fee: int, failed: bool = False) -> Draft:
-    """Money goes back to the customer, or, when the refund failed, comes back from there."""
+def refund(facts: RefundFacts, *, invoice: str, txn: str, fee: int, at: datetime, failed: bool = False) -> Draft:
+    """Money goes back to the customer, or, when the refund failed, comes back from there. `at`: when Stripe moved it;
+    a refund may fail weeks after it was made."""
     amount = -facts.amount if failed else facts.amount
     return Draft(
         key=f"refund:{facts.id}" + (":failed" if failed else ""),
         kind=Kind.REFUND,
         currency=facts.currency,
-        occurred_at=facts.created,
+        occurred_at=at,
         lines=(
             Line(Account.RECEIVABLE, amount, invoice=invoice),
             Line(Account.STRIPE_FEES, fee, invoice=invoice),
@@ -259,7 +284,7 @@ def application_fee(charge: ChargeFacts, transfer: TransferFacts, *, invoice: st
         key=f"application_fee:{charge.application_fee_id or charge.id}",
         kind=Kind.APPLICATION_FEE,
         currency=charge.currency,
-        occurred_at=charge.created,
+        occurred_at=charge.moved_at or charge.created,
         lines=(
             Line(Account.CASH, amount, invoice=invoice),
             Line(Account.SELLER_PAYABLE, -amount, seller=transfer.destination, invoice=invoice),

@@ -8,6 +8,7 @@ Stripe: facts come in. Every verb may run again, at the same time as itself, and
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -88,12 +89,13 @@ def _computed(case: Case, proposal: Proposal, seller: Seller) -> Earning:
     parts = positions.fee_parts(charge.fee or 0, bases, charge.amount - sum(bases))
     by_seller = dict(zip((each.seller for each in case.settlement.earned), parts, strict=True))
     terms = case.sellers[proposal.seller]
+    of = agreed(terms.snapshot())
     computed = positions.compute(
         base=proposal.base,
         fee=proposal.fee,
         adjustment=proposal.adjustment,
         stripe_fee=by_seller[proposal.seller],
-        agreed=agreed(terms.snapshot()),
+        agreed=replace(of, reserve_days=0) if proposal.moved_by_stripe else of,  # of what Stripe moves nothing is kept
         paid_on=rules.paid_day(invoice, charge),
     )
     return Earning(
@@ -279,12 +281,13 @@ def _bring_up_to_date(
         elif row.pk in paid:  # its payment is not mirrored: it is looked at again when that is
             moved.append(row)
     reversible = _reversible([row for row in rows if row.paid > 0])
+    lost = _lost([invoice for invoice in by_invoice if happened[invoice].dispute])
     now = timezone.now()
     moments = {invoice: min(now, heard or of.at or now) for invoice, of in happened.items()}
     drafts: list[Draft] = []
     for invoice, own in by_invoice.items():
         at = max(moments[invoice], own[0].paid_at)  # a credit may be older than the payment
-        changed, made = advance(own, happened[invoice], reversible, on=on, at=at)
+        changed, made = advance(own, happened[invoice], reversible, lost, on=on, at=at)
         drafts += made
         moved += [row for row in own if row in changed or row.pk in paid]
     drafts += _own_taken(happened, by_invoice, moments)
@@ -302,10 +305,16 @@ def lock(invoices: Iterable[str]) -> list[Earning]:
 
 
 def advance(
-    rows: Sequence[Earning], happened: Happened, reversible: Mapping[int, int], *, on: date, at: datetime
+    rows: Sequence[Earning],
+    happened: Happened,
+    reversible: Mapping[int, int],
+    lost: Mapping[tuple[str, str], int],
+    *,
+    on: date,
+    at: datetime,
 ) -> tuple[list[Earning], list[Draft]]:
     """Move the earnings of one invoice to where they have to stand; (those that moved, the entries that say so). Pure
-    but for the rows, whose `paid` is up to date. `reversible`: by id."""
+    but for the rows, whose `paid` is up to date. `reversible`: by id; `lost`: see _lost."""
     step = rules.smallest_step(rows[0].currency)
     places = {row.account: position(row, reversible.get(row.pk, 0)) for row in rows}
     standings = positions.standings(places, happened, today=on, step=step)
@@ -322,6 +331,8 @@ def advance(
             reserve_taken=to.reserve_taken - reserve_before if kept else 0,
             tax_taken=to.tax_taken - tax_before,
             at=at,
+            lost=to.lost - lost.get((row.invoice, row.account), 0),
+            dispute=happened.dispute,
         )
         row.taken, row.held, row.reserve_left = to.taken, to.held, to.reserve_left
         row.claimed, row.open, row.updated_at = to.claimed, to.open, at
@@ -361,6 +372,16 @@ def _reversible(rows: Sequence[Earning]) -> dict[int, int]:
     items = PayoutItem.objects.filter(earning__in=[row.pk for row in rows], state=PayoutItem.State.SETTLED)
     items = items.exclude(record__transfer="").order_by()
     return dict(items.values_list("earning_id").annotate(sum=Sum("reversible")))
+
+
+def _lost(invoices: Sequence[str]) -> dict[tuple[str, str], int]:
+    """(invoice, account) → what was booked so far as lost in disputes. At most one statement."""
+    if not invoices:
+        return {}
+    taken = Posting.objects.filter(entry__invoice__in=invoices, entry__kind=Kind.TAKEN, account=Account.RECEIVABLE)
+    taken = taken.filter(entry__key__endswith=books.LOST).order_by()
+    sums = taken.values_list("entry__invoice", "entry__seller").annotate(sum=Sum("amount"))
+    return {(invoice, account): -total for invoice, account, total in sums}
 
 
 def _own_taken(

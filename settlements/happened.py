@@ -31,6 +31,7 @@ def happened(
         amount=charge.amount + before,
         refunded=charge.amount_refunded,
         lost=sum(dispute.amount for dispute in disputes if dispute.status == LOST),
+        dispute=max(((dispute.created, dispute.id) for dispute in disputes), default=(None, ""))[1],
         disputed=disputed,
         credited=before + sum(note.credit_amount + note.out_of_band_amount for note in notes),
         before=before,

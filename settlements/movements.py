@@ -44,12 +44,10 @@ def book_refunds_and_disputes(charge_id: str, *, actor: Actor) -> int:
     known = {row.object_id: row for row in MirroredBalanceTransaction.objects.filter(object_id__in=ids - {""})}
     drafts = []
     for refund in refunds:
-        if found := known.get(refund.balance_transaction_id):
-            drafts.append(books.refund(refund, invoice=charge.invoice_id, txn=found.object_id, fee=found.fee))
-        if found := known.get(refund.failure_balance_transaction_id):
-            drafts.append(
-                books.refund(refund, invoice=charge.invoice_id, txn=found.object_id, fee=found.fee, failed=True)
-            )
+        for txn, failed in ((refund.balance_transaction_id, False), (refund.failure_balance_transaction_id, True)):
+            if found := known.get(txn):
+                invoice, at = charge.invoice_id, found.created
+                drafts.append(books.refund(refund, invoice=invoice, txn=txn, fee=found.fee, at=at, failed=failed))
     drafts += [
         books.dispute(dispute.id, invoice=charge.invoice_id, movement=movement)
         for dispute in disputes

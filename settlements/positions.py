@@ -15,7 +15,7 @@ earnings.py posts the difference to what stands in the books.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -64,11 +64,16 @@ class Happened:
     disputed: int = 0  # in disputes that are open, inquiries aside
     credited: int = 0  # by credit notes that refunded nothing
     before: int = 0  # of `credited`: before the payment, which came in smaller for it
+    dispute: str = ""  # the latest, whatever has become of it
     at: datetime | None = None  # the latest of it that is known, None when nothing has happened
 
     @property
     def taken(self) -> int:
         return max(0, min(self.refunded + self.lost + self.credited, self.amount))
+
+    @property
+    def taken_but_by_disputes(self) -> int:
+        return max(0, min(self.refunded + self.credited, self.amount))
 
     @property
     def still_disputed(self) -> int:
@@ -92,7 +97,8 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where an earning has to stand. `tax_taken` and `reserve_taken` are parts of `taken`."""
+    """Where an earning has to stand. `tax_taken` and `reserve_taken` are parts of `taken`; so is `lost`, which went in
+    disputes."""
 
     taken: int
     tax_taken: int
@@ -101,6 +107,7 @@ class Standing:
     held: int
     claimed: int
     open: int
+    lost: int = 0
 
 
 def compute(
@@ -184,9 +191,10 @@ def standings(
     taken = taken_parts(shares, amount=happened.amount, taken=happened.taken, step=step)
     gone = happened.taken + happened.still_disputed
     at_stake = taken_parts(shares, amount=happened.amount, taken=gone, step=step)
+    others = taken_parts(shares, amount=happened.amount, taken=happened.taken_but_by_disputes, step=step)
     return {
-        seller: _standing(positions[seller], part, max(0, both - part), today=today)
-        for seller, part, both in zip(order, taken, at_stake, strict=True)
+        seller: replace(_standing(positions[seller], part, max(0, both - part), today=today), lost=part - other)
+        for seller, part, both, other in zip(order, taken, at_stake, others, strict=True)
     }
 
 

@@ -95,14 +95,14 @@ def _with_balances(charges: Sequence[ChargeFacts]) -> list[ChargeFacts]:
     if not ids:
         return list(charges)
     rows = MirroredBalanceTransaction.objects.filter(object_id__in=ids)
-    names = ("fee", "net", "currency", "exchange_rate")
+    names = ("fee", "net", "currency", "exchange_rate", "created")
     found = {pk: values for pk, *values in rows.values_list("object_id", *names)}
 
     def with_balance(charge: ChargeFacts) -> ChargeFacts:
         if charge.fee is not None or charge.balance_transaction_id not in found:
             return charge
-        fee, net, currency, rate = found[charge.balance_transaction_id]
-        return replace(charge, fee=fee, net=net, balance_currency=currency, exchange_rate=rate)
+        fee, net, currency, rate, moved_at = found[charge.balance_transaction_id]
+        return replace(charge, fee=fee, net=net, balance_currency=currency, exchange_rate=rate, moved_at=moved_at)
 
     return [with_balance(charge) for charge in charges]
 

@@ -256,6 +256,7 @@ def _balance_of(entry: Json) -> dict[str, Any]:
         "net": whole(entry.get("net")),
         "balance_currency": currency_of(entry),
         "exchange_rate": decimal_of(entry.get("exchange_rate")),
+        "moved_at": when(entry.get("created")),
     }
 
 

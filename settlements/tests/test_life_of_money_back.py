@@ -12,6 +12,7 @@ from settlements.ledger import journal
 from settlements.ledger.accounts import Account
 from settlements.ledger.models import JournalEntry
 from settlements.models import Earning, PayoutRecord
+from settlements.reconciliation import reports
 from settlements.states import PayoutState
 
 pytestmark = pytest.mark.django_db
@@ -261,6 +262,29 @@ def test_a_lost_dispute_is_claimed_taken_back_and_closed(life):
     life.prove()
 
 
+@pytest.mark.parametrize("heard", ["one by one", "at once"])
+def test_the_months_report_tells_what_was_lost_in_a_dispute_from_what_was_refunded(life, lead, heard):
+    life.terms('reserve_percent: "10", reserve_days: 30, tax_withholding_percent: "10"')
+    charge = life.market.charge_of(life.sold(10_000))
+    life.market.sandbox.refund(charge, 2_000)
+    if heard == "one by one":
+        life.hear()
+    dispute = life.market.sandbox.create_dispute(charge, amount=5_000)
+    if heard == "one by one":
+        life.hear()
+    life.market.sandbox.close_dispute(dispute["id"], won=False)
+    life.hear()
+    report = reports.one("2026-11", "acct_bakery", user=lead)
+    lines = report.parts[0].lines
+    # 20 % and 50 % of a share of 7,000, less the same parts of the tax (700) and the reserve (630).
+    assert (lines["refunds"], lines["disputes"]) == (-1_400 + 140 + 126, -3_500 + 350 + 315)
+    assert report.ties
+    (lost,) = JournalEntry.objects.filter(kind="taken", source=dispute["id"])
+    assert lost.seller == "acct_bakery"
+    life.looks_the_same_after_a_replay()
+    life.prove()
+
+
 def test_what_was_approved_before_a_dispute_is_not_carried_out(life):
     invoice = life.sold(10_000)
     (suggestion,) = life.waiting()
@@ -317,6 +341,13 @@ def test_what_stripe_moved_with_the_payment_is_paid_and_nothing_is_suggested(lif
     assert JournalEntry.objects.filter(kind="application_fee").count() == 1
     assert life.finding("fee_mismatch") is None
     life.looks_the_same_after_a_replay()
+    life.prove()
+
+
+def test_nothing_is_kept_in_reserve_of_what_stripe_moves_itself(life):
+    life.terms('reserve_percent: "10", reserve_days: 30')
+    row = life.earning(destination_charge(life))
+    assert (row.reserve, row.reserve_left, row.paid, row.open) == (0, 0, 7_000, 0)
     life.prove()
 
 

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from billingops.stripe.models import MirroredBalanceTransaction
 from settlements import tasks
 from settlements.ledger.models import JournalEntry
 from settlements.models import Earning, PayoutRecord
+from settlements.reconciliation import reports
 from settlements.tests.conftest import CONFIG
 
 pytestmark = pytest.mark.django_db
@@ -44,6 +46,44 @@ def test_a_refund_that_is_heard_late_stands_on_its_own_day(market, then):
     market.deliver()
     assert dated("taken") == {day(then + 3 * 86_400)}
     assert dated("refund") == dated("taken")
+
+
+def where_stripe_has_it() -> bool:
+    """Whether each entry stands at the very moment of its balance transaction, so that both are in one month."""
+    moved = dict(MirroredBalanceTransaction.objects.values_list("object_id", "created"))
+    entries = JournalEntry.objects.exclude(balance_transaction="")
+    return all(moved[entry.balance_transaction] == entry.occurred_at for entry in entries)
+
+
+def test_a_refund_that_comes_back_weeks_later_stands_in_the_month_in_which_it_does(market, then, lead):
+    invoice, _ = market.settled(("acct_bakery", 10_000))
+    market.sandbox.clock.set(then + 3 * 86_400)
+    refund = market.sandbox.refund(market.charge_of(invoice), 4_000)
+    market.sandbox.clock.set(then + 38 * 86_400)
+    market.sandbox.fail_refund(refund["id"])
+    market.deliver()
+    assert dated("refund") == {day(then + 3 * 86_400), day(then + 38 * 86_400)}
+    assert where_stripe_has_it()
+    for month in {f"{one:%Y-%m}" for one in dated("refund") | dated("charge")}:
+        assert reports.one(month, "", user=lead).ties
+
+
+def test_a_debit_stands_on_the_day_on_which_the_bank_paid_it(market, then):
+    customer = market.customer()
+    bank = market.api.v1.payment_methods.attach("pm_usBankAccount_success", {"customer": customer.id})
+    market.api.v1.customers.update(customer.id, {"invoice_settings": {"default_payment_method": bank.id}})
+    draft = market.api.v1.invoices.create({"customer": customer.id, "currency": "usd"})
+    price = market.price("acct_bakery", 10_000, "usd").id
+    market.api.v1.invoice_items.create({"customer": customer.id, "invoice": draft.id, "pricing": {"price": price}})
+    market.api.v1.invoices.finalize_invoice(draft.id)
+    market.api.v1.invoices.pay(draft.id)
+    market.deliver()
+    market.sandbox.clock.set(then + 6 * 86_400)
+    market.deliver()
+    (paid,) = dated("charge")
+    assert paid > day(then)
+    assert dated("sale") == {paid}
+    assert where_stripe_has_it()
 
 
 def test_a_dispute_is_held_and_released_on_the_days_of_its_events(market, then):

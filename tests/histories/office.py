@@ -154,9 +154,10 @@ class Office:
         if invoice in self.sold:
             drafts += [books.charge(charge, invoice=invoice) for charge in self.known("charge", invoice)]
         for refund in self.known("refund", invoice):
-            drafts.append(books.refund(refund, invoice=invoice, txn=refund.balance_transaction_id, fee=0))
+            of: dict[str, Any] = {"invoice": invoice, "fee": 0, "at": refund.created}
+            drafts.append(books.refund(refund, txn=refund.balance_transaction_id, **of))
             if txn := refund.failure_balance_transaction_id:
-                drafts.append(books.refund(refund, invoice=invoice, txn=txn, fee=0, failed=True))
+                drafts.append(books.refund(refund, txn=txn, failed=True, **of))
         for dispute in self.known("dispute", invoice):
             drafts += [books.dispute(dispute.id, invoice=invoice, movement=one) for one in dispute.balance_transactions]
         self.ledger.post([draft for draft in drafts if draft is not None])
@@ -179,7 +180,8 @@ class Office:
                 continue
             if rows:
                 reversible = {row.pk: self.reversible(row) for row in rows if row.paid > 0}
-                _, drafts = earnings.advance(rows, has, reversible, on=self.today, at=now)
+                lost = {(invoice, row.account): self.ledger.lost[invoice, row.account] for row in rows}
+                _, drafts = earnings.advance(rows, has, reversible, lost, on=self.today, at=now)
                 self.ledger.post(drafts)
             self._own_taken(invoice, has, rows, now)
             checks.invoice(self, invoice, has)

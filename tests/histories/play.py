@@ -146,6 +146,7 @@ class _Run:
     def _remember(self) -> None:
         office = self.office
         state: dict[str, Any] = {f"balance {key}": amount for key, amount in office.ledger.balances().items()}
+        state |= {f"lost {key}": amount for key, amount in office.ledger.lost.items() if amount}
         for invoice, own in office.rows.items():
             for account, row in own.items():
                 state[f"{invoice} {account}"] = {name: getattr(row, name) for name in COLUMNS}
