@@ -92,6 +92,17 @@ def without_charge(
     return None
 
 
+def fee_in_another_currency(
+    invoice: InvoiceFacts, charge: ChargeFacts, seller: str, who: str, lines: tuple[str, ...]
+) -> Problem:
+    text = (
+        f"{who} bears Stripe's fee on invoice {label(invoice)}, and Stripe took it in "
+        f"{charge.balance_currency.upper()}; the invoice is in {invoice.currency.upper()} and nothing is converted. "
+        f"{NOTHING} Settle it by hand, or let the platform bear the fees (`stripe_fees: platform`)."
+    )
+    return Problem("wrong_currency", seller, text, lines)
+
+
 def charge_disputed(invoice: InvoiceFacts, charge: ChargeFacts, seller: str, lines: tuple[str, ...]) -> Problem:
     text = (
         f"Invoice {label(invoice)}: its charge {charge.id} is disputed. {NOTHING} What is disputed is held until the "

@@ -284,6 +284,8 @@ def note_destination_charge(*, transfer: TransferFacts, charge: ChargeFacts, act
         row = Earning.objects.filter(charge=charge.id, account=transfer.destination, moved_by_stripe=True).first()
         if row is None or PayoutRecord.objects.live().filter(invoice=row.invoice, account=row.account).exists():
             return None
+        if transfer.currency != row.currency:  # Stripe has converted it: reconciliation shows it to a person
+            return None
         record = PayoutRecord(
             state=PayoutState.TRANSFERRED,
             seller_id=row.seller_id,

@@ -247,12 +247,10 @@ def _not_paid(seller: Seller, currency: str, subject: str, amount: int, why: str
 def _watch_the_debt(seller: Seller, currency: str, *, actor: Actor) -> None:
     """A debt above the seller's limit is told to a person; it is netted against later earnings all the same."""
     limit = seller.negative_limit.get(currency)
-    if limit is None:
-        return
     of = {"account": seller.account, "currency": currency, "moved_by_stripe": False}
-    balance = Earning.objects.balances(**of).get(currency, 0)
+    balance = Earning.objects.balances(**of).get(currency, 0) if limit is not None else 0
     subject = f"debt:{seller.account}:{currency}"
-    if balance >= -limit:
+    if limit is None or balance >= -limit:
         findings.resolve(subject=subject, account=seller.account, actor=actor, reason="the debt is below the limit")
         return
     findings.open_finding(

@@ -74,7 +74,10 @@ def pay_what_is_due(after: str = "") -> int:
         jobs.enqueue("settlements.tasks.release_reserves")
     due = Earning.objects.filter(due_on__lte=today, moved_by_stripe=False).exclude(open=0)
     due = due.exclude(items__state=PayoutItem.State.IN_FLIGHT).order_by()
-    pairs = due.filter(account__gt=after).values_list("account", "currency").distinct().order_by("account", "currency")
+    # A debt that was covered leaves nothing due behind, and its alert is to close all the same.
+    owed = Finding.objects.open().filter(code=Finding.Code.NEGATIVE_BALANCE, account__gt=after).order_by()
+    pairs = due.filter(account__gt=after).values_list("account", "currency")
+    pairs = pairs.union(owed.values_list("account", "currency")).order_by("account", "currency")
     batch = list(pairs[: BATCH + 1])
     if len(batch) > BATCH:  # a seller's currencies stay together
         last = batch[-1][0]

@@ -32,7 +32,7 @@ LABELS = {
 HELD, PAUSED, CARRIED, BEYOND = "held", "paused", "carried", "beyond"
 APART = {
     HELD: "held for open disputes",
-    PAUSED: "of sellers that are not active",
+    PAUSED: "of sellers that are not active, or whose payouts are held",
     CARRIED: "below the minimum, or owed by sellers: carried forward",
     BEYOND: "known, but behind the last day shown",
 }
@@ -40,7 +40,8 @@ APART = {
 
 @dataclass(frozen=True)
 class Terms:
-    """How a seller is paid; see settlements.models.Seller. `minimum`: minor units per currency."""
+    """How a seller is paid; see settlements.models.Seller. `minimum`: minor units per currency; `active`: switched on,
+    and not held."""
 
     schedule: str = "per_invoice"
     active: bool = True
@@ -107,7 +108,9 @@ def known(
         if not terms.active:
             found.apart[PAUSED] += one.open + one.reserve_left
             continue
-        if one.open:
+        if one.moved_by_stripe and one.open < 0:  # settled with the seller by hand, never netted
+            found.apart[CARRIED] += one.open
+        elif one.open:
             kind = DEBTS if one.open < 0 else HOLDS if one.due_on > start else SCHEDULED
             out(one.due_on, kind, one.open, one)
         if one.reserve_left:

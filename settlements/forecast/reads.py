@@ -28,6 +28,7 @@ from settlements.forecast.flows import Delays, Position, Rate, Renewal, Split, T
 from settlements.ledger.accounts import Account
 from settlements.ledger.models import Posting
 from settlements.models import Earning, PayoutRecord, Seller
+from settlements.risk.models import RiskHold
 from settlements.states import PayoutState
 
 PAGE = 500
@@ -40,13 +41,15 @@ RENEWING = ("active", "trialing")
 SellerKey = tuple[str, str]  # account, currency
 
 
-def terms() -> dict[str, Terms]:
-    """Per account. One statement."""
+def terms(on: date) -> dict[str, Terms]:
+    """Per account; one whose payouts were held when `on` began is not active. Two statements."""
+    holds = RiskHold.objects.filter(Q(released_at=None) | Q(released_at__gte=start_of(on)), since__lt=start_of(on))
+    held = set(holds.values_list("account", flat=True))
     rows = Seller.objects.values_list(
         "account", "schedule", "active", "hold_days", "reserve_percent", "reserve_days", "minimum_payout"
     )
     return {
-        account: Terms(schedule, active, hold, days if percent else 0, minimum or {})
+        account: Terms(schedule, active and account not in held, hold, days if percent else 0, minimum or {})
         for account, schedule, active, hold, percent, days, minimum in rows
     }
 

@@ -155,7 +155,7 @@ class _World:
 
     def __init__(self, on: date, horizon: int) -> None:
         self.on, self.horizon = on, horizon
-        self.terms = reads.terms()
+        self.terms = reads.terms(on)
         self.renewals = reads.expected_renewals(on, horizon)
         self.collection = reads.collection(on)
         self.splits = reads.splits(on)

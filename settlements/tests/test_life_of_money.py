@@ -222,6 +222,23 @@ def test_a_debt_is_carried_and_netted_against_later_earnings(life):
     life.prove()
 
 
+@pytest.mark.parametrize("then", ["", "recovery: offset"])
+def test_the_alert_of_a_debt_closes_when_nothing_is_owed_any_more_or_no_limit_is_set(life, then):
+    life.terms("recovery: offset, negative_limit: {usd: 3000}")
+    first = life.sold(10_000)
+    life.say_yes()
+    life.refund(first, 5_000)
+    life.hour()
+    assert life.finding("negative_balance") is not None
+    if then:
+        life.market.import_config(CONFIG.replace("account: acct_bakery,", f"account: acct_bakery, {then},"))
+    else:
+        life.sold(10_000)  # its own payout nets the debt at once, and leaves nothing due
+        life.say_yes()
+    life.hour()
+    assert life.finding("negative_balance") is None
+
+
 def test_a_debt_above_the_limit_is_told_until_it_is_paid_back(life):
     life.terms("recovery: offset, schedule: daily, negative_limit: {usd: 3000}")
     life.funds()

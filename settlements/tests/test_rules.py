@@ -304,6 +304,20 @@ def test_a_flat_fee_in_another_currency_is_never_converted():
     assert "EUR" in found.problems[0].text
 
 
+def test_a_fee_that_stripe_took_in_another_currency_is_no_sellers_to_bear():
+    made = invoice(line(currency="eur"), currency="eur")
+    converted = charge(made, fee=320, balance_currency="usd")
+    bearing = terms(stripe_fees="seller")
+    found = rules.settle(made, converted, rules=[rule()], sellers=bearing)
+    assert found.earned == ()
+    (problem,) = found.problems
+    assert problem.code == "wrong_currency"
+    assert "took it in USD" in problem.text
+    assert rules.settle(made, converted, rules=[rule()], sellers=terms()).proposal(BAKERY).amount == 7_000
+    in_euros = charge(made, fee=320, balance_currency="eur")
+    assert rules.settle(made, in_euros, rules=[rule()], sellers=bearing).proposal(BAKERY).amount == 7_000
+
+
 @pytest.mark.parametrize(
     ("sellers", "expected"),
     [

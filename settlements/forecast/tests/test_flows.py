@@ -92,6 +92,13 @@ def test_a_destination_charge_waits_for_no_schedule_and_no_person():
     assert made.flows == [Flow(START, "scheduled", 100)]
 
 
+def test_what_stripe_moved_too_much_of_is_netted_against_no_payout():
+    moved = Position(START, open=-700, moved_by_stripe=True)
+    made = found([moved, Position(START, open=1_000)])
+    assert made.flows == [Flow(START, "scheduled", 1_000)]
+    assert made.apart[CARRIED] == -700
+
+
 positions = st.lists(
     st.builds(
         Position,

@@ -31,6 +31,7 @@ from settlements.forecast.tests.build import (
     transfer,
 )
 from settlements.models import Earning, PayoutRecord
+from settlements.risk.models import RiskHold
 
 pytestmark = pytest.mark.django_db
 ON = date(2026, 11, 22)  # a Sunday
@@ -66,6 +67,18 @@ def test_the_platform_pays_what_its_sellers_are_paid():
     assert by_day(platform)[date(2026, 12, 1)].items == [["scheduled", "acct_studio", 450]]
     assert by_day(platform)[date(2027, 1, 1)].running_expected == -7_500
     assert by_day(own)[date(2026, 11, 23)].items[0][1].startswith("NR-")
+
+
+def test_a_seller_whose_payouts_are_held_is_paid_nothing_and_was_paid_before():
+    one = seller()
+    earning(one, ON)
+    RiskHold.objects.create(account=one.account, reason="verification", placed_by="policy", since=at(days_before(3)))
+    forecast = made("acct_bakery")
+    assert (forecast.days.count(), forecast.apart["paused"]) == (0, 7_000)
+    earlier = made("acct_bakery", on=days_before(3))
+    assert (earlier.days.get().out_expected, earlier.apart["paused"]) == (7_000, 0)
+    RiskHold.objects.update(state="released", released_at=at(days_before(1)))
+    assert made("acct_bakery").apart["paused"] == 0
 
 
 def test_currencies_are_never_added():
