@@ -15,8 +15,17 @@ def paid_of(case: DunningCase, invoice: InvoiceFacts) -> int:
     out of band is paid. Credit is not: it lowers what is due, never what was paid.
     Source: https://docs.stripe.com/api/credit_notes/create, https://docs.stripe.com/api/invoices/object
     """
+    return min(_paid_since(case, invoice), case.amount_at_opening)
+
+
+def is_credited(case: DunningCase, invoice: InvoiceFacts) -> bool:
+    """Whether Stripe calls it paid though nothing was paid since the case was opened: credit took all that was open."""
+    return invoice.is_paid and _paid_since(case, invoice) == 0
+
+
+def _paid_since(case: DunningCase, invoice: InvoiceFacts) -> int:
     paid = invoice.amount_paid or (invoice.amount_due if invoice.paid_out_of_band else 0)
-    return max(min(paid - case.paid_at_opening, case.amount_at_opening), 0)
+    return max(paid - case.paid_at_opening, 0)
 
 
 def moved(*, case_id: int, invoice: InvoiceFacts, actor: Actor) -> bool:

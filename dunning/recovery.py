@@ -16,7 +16,7 @@ from dunning.plan.steps import DEFAULT_METHOD, PAUSE, RESUME, Step
 
 SUGGEST = "suggest"
 ENDED = ("canceled", "incomplete_expired")
-_NO_LONGER_OWED = {"void": "void", "uncollectible": "given up"}
+_SETTLED = {"paid": "settled", "void": "void", "uncollectible": "given up"}
 
 
 def suggest_resume(*, case: DunningCase, event_id: str, actor: Actor) -> Proposed | None:
@@ -39,7 +39,7 @@ def suggest_resume(*, case: DunningCase, event_id: str, actor: Actor) -> Propose
     if snapshot.subscription.status in ENDED:
         return None
     invoice = snapshot.invoice
-    what = "paid" if invoice.is_paid else _NO_LONGER_OWED.get(invoice.status, "no longer dunned")
+    what = _SETTLED.get(invoice.status, "no longer dunned")
     why = (
         f"The invoice is {what}, nothing else of its subscription is unpaid, and the subscription's collection is "
         "still paused by a step of ours: let it go on."

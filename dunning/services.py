@@ -298,6 +298,8 @@ def close(*, case_id: int, reason: ClosedReason, invoice: InvoiceFacts | None, a
     """The invoice is paid, or nobody will collect it any more. True when this call closed the case. `invoice`: as it is
     now; None where it is no longer there."""
     case = DunningCase.objects.get(pk=case_id)
+    if reason == ClosedReason.PAID and invoice is not None and amounts.is_credited(case, invoice):
+        reason = ClosedReason.CREDITED
     words = ClosedReason(reason).label
     drop_waiting(case=case, actor=actor, reason=f"no longer needed: {words}")
     with transaction.atomic():

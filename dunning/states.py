@@ -20,6 +20,7 @@ class ClosedReason(models.TextChoices):
     VOIDED = "voided", "invoice voided"
     UNCOLLECTIBLE = "uncollectible", "marked uncollectible"
     CANCELLED = "cancelled", "subscription cancelled"
+    CREDITED = "credited", "credited, nothing was paid"
     GONE = "gone", "no longer at Stripe"
     FINALIZED = "finalized", "finalized at last"  # what could not be finalized is an invoice now; nothing of it failed
 

@@ -32,7 +32,7 @@ DRAWS, MOST_DRAWN, AT_ONCE = 2_000, 20_000_000, 500_000
 class Outcome:
     """One case. Amounts in minor units of `currency`: `at_risk` when it was opened, `recovered` of it so far.
 
-    `closed_at`: when it was paid, None while it is not."""
+    `paid_at`: when it was paid in full, None while it is not; `ended_at`: when it ended, paid or not."""
 
     arm: str
     account: str
@@ -42,10 +42,16 @@ class Outcome:
     at_risk: int
     recovered: int = 0
     paid_at: datetime | None = None
+    ended_at: datetime | None = None
 
     def is_recovered(self, window: timedelta) -> bool:
         """Paid in full within the window: what every case of the sample had the time for."""
         return self.paid_at is not None and self.paid_at <= self.opened_at + window
+
+    def money_of(self, window: timedelta) -> int:
+        """What had come when the case ended, whole or in part, if it ended within the window."""
+        at = self.ended_at or self.paid_at
+        return self.recovered if at is not None and at <= self.opened_at + window else 0
 
     @property
     def who(self) -> tuple[str, str]:
@@ -309,7 +315,7 @@ def _money(cases: Sequence[Outcome], window: timedelta, seed: int) -> tuple[Mone
             if one.currency == currency:
                 sums = by_customer.setdefault(one.who, [0, 0])
                 sums[0] += one.at_risk
-                sums[1] += one.recovered if one.is_recovered(window) else 0
+                sums[1] += one.money_of(window)
         at_risk = sum(risk for risk, _ in by_customer.values())
         recovered = sum(paid for _, paid in by_customer.values())
         low, high = _bounds(list(by_customer.values()), seed)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Case, F, When
 from django.utils import timezone
 
 from billingops import access
@@ -57,12 +56,8 @@ def of_versions(name: str, user: Any) -> dict[int, Figures]:
 def _grouped(found: Any, by: tuple[str], narrow: dict[str, Any], user: Any) -> Any:
     cases = access.scope(DunningCase.objects.filter(**narrow), user)
     cases = cases.filter(opened_at__gte=timezone.now() - timedelta(days=DAYS))
-    paid = Case(
-        When(state=CaseState.RECOVERED, recovered_amount=0, then=F("amount_remaining")), default=F("recovered_amount")
-    )
-    rows = grouped(
-        cases.annotate(paid=paid), (*by, "state", "currency"), amount="paid", when="opened_at", order=("-opened_at",)
-    )
+    columns = (*by, "state", "currency")
+    rows = grouped(cases, columns, amount="recovered_amount", when="opened_at", order=("-opened_at",))
     for row in rows:
         one = found[row[by[0]]]
         if row["state"] in UNPAID:
@@ -92,7 +87,7 @@ def result_of(experiment: Experiment, *, now: datetime | None = None) -> Result:
 
 
 _COLUMNS = (
-    "arm", "account", "customer", "invoice", "opened_at", "currency", "amount_remaining", "recovered_amount", "state",
+    "arm", "account", "customer", "invoice", "opened_at", "currency", "amount_at_opening", "recovered_amount", "state",
     "closed_at",
 )  # fmt: skip
 
@@ -110,12 +105,9 @@ def cases_of(experiment: Experiment) -> Any:
 
 
 def _outcome(
-    arm: str, account: str, customer: str, invoice: str, opened_at: datetime, currency: str, remaining: int,
+    arm: str, account: str, customer: str, invoice: str, opened_at: datetime, currency: str, at_risk: int,
     recovered: int, state: str, closed_at: datetime | None,
 ) -> Outcome:  # fmt: skip
-    """`amount_remaining` of a case is what was open at its latest failure; a part that was paid before is added."""
-    is_paid = state == CaseState.RECOVERED
-    at_risk = max(remaining, recovered) if is_paid else remaining + recovered
     return Outcome(
         arm=arm,
         account=account,
@@ -123,8 +115,9 @@ def _outcome(
         opened_at=opened_at,
         currency=currency,
         at_risk=at_risk,
-        recovered=(recovered or remaining) if is_paid else recovered,
-        paid_at=closed_at if is_paid else None,
+        recovered=recovered,
+        paid_at=closed_at if state == CaseState.RECOVERED else None,
+        ended_at=closed_at,
     )
 
 

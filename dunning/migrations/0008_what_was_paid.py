@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='dunningcase',
             name='closed_reason',
-            field=models.CharField(blank=True, choices=[('paid', 'paid'), ('voided', 'invoice voided'), ('uncollectible', 'marked uncollectible'), ('cancelled', 'subscription cancelled'), ('gone', 'no longer at Stripe'), ('finalized', 'finalized at last')], default='', max_length=16),
+            field=models.CharField(blank=True, choices=[('paid', 'paid'), ('voided', 'invoice voided'), ('uncollectible', 'marked uncollectible'), ('cancelled', 'subscription cancelled'), ('credited', 'credited, nothing was paid'), ('gone', 'no longer at Stripe'), ('finalized', 'finalized at last')], default='', max_length=16),
         ),
         migrations.AlterField(
             model_name='dunningcase',
@@ -73,7 +73,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='historicaldunningcase',
             name='closed_reason',
-            field=models.CharField(blank=True, choices=[('paid', 'paid'), ('voided', 'invoice voided'), ('uncollectible', 'marked uncollectible'), ('cancelled', 'subscription cancelled'), ('gone', 'no longer at Stripe'), ('finalized', 'finalized at last')], default='', max_length=16),
+            field=models.CharField(blank=True, choices=[('paid', 'paid'), ('voided', 'invoice voided'), ('uncollectible', 'marked uncollectible'), ('cancelled', 'subscription cancelled'), ('credited', 'credited, nothing was paid'), ('gone', 'no longer at Stripe'), ('finalized', 'finalized at last')], default='', max_length=16),
         ),
         migrations.AlterField(
             model_name='historicaldunningcase',

@@ -33,10 +33,13 @@ HOW = {
 class Figures:
     """Sums over cases of one currency.
 
-    cases, at_risk   all that were opened
-    running          window not over; `running_paid` of these are paid already, `running_recovered` in money
-    recovered_cases, recovered  paid within the window, of those whose window is over; money without disputed payments
-    late_cases, late  paid after their window: not in the rate, the money has come all the same
+    cases, at_risk   all that were opened, and what was open then
+    running          window not over; `running_paid` of these are paid already, `running_recovered` all that has come
+    recovered_cases  paid in full within the window, of those whose window is over
+    recovered        the money of those, and of those that ended otherwise within it after a payment in part; what the
+                     customer disputes is left out
+    late_cases       paid in full after their window: not in the rate, the money has come all the same
+    late             the money of those, and the parts paid of cases that ended otherwise after it or are still open
     open, given_up, withdrawn, cancelled  what became of the others whose window is over
     escalated        handed to a person at some time, whatever came of it
     attempts, messages  of cases whose window is over

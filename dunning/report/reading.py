@@ -45,7 +45,7 @@ from dunning.states import UNPAID, CaseState, ClosedReason, MessageState
 
 _KEY = ("month", "currency", "category", "payment_method_type")
 _FATE = (*_KEY, "counted", "in_time", "state")
-WITHDRAWN = (ClosedReason.VOIDED, ClosedReason.GONE)
+WITHDRAWN = (ClosedReason.VOIDED, ClosedReason.CREDITED, ClosedReason.GONE, ClosedReason.FINALIZED)
 # Money is back, or never left: a won dispute, an inquiry.
 NO_LOSS = ("won", "prevented", "warning_needs_response", "warning_under_review", "warning_closed")
 HOUR = 3600
@@ -65,13 +65,13 @@ def read(choice: Choice, *, now: datetime, all_messages: bool = False) -> Report
 
 
 def _with_fate(cases: QuerySet[DunningCase], now: datetime) -> QuerySet[Any]:
-    """With month, whether the window is over (`counted`), and whether it was paid within it."""
+    """With month, whether the window is over (`counted`), and whether the case was over within it (`in_time`)."""
     over = now - WINDOW
     whole = int(WINDOW.total_seconds())
     return cases.order_by().annotate(
         month=Month(first_failure()),
         counted=_flag(Q(opened_at__lte=over) | Q(last_failed_at__lte=over)),
-        seconds=Case(When(state=CaseState.RECOVERED, then=Seconds("closed_at", first_failure()))),
+        seconds=Seconds("closed_at", first_failure()),
         in_time=_flag(Q(seconds__lte=whole)),
     )
 
@@ -98,8 +98,8 @@ def _count(cases: QuerySet[Any], found: dict[tuple[str, str, str, str], Figures]
         .values(*_FATE, "closed_reason", "how", "told")
         .annotate(
             cases=Count("pk"),
-            at_risk=Sum(_at_risk()),
-            paid=Sum(_paid()),
+            at_risk=Sum("amount_at_opening"),
+            paid=Sum("recovered_amount"),
             escalated=Count("escalated_at"),
             attempts=Sum(Greatest(F("attempt_count") + F("by_hand_failures") - 1, Value(0))),
         )
@@ -134,22 +134,8 @@ def _told(sent: Any) -> Case:
     )
 
 
-def _at_risk() -> Case:
-    """`amount_remaining` is what was open at the latest failure; a part that was paid before is added."""
-    paid = When(state=CaseState.RECOVERED, then=Greatest("amount_remaining", "recovered_amount"))
-    return Case(paid, default=F("amount_remaining") + F("recovered_amount"))
-
-
-def _paid() -> Case:
-    return Case(
-        When(state=CaseState.RECOVERED, recovered_amount=0, then=F("amount_remaining")),
-        When(state=CaseState.RECOVERED, then=F("recovered_amount")),
-        default=Value(0),
-    )
-
-
 def _add(figures: Figures, row: dict[str, Any]) -> None:
-    count, paid = row["cases"], row["paid"] or 0
+    count = row["cases"]
     figures.cases += count
     figures.at_risk += row["at_risk"]
     figures.escalated += row["escalated"]
@@ -157,20 +143,18 @@ def _add(figures: Figures, row: dict[str, Any]) -> None:
     if is_paid:
         figures.how[row["how"]] += count
         figures.told[row["how"]] += count if row["told"] else 0
+    _add_money(figures, row, row["paid"])
     if not row["counted"]:
         figures.running += count
         figures.running_at_risk += row["at_risk"]
         figures.running_paid += count if is_paid else 0
-        figures.running_recovered += paid
         return
     figures.attempts += row["attempts"]
     if is_paid and row["in_time"]:
         figures.recovered_cases += count
-        figures.recovered += paid
         figures.attempts += count if row["how"] in (OURS, STRIPE) else 0  # the attempt that went through
     elif is_paid:
         figures.late_cases += count
-        figures.late += paid
     elif row["state"] in UNPAID:
         figures.open += count
     elif row["closed_reason"] == ClosedReason.UNCOLLECTIBLE:
@@ -181,6 +165,16 @@ def _add(figures: Figures, row: dict[str, Any]) -> None:
         figures.cancelled += count
 
 
+def _add_money(figures: Figures, row: dict[str, Any], paid: int) -> None:
+    """Whole or in part. When a part came is not kept, so it came in time if its case was over in time."""
+    if not row["counted"]:
+        figures.running_recovered += paid
+    elif row["in_time"]:
+        figures.recovered += paid
+    else:
+        figures.late += paid
+
+
 def _take_out_disputed(cases: QuerySet[Any], found: dict[tuple[str, str, str, str], Figures]) -> None:
     """Money that a customer disputes is not recovered; the case counts as paid all the same, as in the proof."""
     disputed = MirroredObject.objects.filter(object_type="dispute").exclude(status__in=NO_LOSS).order_by()
@@ -189,16 +183,11 @@ def _take_out_disputed(cases: QuerySet[Any], found: dict[tuple[str, str, str, st
     paying = InvoicePayment.objects.filter(
         Q(charge_id__in=charges) | Q(payment_intent_id__in=intents.order_by().values("parent_id"))
     )
-    rows = cases.filter(state=CaseState.RECOVERED, invoice__in=paying.order_by().values("invoice_id"))
-    for row in rows.values(*_FATE).annotate(cases=Count("pk"), paid=Sum(_paid())):
+    rows = cases.filter(recovered_amount__gt=0, invoice__in=paying.order_by().values("invoice_id"))
+    for row in rows.values(*_FATE).annotate(cases=Count("pk"), paid=Sum("recovered_amount")):
         figures = _figures(found, row)
         figures.disputed += row["cases"]
-        if not row["counted"]:
-            figures.running_recovered -= row["paid"]
-        elif row["in_time"]:
-            figures.recovered -= row["paid"]
-        else:
-            figures.late -= row["paid"]
+        _add_money(figures, row, -row["paid"])
 
 
 def _messages(cases: QuerySet[Any], found: dict[tuple[str, str, str, str], Figures]) -> None:
@@ -210,7 +199,9 @@ def _messages(cases: QuerySet[Any], found: dict[tuple[str, str, str, str], Figur
 
 def _hours(cases: QuerySet[Any], report: Report) -> None:
     """How long it took, to the hour: a count per hour can be added up over months, a median cannot."""
-    paid = cases.filter(counted=True, in_time=True).annotate(hours=(F("seconds") + HOUR // 2) / HOUR)
+    paid = cases.filter(state=CaseState.RECOVERED, counted=True, in_time=True).annotate(
+        hours=(F("seconds") + HOUR // 2) / HOUR
+    )
     for row in paid.values("month", "currency", "hours").annotate(cases=Count("pk")):
         for figures in (report.months[row["month"], row["currency"]], report.totals[row["currency"]]):
             figures.hours[max(int(row["hours"]), 0)] += row["cases"]

@@ -46,6 +46,7 @@ def _case(number: int, owner: int, failed_at: datetime) -> DunningCase:
         invoice_number=f"MANY-{number}",
         currency="usd",
         amount_remaining=1000 + number,
+        amount_at_opening=1000 + number,
         attempt_count=1,
         code="card_declined",
         decline_code=code,

@@ -17,15 +17,17 @@ _numbers = count(1)
 
 
 def case(name: str, opened: datetime, amount: int, currency: str = "usd", **changes: Any) -> DunningCase:
-    """Of one failed payment. `paid_after`: recovered then."""
+    """Of one failed payment. `paid_after`: recovered then, the whole amount unless another is given."""
     paid_after: timedelta | None = changes.pop("paid_after", None)
     given: dict[str, Any] = {
         "invoice": f"in_{name}", "customer": f"cus_{name}", "currency": currency, "amount_remaining": amount,
+        "amount_at_opening": amount,
         "attempt_count": 1, "code": "card_declined", "category": "later", "payment_method": f"pm_{name}",
         "payment_method_type": "card", "card_brand": "visa", "opened_at": opened, "last_failed_at": opened,
     }  # fmt: skip
     if paid_after is not None:
         given |= {"state": CaseState.RECOVERED, "closed_reason": ClosedReason.PAID, "closed_at": opened + paid_after}
+        given |= {"recovered_amount": amount}
     return DunningCase.objects.create(**{**given, **changes})
 
 

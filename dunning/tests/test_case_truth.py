@@ -63,10 +63,12 @@ def test_what_was_credited_is_not_recovered(stage: Stage, deliver: Callable[...,
     assert money() == ("recovered", WHOLE, WHOLE - 2000, WHOLE - 2000)
 
 
-def test_an_invoice_that_was_credited_as_a_whole_recovers_nothing(stage: Stage, deliver: Callable[..., Any]) -> None:
+def test_an_invoice_that_was_credited_as_a_whole_is_not_recovered(stage: Stage, deliver: Callable[..., Any]) -> None:
     stage.v1.credit_notes.create({"invoice": stage.invoice, "amount": WHOLE})
     deliver()
-    assert (only_case().state, only_case().recovered_amount) == (CaseState.RECOVERED, 0)
+    case = only_case()
+    assert (case.state, case.closed_reason, case.recovered_amount) == (CaseState.CLOSED, ClosedReason.CREDITED, 0)
+    assert not waiting()
 
 
 def test_paid_out_of_band_is_paid(stage: Stage, deliver: Callable[..., Any]) -> None:

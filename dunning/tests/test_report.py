@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from billingops.exceptions import InvalidInput
 from billingops.stripe.models import InvoicePayment
+from dunning.models import DunningCase
 from dunning.proof import measures as proof
 from dunning.report import reading
 from dunning.report.choice import choose
@@ -122,11 +123,54 @@ def test_filters_narrow_the_cases(known, given, cases):
     assert sum(part.cases for part in read(**given).totals.values()) == cases
 
 
-def test_what_was_paid_of_an_invoice_before_is_part_of_what_was_at_risk():
-    rows.case("p", september(1), 600, recovered_amount=400)
-    rows.case("q", september(1), 600, recovered_amount=1_000, paid_after=DAY)
+def test_what_was_at_risk_is_what_was_open_when_the_case_was_opened():
+    rows.case("p", september(1), 600, amount_at_opening=1_000)
+    rows.case("q", september(1), 600, amount_at_opening=1_000, recovered_amount=1_000, paid_after=DAY)
     found = read().totals["usd"]
     assert (found.at_risk, found.recovered) == (2_000, 1_000)
+
+
+def test_nothing_recovered_is_nothing():
+    """A credit note took what was open."""
+    rows.case("p", september(1), 600, recovered_amount=0, paid_after=DAY)
+    found = read().totals["usd"]
+    assert (found.at_risk, found.recovered, found.recovered_so_far) == (600, 0, 0)
+
+
+def test_a_part_that_was_paid_counts_as_money_and_not_as_a_recovered_case():
+    """In time if its case was over in time; late where it was over later, or is still open."""
+    closed = {"state": CaseState.CLOSED, "closed_reason": ClosedReason.UNCOLLECTIBLE}
+    rows.case("p", september(1), 1_000, recovered_amount=100, closed_at=september(21), **closed)
+    rows.case("q", september(1), 1_000, recovered_amount=20, closed_at=september(1) + 46 * DAY, **closed)
+    rows.case("r", september(1), 1_000, recovered_amount=3)
+    young = {"closed_at": NOW, "recovered_amount": 4_000}
+    rows.case("s", NOW - 9 * DAY, 5_000, **closed | young)
+    rows.case("t", NOW - 9 * DAY, 5_000, recovered_amount=5_000)
+    found = read().totals["usd"]
+    assert (found.recovered_cases, found.late_cases, found.given_up, found.open) == (0, 0, 2, 1)
+    assert (found.recovered, found.late, found.running_recovered) == (100, 23, 9_000)
+    assert found.recovered_so_far == sum(DunningCase.objects.values_list("recovered_amount", flat=True))
+    assert found.recovered_share == 100 / 3_000
+    assert found.days_median is None
+
+
+def test_a_part_that_the_customer_disputes_is_taken_out():
+    part = rows.case("p", september(1), 1_000, recovered_amount=100)
+    InvoicePayment.objects.create(
+        id="inpay_p", invoice_id=part.invoice, charge_id="ch_p", status="paid", amount_requested=100, currency="usd",
+        created=september(2),
+    )  # fmt: skip
+    rows.dispute(part, september(20), charge_id="ch_p", status="lost")
+    found = read().totals["usd"]
+    assert (found.late, found.disputed) == (0, 1)
+
+
+def test_what_was_credited_or_finalized_at_last_is_withdrawn():
+    for number, reason in enumerate((ClosedReason.CREDITED, ClosedReason.FINALIZED)):
+        closed = {"state": CaseState.CLOSED, "closed_reason": reason, "closed_at": september(9)}
+        rows.case(f"w{number}", september(1), 500, **closed)
+    found = read().totals["usd"]
+    assert (found.withdrawn, found.cancelled, found.recovered_cases) == (2, 0, 0)
 
 
 def test_a_message_to_the_case_that_speaks_for_it_went_before_it_was_paid():

@@ -56,7 +56,8 @@ def make_case(
     reason = ClosedReason.PAID if paid else ClosedReason.UNCOLLECTIBLE if lost else ""
     given = {
         "invoice": f"in_{name}", "customer": f"cus_{name}", "account": account, "currency": "eur",
-        "amount_remaining": 7900, "attempt_count": 1, "code": "card_declined", "decline_code": "insufficient_funds",
+        "amount_remaining": 7900, "amount_at_opening": 7900, "attempt_count": 1, "code": "card_declined",
+        "decline_code": "insufficient_funds",
         "category": "later", "payment_method": "pm_1", "payment_method_type": "card", "card_brand": "visa",
         "state": state, "closed_reason": reason, "recovered_amount": 7900 if paid else 0, "last_failed_at": now,
         "closed_at": now if paid or lost else None, "sequence": sequence, "sequence_version": version, "arm": arm,
