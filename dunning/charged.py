@@ -51,8 +51,8 @@ def is_under_way(charges: Iterable[ChargeFacts], intents: Mapping[str, str]) -> 
 
 
 def paid_since(charges: Iterable[ChargeFacts], moment: datetime) -> bool:
-    """Whether one of them, made since, went through. Pure."""
-    return any(charge.status == "succeeded" and charge.created >= moment for charge in charges)
+    """Whether one of them went through since; a debit does days after it was made. Pure."""
+    return any(charge.status == "succeeded" and (charge.moved_at or charge.created) >= moment for charge in charges)
 
 
 def has_open_dispute(charges: Sequence[ChargeFacts], account: str) -> bool:

@@ -19,7 +19,7 @@ from dunning.proof import sources
 if TYPE_CHECKING:
     from tests.dunning_histories.world import Card, Charge, Invoice, World
 
-DAY = timedelta(days=1)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 # Never again without another card, whatever invoice. dunning.proof.sources says where each is published; the last:
 # "Stripe blocks", https://docs.stripe.com/declines/codes (fraudulent, merchant_blacklist).
 OF_THE_INVOICE = frozenset({"authentication_required", "expired_card", "incorrect_number"})  # the customer can lift it
@@ -114,6 +114,8 @@ class Referee:
         for one in about:
             self._ended(one, "written about")
         self._contested("written to")
+        paid = [one for one in self.world.charges if not one.failed and now - HOUR <= one.known_at <= now]
+        demand(not paid, f"written to at {now} within an hour of {paid}")
         self._held(invoice, "written to")
         first = not self.told[invoice.id]
         demand(

@@ -265,12 +265,14 @@ class Worker:
     def notify(self, asked: Asked, invoice: Invoice) -> bool:
         office, params = self.office, asked.params
         by_mail = params["channel"] == "email"
-        snapshot = office.read(invoice)
-        if not snapshot.owed:
+        known, charges = self.look(asked)
+        if not known.owed:
             raise Refused("not owed")
         if any(not self.world.invoices[one].owed for one in params["invoices"]):
             raise Refused("one that it speaks of is not owed")
-        self.permitted(asked)
+        if charged.paid_since(charges, self.now - HOUR):
+            raise Refused("they have just paid something")
+        self.permitted(asked, known)
         case = office.cases[asked.subject]
         mail = self.mail_of.setdefault(asked.pk, Mail(case, params["invoices"], MessageState.DRAFT, params["channel"]))
         about = [self.world.invoices[one] for one in params["invoices"]]

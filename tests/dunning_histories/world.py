@@ -164,6 +164,7 @@ class World:
             status="pending" if charge.known_at > self.now else "succeeded", created=charge.at, customer_id=CUSTOMER,
             payment_intent_id=f"pi_{charge.invoice}", payment_method_id=charge.card.id, card_brand=charge.card.brand,
             card_fingerprint=charge.number if charge.card.told else "",
+            moved_at=None if charge.known_at > self.now else charge.known_at,
         )  # fmt: skip
 
     def list_disputes(self, charge: str) -> tuple[DisputeFacts, ...]:
