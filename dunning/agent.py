@@ -221,7 +221,8 @@ def write_message(*, loaded: Loaded, option: Step, now: datetime, ask: bool = Tr
     snapshot, known = loaded.snapshot, loaded.facts
     assert option.deadline is not None, f"{option.kind} is no {NOTIFY}"
     invoice, brand = snapshot.invoice, shelf.brand_of(snapshot.invoice.account)
-    others = shelf.invoices(known.bundle, invoice.account, live=ask) if known.bundle else []
+    alone = texts.text_of(option.template).alone
+    others = shelf.invoices(known.bundle, invoice.account, live=ask) if known.bundle and not alone else []
     given: dict[str, Any] = {
         "template": option.template,
         "snapshot": snapshot,

@@ -39,7 +39,9 @@ def fields_of(suggestion: Suggestion) -> dict[str, str]:
     sealed, language = suggestion.facts, suggestion.params["language"]
     words = f"{suggestion.params['subject']}\n{suggestion.params['body']}"
     values = {
-        "amount": messages.money_text(sealed["amount_remaining"], sealed["currency"], language),
+        "amount": messages.money_text(
+            sealed.get("amount_paid", sealed["amount_remaining"]), sealed["currency"], language
+        ),
         "invoice": sealed.get("invoice_number") or sealed["invoice"],
     }
     if listed := _listed(words):

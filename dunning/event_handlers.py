@@ -14,7 +14,7 @@ from billingops.inbox.routes import EventNote, on
 from billingops.stripe import reader, sync
 from billingops.stripe.facts import InvoiceFacts
 from billingops.stripe.models import MirroredObject
-from dunning import amounts, effects, finalization, lookups, planning, recovery, services
+from dunning import amounts, effects, finalization, lookups, planning, recovery, services, thanks
 from dunning.models import DunningCase
 from dunning.plan.steps import KINDS, RETRY
 from dunning.states import CaseState, ClosedReason
@@ -79,6 +79,7 @@ def _paid(note: EventNote, invoice: InvoiceFacts) -> None:
         services.close(case_id=case.pk, reason=ClosedReason.PAID, invoice=invoice, actor=INBOX)
     recovery.suggest_default(case=case, event_id=note.event_id, actor=INBOX)
     recovery.suggest_resume(case=case, event_id=note.event_id, actor=INBOX)
+    thanks.suggest(case_id=case.pk, event_id=note.event_id, actor=INBOX)
 
 
 @on("invoice.voided", "invoice.marked_uncollectible")

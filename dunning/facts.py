@@ -22,7 +22,7 @@ from billingops.stripe.facts import (
 )
 from billingops.stripe.models import MirroredObject
 from dunning import methods, reasons
-from dunning.messages import bundle, shelf
+from dunning.messages import bundle, shelf, texts
 from dunning.plan import steps
 from dunning.plan.question import is_another
 from dunning.plan.steps import GRACE, NOTIFY, RETRY
@@ -64,6 +64,12 @@ class Snapshot:
     @property
     def owed(self) -> bool:
         return self.invoice.status == "open" and self.invoice.amount_remaining > 0
+
+    @property
+    def paid(self) -> int:
+        """What was paid of the invoice in all, minor units: out of band too, but no credit."""
+        invoice = self.invoice
+        return invoice.amount_paid or (invoice.amount_due if invoice.is_paid and invoice.paid_out_of_band else 0)
 
     @property
     def email(self) -> str:
@@ -233,8 +239,10 @@ def _of_service(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _notice(snapshot: Snapshot, params: Mapping[str, Any], live: bool) -> dict[str, Any]:
-    """The other invoices that the message speaks of; nothing for a message about one."""
+    """The other invoices that the message speaks of, nothing for a message about one; what it thanks for."""
     invoice = snapshot.invoice
+    if texts.text_of(params.get("template", "")).thanks:
+        return {"amount_paid": snapshot.paid}
     others = [one for one in params.get("invoices", ()) if one != invoice.id]
     if not others:
         return {}

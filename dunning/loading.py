@@ -383,7 +383,7 @@ def _messages_of(
 
 def _done(suggestions: list[tuple[str, str, str, datetime]]) -> tuple[Done, ...]:
     done = [
-        Done(kind, at, key.partition(MARK)[2])
+        Done(kind, at, key.partition(MARK)[2], took_effect=state in SETTLED)
         for kind, state, key, at in suggestions
         if state in SETTLED or (state in SAID_NO and MARK in key)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
@@ -13,15 +14,16 @@ from approvals.registry import Kind, Outcome, Preview
 from billingops.brands import current
 from billingops.stripe import gateway, sync
 from billingops.stripe.errors import Ambiguous, Refused
-from dunning import charged, config, edits, facts, loading, messages
+from dunning import charged, config, edits, facts, loading, messages, thanks
 from dunning.actions import common
 from dunning.contact import gatekeeping
 from dunning.facts import Snapshot
 from dunning.messages import by_hand, texts
-from dunning.messages.rendering import UNSUBSCRIBE, Links
+from dunning.messages.rendering import LINK, UNSUBSCRIBE, Links
 from dunning.models import DunningCase, Message, SupportTask
+from dunning.plan import conversation
 from dunning.plan.steps import ESCALATE, GRACE, NOTIFY, RETRY
-from dunning.states import ClosedReason, MessageState
+from dunning.states import CaseState, ClosedReason, MessageState
 
 JUST_PAID = timedelta(hours=1)
 _BY_HAND = {
@@ -45,16 +47,24 @@ def preview_notice(suggestion: Suggestion) -> Preview:
     moment = f" Not before {common.when(datetime.fromisoformat(not_before))}." if not_before else ""
     return Preview(
         f"Sends the message “{params['subject']}” ({params['language']}){about} by e-mail to the address that Stripe "
-        f"has for the customer then, with {_whither(params['template'])}.{moment} It waits at night, and where the "
-        "customer had a message that day.",
-        common.call(suggestion, ("POST", "/v1/billing_portal/sessions"), ("customer", suggestion.customer)),
+        f"has for the customer then{_whither(params)}.{moment} It waits at night, and where the customer had a message "
+        "that day.",
+        common.call(suggestion, *_portal_rows(suggestion)),
     )
 
 
-def _whither(template: str) -> str:
-    if texts.text_of(template).to_hosted:
-        return "a link to the invoice's hosted page"
-    return "a personal link to the billing portal"
+def _whither(params: Mapping[str, Any]) -> str:
+    if LINK not in params["body"]:
+        return ""
+    if texts.text_of(params["template"]).to_hosted:
+        return ", with a link to the invoice's hosted page"
+    return ", with a personal link to the billing portal"
+
+
+def _portal_rows(suggestion: Suggestion) -> tuple[tuple[str, str], ...]:
+    if LINK not in suggestion.params["body"]:
+        return ()
+    return ("POST", "/v1/billing_portal/sessions"), ("customer", suggestion.customer)
 
 
 def due_at(suggestion: Suggestion) -> datetime | None:
@@ -84,8 +94,8 @@ def send(suggestion: Suggestion, execution: Execution) -> Outcome:
     _check_owed(suggestion, seen)
     if channel == Message.Channel.EMAIL and not snapshot.email:
         _refuse("The customer has no e-mail address at Stripe", code="no_email")
-    thanks = texts.text_of(suggestion.params["template"]).thanks
-    if not thanks and (why := common.still_permitted(suggestion, seen)):
+    is_owed = not texts.text_of(suggestion.params["template"]).thanks
+    if is_owed and (why := common.still_permitted(suggestion, seen)):
         _refuse(why, code="not_permitted")
     if channel != Message.Channel.EMAIL:
         return _hand_over(suggestion, execution)
@@ -94,9 +104,8 @@ def send(suggestion: Suggestion, execution: Execution) -> Outcome:
         return _sent(message)
     _check_moment(message, snapshot)
     hosted = snapshot.invoice.hosted_invoice_url
-    if texts.text_of(message.template).to_hosted and hosted:
-        session, link = "", hosted
-    else:
+    session, link = "", hosted
+    if LINK in message.body_text and not (texts.text_of(message.template).to_hosted and hosted):
         session, link = _portal(suggestion, execution)
     unsubscribe = _unsubscribe(message)
     fence.check(execution)
@@ -126,20 +135,42 @@ def send(suggestion: Suggestion, execution: Execution) -> Outcome:
 def _check_owed(suggestion: Suggestion, seen: common.Look) -> None:
     """Whatever was approved: nothing goes to somebody who owes nothing, has just paid, or disputes a charge."""
     snapshot = seen.snapshot
+    if snapshot.dispute_open:
+        _refuse("The customer has an open dispute", code="dispute")
     if texts.text_of(suggestion.params["template"]).thanks:
         if not snapshot.invoice.is_paid:
             _refuse(f"The invoice is {snapshot.invoice.status}, so there is nothing to thank for yet", code="not_paid")
+        if thanks.still_owes(suggestion.customer, suggestion.account):
+            _refuse("Another invoice of the customer is unpaid, so not everything is settled", code="not_settled")
         return
     if not snapshot.owed:
         _refuse(f"The invoice is {snapshot.invoice.status} now", code="not_owed")
     for entry in suggestion.facts.get("bundle", ()):
         if entry["status"] != "open" or entry["amount_remaining"] <= 0:  # as Stripe has it: the facts were read again
             _refuse(f"Invoice {entry['number'] or entry['invoice']}, which it speaks of, is not owed", code="not_owed")
-    if snapshot.dispute_open:
-        _refuse("The customer has an open dispute", code="dispute")
+    if left_out := _left_out(suggestion, snapshot):
+        _refuse(f"Invoice {left_out}, which it speaks of, has been put off or is with a person", code="left_out")
     since = timezone.now() - JUST_PAID
     if charged.paid_since(seen.charges, since) or _paid_otherwise(suggestion, since):
         _refuse("The customer has paid something within the hour", code="just_paid")
+
+
+def _left_out(suggestion: Suggestion, snapshot: Snapshot) -> str:
+    """Another invoice that it speaks of and that a promise, a snooze, a pause or a person keeps out of messages by now;
+    "" for none."""
+    others = [one for one in suggestion.params.get("invoices", ()) if one != suggestion.subject]
+    zone, country = loading.place_of(snapshot)
+    for case in DunningCase.objects.unpaid().filter(invoice__in=others, account=suggestion.account):
+        is_held = conversation.is_held(
+            promised_for=case.promised_for,
+            snoozed_until=case.snoozed_until,
+            zone=zone,
+            country=country,
+            now=timezone.now(),
+        )
+        if is_held or case.paused or case.state == CaseState.ESCALATED:
+            return case.invoice_number or case.invoice
+    return ""
 
 
 def _paid_otherwise(suggestion: Suggestion, since: datetime) -> bool:

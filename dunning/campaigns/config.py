@@ -18,7 +18,7 @@ from billingops.exceptions import InvalidInput
 from dunning.campaigns import content, services, templates, validation, words
 from dunning.campaigns.models import MAX_NOTE, Campaign, CampaignVersion
 from dunning.campaigns.segments import Candidate
-from dunning.plan.sequences import STANDARD, Sequence
+from dunning.plan.sequences import OCCASIONS, STANDARD, Sequence
 
 KEYS = ("name", "account", "priority", "active", "description", "note", "segment", "sequence")
 State = CampaignVersion.State
@@ -153,6 +153,8 @@ def _sequence(value: Value) -> dict[str, Any] | None:
             found[name] = member.whole(maximum=content.MAX_FIGURE)
     if member := fields.get("retry_days"):
         found["retry_days"] = [one.whole(maximum=content.MAX_FIGURE) for one in member.items()]
+    if member := fields.get("occasions"):
+        found["occasions"] = [text for one in member.items() if (text := one.choice(OCCASIONS)) is not None]
     if member := fields.get("entries"):
         found["entries"] = [entry for one in member.items() if (entry := _entry(one)) is not None]
     return found

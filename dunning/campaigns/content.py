@@ -17,7 +17,7 @@ from billingops.config import CURRENCIES
 from billingops.exceptions import InvalidInput
 from dunning.campaigns.segments import FAMILIES, Range, Segment
 from dunning.plan import steps
-from dunning.plan.sequences import Entry, Sequence, Stripe, Timing
+from dunning.plan.sequences import OCCASIONS, Entry, Sequence, Stripe, Timing
 from dunning.reasons import Category
 
 KINDS = (
@@ -28,7 +28,9 @@ CHANNELS = ("email", "phone", "post")
 NEEDS = ("", "customer", "bank")
 MAX_ENTRIES, MAX_LISTED, MAX_FIGURE, MAX_AMOUNT = 40, 200, 999, 2**53
 SEGMENT_KEYS = ("amount", "prices", "products", "countries", "tiers", "categories", "families")
-SEQUENCE_KEYS = ("timing", "retry_days", "window_days", "max_attempts", "max_messages", "stripe", "entries")
+SEQUENCE_KEYS = (
+    "timing", "retry_days", "window_days", "max_attempts", "max_messages", "stripe", "occasions", "entries",
+)  # fmt: skip
 ENTRY_KEYS = ("day", "kind", "template", "tone", "channel", "days", "price", "needs", "over")
 _WORD = {
     "prices": (
@@ -101,7 +103,9 @@ def _listed(given: Any, name: str) -> frozenset[str]:
 
 
 def sequence_json(sequence: Sequence) -> dict[str, Any]:
-    """Without name and version, which are the row's; entries in the order of their days."""
+    """Without name and version, which are the row's; entries in the order of their days. `occasions` only where they
+    differ from the default, so that versions older than them stay what they are."""
+    occasions = sorted(sequence.occasions)
     return {
         "timing": sequence.timing.value,
         "retry_days": list(sequence.retry_days),
@@ -109,6 +113,7 @@ def sequence_json(sequence: Sequence) -> dict[str, Any]:
         "max_attempts": sequence.max_attempts,
         "max_messages": sequence.max_messages,
         "stripe": sequence.stripe.value,
+        **({"occasions": occasions} if occasions != sorted(Sequence("").occasions) else {}),
         "entries": [entry_json(entry) for entry in in_order(sequence.entries)],
     }
 
@@ -133,6 +138,9 @@ def read_sequence(given: Any, *, name: str, version: int) -> Sequence:
     values = _mapping(given, "sequence", SEQUENCE_KEYS)
     plain = Sequence(name)
     days, entries = values.get("retry_days") or [], values.get("entries") or []
+    occasions = values.get("occasions", list(plain.occasions))
+    if not isinstance(occasions, (list, tuple)):
+        raise InvalidInput(f"occasions: must be a list of {', '.join(OCCASIONS)}, or empty.", field="occasions")
     if not isinstance(days, (list, tuple)) or len(days) > MAX_ENTRIES:
         raise InvalidInput(f"retry_days: must be a list of at most {MAX_ENTRIES} days.", field="retry_days")
     if not isinstance(entries, (list, tuple)) or len(entries) > MAX_ENTRIES:
@@ -146,6 +154,7 @@ def read_sequence(given: Any, *, name: str, version: int) -> Sequence:
         max_attempts=whole(values.get("max_attempts", plain.max_attempts), "max_attempts"),
         max_messages=whole(values.get("max_messages", plain.max_messages), "max_messages"),
         stripe=Stripe(_choice(values.get("stripe", plain.stripe.value), "stripe", [one.value for one in Stripe])),
+        occasions=tuple(sorted({_choice(one, "occasions", OCCASIONS) for one in occasions})),
         entries=in_order([read_entry(entry, f"entries[{index}]") for index, entry in enumerate(entries)]),
     )
 

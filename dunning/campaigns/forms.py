@@ -126,6 +126,12 @@ class SequenceForm(forms.Form):
     window_days = _figure("No retry later than day")
     max_attempts = _figure("Attempts, at most", "Stripe’s and the first one included")
     max_messages = _figure("Messages, at most")
+    occasions = forms.MultipleChoiceField(
+        choices=list(words.OCCASIONS.items()),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        label="Also a message when",
+    )
     note = forms.CharField(required=False, max_length=MAX_NOTE, label="What is different, and why")
 
 
@@ -137,6 +143,7 @@ def sequence_initial(sequence: Sequence, note: str) -> dict[str, Any]:
         "window_days": sequence.window_days,
         "max_attempts": sequence.max_attempts,
         "max_messages": sequence.max_messages,
+        "occasions": list(sequence.occasions),
         "note": note,
     }
 

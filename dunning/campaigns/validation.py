@@ -14,7 +14,7 @@ from itertools import pairwise
 from dunning.campaigns.segments import Candidate, Segment
 from dunning.plan import steps
 from dunning.plan.caps import OTHER_CAP, cap_of
-from dunning.plan.sequences import Entry, Sequence, Stripe, Timing
+from dunning.plan.sequences import SERVICE_PAUSED, Entry, Sequence, Stripe, Timing
 
 MAX_WINDOW = 60  # days; later than that the debt is a matter for people
 MAX_MESSAGES = 10  # of one case
@@ -200,7 +200,8 @@ def _messages(sequence: Sequence, templates: Collection[str]) -> Iterable[Findin
                 f"there is no message {entry.template!r}.",
                 f"Choose one of {', '.join(sorted(templates))}, or leave it empty.",
             )
-    most = max(_sent(sequence.entries, needs) for needs in ("customer", "bank"))
+    told = int(SERVICE_PAUSED in sequence.occasions)  # it counts, and comes whatever the day
+    most = told + max(_sent(sequence.entries, needs) for needs in ("customer", "bank"))
     if most > sequence.max_messages:
         yield _error(
             "max_messages",
@@ -334,6 +335,12 @@ def _warnings(sequence: Sequence, segment: Segment) -> Iterable[Finding]:
                 "changes the service before the customer was told.",
                 "Send a message before it.",
             )
+    if SERVICE_PAUSED in sequence.occasions and not any(one.kind == steps.PAUSE for one in entries):
+        yield _warning(
+            "occasions",
+            "a message is asked for once the subscription is paused, and no line pauses it.",
+            "Add the pause, or leave the message out.",
+        )
     measures = {steps.ESCALATE, *FINAL}
     if not any(one.kind in measures for one in entries):
         yield _warning(

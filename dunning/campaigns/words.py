@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from billingops.money import format_money
 from dunning.campaigns.segments import BANK_DEBIT, CARD, OTHER, WALLET, Range, Segment
 from dunning.plan import steps
-from dunning.plan.sequences import Entry, Sequence, Stripe, Timing
+from dunning.plan.sequences import RECOVERED, SERVICE_PAUSED, Entry, Sequence, Stripe, Timing
 from dunning.reasons import Category
 
 KINDS = {
@@ -30,6 +30,10 @@ STRIPE = {
     Stripe.ADVISE: "leave retries to Stripe while it makes them, ours begin when its own have ended",
     Stripe.TAKE_OVER: "propose to switch Stripe’s retries off for the invoice, then use ours",
     Stripe.BESIDE: "ours beside Stripe’s, out of one budget",
+}
+OCCASIONS = {
+    RECOVERED: "it is paid, where a message had been sent before: thank you",
+    SERVICE_PAUSED: "a pause of ours has taken effect: the service is paused",
 }
 LABELS = {
     "amount": "Open amount",
@@ -107,6 +111,7 @@ def sequence_lines(sequence: Sequence) -> list[tuple[str, str]]:
         ("No retry later than", f"day {sequence.window_days}"),
         ("Attempts, at most", f"{sequence.max_attempts}, Stripe’s and the first one included"),
         ("Messages, at most", str(sequence.max_messages)),
+        ("Also a message when", "; ".join(OCCASIONS[one] for one in sequence.occasions) or "nothing else happens"),
     ]
 
 

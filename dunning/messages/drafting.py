@@ -73,6 +73,8 @@ def draft(
     subject, body = words or texts.frame(template, language, brand)
     listed = bundles.entries(snapshot, bundle)
     values = dict(values_of(snapshot, deadline, language, brand))
+    if texts.text_of(template).thanks:
+        values["amount"] = money_text(snapshot.paid, snapshot.invoice.currency, language)
     if listed:
         values["invoices"] = bundles.as_text(listed, language)
         body = with_list(body, texts.piece("_several", language, brand))

@@ -76,6 +76,11 @@ def text_of(template: str) -> Text:
     return TEXTS.get(template) or Text(template)
 
 
+def thanks() -> tuple[str, ...]:
+    """The texts that are for an invoice that is paid."""
+    return tuple(name for name, text in TEXTS.items() if text.thanks)
+
+
 def of_channel(template: str, channel: str) -> str:
     """The text that says `template` over `channel`: a call and a letter have a first and a last form."""
     if channel == "email" or text_of(template).channel == channel:

@@ -33,11 +33,13 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A step of the case that has happened. `mark`: the entry of the sequence, "" when there was none."""
+    """A step of the case that is settled. `mark`: the entry of the sequence, "" when there was none. `took_effect`:
+    False for one that a person did not want."""
 
     kind: str
     at: datetime
     mark: str = ""
+    took_effect: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
-"""The tell lane: which message, when, over which channel. Pure.
+"""The tell lane: which message, when, over which channel; on a day of the sequence, or because something has happened.
+Pure.
 
 Messages keep the distances that the sequence gives them, are never sent at night or twice a day, wait for a retry that
 may make them needless, and grow firmer only one after the other: nobody's first word is a last notice.
@@ -10,8 +11,8 @@ from datetime import datetime, timedelta
 
 from dunning.plan import words
 from dunning.plan.question import Question
-from dunning.plan.sequences import Entry
-from dunning.plan.steps import NOTIFY, RETRY, Step
+from dunning.plan.sequences import RECOVERED, SERVICE_PAUSED, Entry
+from dunning.plan.steps import NOTIFY, PAUSE, RETRY, Step
 from dunning.reasons import Category, Verdict
 
 DAY = timedelta(days=1)
@@ -22,12 +23,15 @@ AFTER_A_RETRY = timedelta(hours=2)  # its event has come back by then
 def tell(question: Question, attempts: list[Step]) -> list[Step]:
     """The messages to come, were none of them answered. `attempts`: what the collect lane plans."""
     facts, verdict = question.facts, question.verdict
-    if verdict.category == Category.OURS or facts.spoken_for or facts.answer_waiting:
-        return []  # no message helps; another case's speak of this invoice; a person answers first
+    if verdict.category == Category.OURS or facts.answer_waiting:
+        return []  # no message helps; a person answers first
+    news = _service_paused(question)
+    if facts.spoken_for:
+        return news  # another case's messages speak of what is owed
     left = question.sequence.max_messages - len(facts.messages)
     waiting = [entry for entry in _entries(question) if not facts.is_done(entry.mark)]
     steps: list[Step] = []
-    before = max(facts.messages, default=None)
+    before = news[0].at or question.now if news else max(facts.messages, default=None)
     number = len(facts.messages)
     last_day: int | None = _last_done_day(question)
     for entry in waiting:
@@ -36,7 +40,59 @@ def tell(question: Question, attempts: list[Step]) -> list[Step]:
         at = _moment(question, entry, before, last_day, attempts, first=number == 0)
         steps.append(_step(question, entry, at, number))
         before, last_day, number = at, entry.day, number + 1
-    return steps
+    return [*news, *steps]
+
+
+# -- on occasions ------------------------------------------------------------------------------------------------------
+
+
+def _service_paused(question: Question) -> list[Step]:
+    """Once a pause of ours has taken effect, where the sequence says so: whoever's service rests is to know why."""
+    facts = question.facts
+    paused = facts.collection_paused and any(step.kind == PAUSE and step.took_effect for step in facts.done)
+    if not paused or not _on_occasion(question, SERVICE_PAUSED) or facts.is_done(f"on:{SERVICE_PAUSED}"):
+        return []
+    why = "The pause of the subscription has taken effect: tell the customer, and how it ends."
+    return [_news(question, SERVICE_PAUSED, why, question.start)]
+
+
+def thank(question: Question) -> Step | None:
+    """Once the invoice is paid: who was written to about it hears that it is settled. None where the sequence does not
+    say so, nothing was sent, they unsubscribed, or a person has to speak with them first."""
+    facts = question.facts
+    if not facts.messages or facts.dispute_open or facts.complaint_open or facts.answer_waiting:
+        return None
+    if not _on_occasion(question, RECOVERED):
+        return None
+    why = "It is paid, and the customer had been written to about it: thank them, and say that nothing is left to do."
+    return _news(question, RECOVERED, why, question.now)
+
+
+def _on_occasion(question: Question, template: str) -> bool:
+    """Whether the sequence asks for that message and it may go to this customer."""
+    only = question.facts.only_templates
+    wanted = template in question.sequence.occasions and question.reaches("email")
+    return wanted and (only is None or template in only)
+
+
+def _news(question: Question, template: str, why: str, at: datetime) -> Step:
+    if question.facts.last_message_at is not None:
+        at = max(at, question.facts.last_message_at + DAY)
+    at = question.open_hours(at)
+    return Step(
+        NOTIFY,
+        template,
+        why,
+        at=question.later(at),
+        mark=f"on:{template}",
+        template=template,
+        channel="email",
+        deadline=at + timedelta(days=question.config.notice_days),
+        flags=question.flags,
+    )
+
+
+# -- on a day of the sequence ------------------------------------------------------------------------------------------
 
 
 def _entries(question: Question) -> list[Entry]:
@@ -58,8 +114,8 @@ def _entries(question: Question) -> list[Entry]:
 
 
 def _last_done_day(question: Question) -> int | None:
-    days = [int(step.mark.partition(":")[0]) for step in question.facts.done if step.kind == NOTIFY and step.mark]
-    return max(days, default=None)
+    days = [step.mark.partition(":")[0] for step in question.facts.done if step.kind == NOTIFY]
+    return max((int(day) for day in days if day.isdigit()), default=None)
 
 
 def _moment(

@@ -52,10 +52,18 @@ class Entry:
         return f"{self.day}:{self.kind}:{self.channel if self.kind == steps.NOTIFY else ''}"
 
 
+RECOVERED, SERVICE_PAUSED = "recovered", "service_paused"
+OCCASIONS = (RECOVERED, SERVICE_PAUSED)
+
+
 @dataclass(frozen=True, slots=True)
 class Sequence:
     """One campaign's version. `window_days`: no retry later than that after the first failure; `max_attempts`: of all
-    attempts, Stripe's and the first one included; `max_messages`: per case."""
+    attempts, Stripe's and the first one included; `max_messages`: per case.
+
+    `occasions`: messages that something brings about, on whatever day: `recovered` once the invoice is paid, where a
+    message had been sent before; `service_paused` once a pause of ours has taken effect.
+    """
 
     name: str
     version: int = 1
@@ -66,6 +74,7 @@ class Sequence:
     max_messages: int = 4
     stripe: Stripe = Stripe.ADVISE
     entries: tuple[Entry, ...] = ()
+    occasions: tuple[str, ...] = (RECOVERED,)
 
 
 # Five messages and ten attempts in five weeks; what it recovers: docs/dunning-proof.md.

@@ -23,6 +23,7 @@ from dunning import config
 from dunning.campaigns.segments import BANK_DEBIT, family_of
 from dunning.facts import NEVER_AGAIN, charges_of
 from dunning.loading import ZONE_KEYS
+from dunning.messages import texts
 from dunning.models import DunningCase, Message
 from dunning.plan import calendar, steps
 from dunning.proof import referee, sources
@@ -239,7 +240,8 @@ def _at_night(messages: QuerySet[Any], found: Harms, most: int | None) -> list[R
 
 
 def _messages_after(messages: QuerySet[Any]) -> list[Row]:
-    return _letters(messages.filter(sent_at__gt=F("case__closed_at")))
+    """Word that it is paid is no dunning."""
+    return _letters(messages.filter(sent_at__gt=F("case__closed_at")).exclude(template__in=texts.thanks()))
 
 
 def _told_in_dispute(messages: QuerySet[Any]) -> list[Row]:
