@@ -140,18 +140,25 @@ def _ask(
 def objection(memo: str, facts: dict[str, Any]) -> str | None:
     """Why a model's memo may not be used: a figure that is not in the facts, one that cannot be checked, or the
     payout's own figure missing."""
-    if missing := texts.numbers_not_in_facts(memo, facts):
-        return f"the memo writes {missing[0]}, which is not in the facts"
-    if strange := next((mark for mark in memo if _is_strange_number(mark)), ""):
-        return f"the memo writes {strange}, which cannot be checked"
-    if loose := _LOOSE.search(memo):
-        return f"the memo writes a quantity in words ({loose.group()})"
-    known = {_plain(match.group(1)) for text in _texts(facts) for match in _PERCENT.finditer(text)}
-    for match in _PERCENT.finditer(memo):
-        if _plain(match.group(1)) not in known:
-            return f"the memo writes {match.group()}, which is no percentage of the facts"
+    if problem := number_problem(memo, facts):
+        return f"the memo writes {problem}"
     if facts["payout"] not in memo:
         return "the memo does not name the payout"
+    return None
+
+
+def number_problem(text: str, facts: Mapping[str, Any]) -> str | None:
+    """The first figure of a model's text that is not in the facts, or that no check can read, and which of the two."""
+    if missing := texts.numbers_not_in_facts(text, facts):
+        return f"{missing[0]}, which is not in the facts"
+    if strange := next((mark for mark in text if _is_strange_number(mark)), ""):
+        return f"{strange}, which cannot be checked"
+    if loose := _LOOSE.search(text):
+        return f"a quantity in words ({loose.group()})"
+    known = {_plain(match.group(1)) for words in _texts(facts) for match in _PERCENT.finditer(words)}
+    for match in _PERCENT.finditer(text):
+        if _plain(match.group(1)) not in known:
+            return f"{match.group()}, which is no percentage of the facts"
     return None
 
 

@@ -107,7 +107,7 @@ WORDS = {
     "refunded in Stripe’s dashboard.",
     Cause.MANUAL_PAYOUT: "{size} left Stripe’s balance on {day} by a payout that was made by hand.",
     Cause.FX: "Stripe moved another currency than the ledger booked: money was exchanged on the way.",
-    Cause.DUPLICATE: "The same stands there twice: Stripe moved {stripe}, the ledger has {ledger}.",
+    Cause.DUPLICATE: "The same stands there more than once: Stripe moved {stripe}, the ledger has {ledger}.",
     Cause.TOPUP: "{stripe} was added to Stripe’s balance on {day} by a top-up that the ledger does not know.",
     Cause.DISPUTE_FEE: "Stripe’s fee for a dispute is not in the ledger as it was taken: Stripe moved {stripe}, the "
     "ledger has {ledger}.",

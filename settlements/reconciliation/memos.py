@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from billingops.actors import Actor, save_with_history
 from billingops.llm import agents, client, texts
 from billingops.llm.registry import Agent, Task
+from settlements.memos import number_problem
 from settlements.reconciliation import causes
 from settlements.reconciliation.models import ReconciliationItem
 from settlements.reconciliation.states import DIFFERENCES
@@ -53,8 +54,8 @@ AGENT = Agent(
 
 def objection(text: str, facts: Mapping[str, Any]) -> str | None:
     """Why a model's words may not be used."""
-    if missing := texts.numbers_not_in_facts(text, facts):
-        return f"the text writes {missing[0]}, which is not in the facts"
+    if problem := number_problem(text, facts):
+        return f"the text writes {problem}"
     if problem := texts.prose_problem(text):
         return f"the text contains {problem}"
     return None

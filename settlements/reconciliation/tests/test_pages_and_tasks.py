@@ -181,6 +181,9 @@ def test_the_command_says_what_is_left_and_exits_with_one(capsys):
         ("Stripe moved 1000 cents that the ledger does not have.", True),
         ("Three payouts of USD 10.00 are missing in the ledger.", True),
         ("See https://example.com for the payout of USD 10.00.", True),
+        ("Stripe moved USD 10.00, half of what the ledger has.", True),
+        ("Stripe moved USD 10.00, ½ of what the ledger has.", True),
+        ("Stripe moved USD 10.00, which is 10 % of the ledger.", True),
     ],
 )
 def test_a_text_with_a_number_that_is_not_in_the_facts_is_refused(text, refused):
