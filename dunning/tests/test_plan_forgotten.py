@@ -87,3 +87,20 @@ def test_the_strictest_word_on_a_card_holds():
     assert verdict.category == reasons.Category.HARD
     blocked = failure("incorrect_number", outcome_type="blocked", risk_level="highest")
     assert reasons.judge(blocked).category == reasons.Category.FRAUD
+
+
+@pytest.mark.parametrize(
+    ("changes", "method", "permitted"),
+    [
+        ({"attempt_count": 9}, "pm_old", True),
+        ({"attempt_count": 10}, "pm_old", False),  # Stripe tried it itself, after the approval
+        ({"attempt_count": 10, "methods": (NEW,)}, "pm_new", True),  # the customer has just given it
+        ({"attempt_count": 10, "methods": (replace(NEW, attempts=(NOW - DAY,)),)}, "pm_new", False),  # not just now
+        ({"attempt_count": 10, "methods": (OLD, replace(NEW, place="saved"))}, "pm_new", False),  # nobody has asked
+        ({"attempt_count": 9, "methods": (OLD, replace(NEW, place="saved"))}, "pm_new", True),
+    ],
+)
+def test_no_approval_charges_beyond_the_attempts_of_the_sequence(changes, method, permitted):
+    why = permits.refused(steps.RETRY, known("do_not_honor", **changes), NOW, method=method, max_attempts=10)
+    assert why == ("" if permitted else "10 attempts have failed, and its sequence allows 10")
+    assert permits.refused(steps.RETRY, known("do_not_honor", **changes), NOW, method=method) == ""

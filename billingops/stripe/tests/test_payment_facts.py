@@ -112,3 +112,30 @@ def test_automatic_tax_is_read():
     assert (facts.automatic_tax, facts.tax_status, facts.tax_disabled_reason) == (True, "requires_location_inputs", "")
     without = reader.read_invoice(NEW_INVOICE)
     assert (without.automatic_tax, without.tax_status) == (False, "")
+
+
+@pytest.mark.parametrize(
+    ("invoice", "expected"),
+    [
+        ({"payment_intent": "pi_1"}, {"pi_1": ""}),  # before 2025-03-31
+        (
+            {"payment_intent": {"id": "pi_1", "object": "payment_intent", "status": "processing"}},
+            {"pi_1": "processing"},
+        ),
+        ({"payments": {"data": []}}, {}),
+        (
+            {
+                "payments": {
+                    "data": [
+                        {"payment": {"payment_intent": {"id": "pi_1", "status": "canceled"}}, "status": "canceled"},
+                        {"payment": {"payment_intent": {"id": "pi_2", "status": "processing"}}, "status": "open"},
+                        {"payment": {"charge": "ch_1"}, "status": "paid"},
+                    ]
+                }
+            },
+            {"pi_1": "canceled", "pi_2": "processing"},
+        ),
+    ],
+)
+def test_every_payment_intent_of_an_invoice_is_read_with_how_it_stands(invoice, expected):
+    assert reader.read_collecting(invoice) == expected

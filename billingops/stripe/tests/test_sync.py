@@ -423,3 +423,52 @@ def test_what_cannot_be_stored_for_its_shape_is_named_and_the_others_are_stored(
     problems = sync.store_many([{"object": "toad", "id": "x_1"}, good, {"id": "x_2"}])
     assert set(problems) == {("toad", "x_1", ""), ("None", "x_2", "")}
     assert list(dj.Customer.objects.values_list("id", flat=True)) == [good["id"]]
+
+
+# -- a customer's charges ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def declined(shop, sandbox):
+    """Three more periods whose charges are declined: nothing of them is in the mirror."""
+    sandbox.cards.set_outcome(shop["payment_method"], "insufficient_funds")
+    for _ in range(3):
+        sandbox.clock.advance(days=1)
+        sandbox.bill_subscription(shop["subscription"])
+    sandbox.requests.clear()
+
+
+def test_a_customers_charges_are_the_newest_whatever_became_of_them(shop, declined, sandbox):
+    found = sync.charges_of(shop["customer"], most=200)
+    assert [charge.status for charge in found] == ["failed", "failed", "failed", "succeeded"]
+    assert found[-1] == sync.charge_facts(shop["charge"], live=True)
+    assert found[0].failure.decline_code == "insufficient_funds"
+    assert len([one for one in sandbox.requests if one.path == "/v1/charges"]) == 1
+    assert not MirroredObject.objects.filter(object_type="charge", status="failed").exists()
+
+
+def test_a_customers_charges_are_read_page_by_page_up_to_a_limit(shop, declined, sandbox, monkeypatch):
+    pages = sync.reads.pages
+    monkeypatch.setattr(sync.reads, "pages", lambda *args, **given: pages(*args, limit=1, **given))
+    newest = sync.charges_of(shop["customer"], most=2)
+    assert [charge.status for charge in newest] == ["failed", "failed"]
+    assert newest[0].created > newest[1].created
+    assert len([one for one in sandbox.requests if one.path == "/v1/charges"]) == 2
+
+
+def test_what_a_list_of_charges_has_shown_is_not_read_again(shop, sandbox):
+    with sync.remembering(sync.Memory()):
+        sync.charges_of(shop["customer"], most=200)
+        sandbox.requests.clear()
+        assert sync.charge_facts(shop["charge"], live=True).status == "succeeded"
+    assert list(sandbox.requests) == []
+
+
+def test_a_list_of_charges_that_fails_is_not_asked_for_again(shop, sandbox):
+    sandbox.faults.add(Fault("drop_before", method="GET", path="/v1/charges", times=None))
+    with pytest.raises(errors.Ambiguous):
+        sync.charges_of(shop["customer"], most=200)
+    sandbox.faults.clear()
+    sandbox.faults.add(Fault("rate_limit", method="GET", path="/v1/charges"))
+    with pytest.raises(errors.Throttled):
+        sync.charges_of(shop["customer"], most=200)
