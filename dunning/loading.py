@@ -185,17 +185,18 @@ _OVERTAKEN = Q(state=State.CANCELLED) & ~Exists(
 def _cases(around: _Around, customers: Iterable[str]) -> None:
     """What is unpaid of these customers, and what became of the rest. One statement."""
     rows = DunningCase.objects.filter(customer__in=customers).order_by("opened_at", "pk")
-    for pk, account, customer, invoice, subscription, state, reason, category, closed_at, *marks in rows.values_list(
+    for (
+        pk, account, customer, invoice, subscription, state, reason, category, closed_at, paused, promised, snoozed,
+    ) in rows.values_list(
         "pk", "account", "customer", "invoice", "subscription", "state", "closed_reason", "category", "closed_at",
         "paused", "promised_for", "snoozed_until",
     ):  # fmt: skip
         if state not in UNPAID:
             around.ended[account, customer].append((pk, state, reason, category, closed_at))
             continue
-        paused, promised_for, snoozed_until = marks
         # What is ours to mend is spoken of to nobody, and keeps no other invoice from being spoken of.
         named = state != CaseState.ESCALATED and not paused and category != reasons.Category.OURS
-        around.unpaid[account, customer].append(Unpaid(pk, invoice, subscription, named, promised_for, snoozed_until))
+        around.unpaid[account, customer].append(Unpaid(pk, invoice, subscription, named, promised, snoozed))
 
 
 def _messages(customers: Iterable[str]) -> dict[tuple[str, str], list[tuple[int, list[str], datetime]]]:
