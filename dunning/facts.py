@@ -289,7 +289,8 @@ def _downgrade(snapshot: Snapshot, params: Mapping[str, Any], live: bool) -> dic
 
 
 def _price(price_id: str, account: str, live: bool) -> dict[str, Any]:
-    price = sync.price_facts(price_id, account, live=live) if price_id else None
+    shelved = None if live else shelf.price(price_id)
+    price = shelved or (sync.price_facts(price_id, account, live=live) if price_id else None)
     if price is None:
         return {"id": price_id, "active": False}
     return {

@@ -19,6 +19,7 @@ from billingops.stripe.facts import (
     CustomerFacts,
     DisputeFacts,
     InvoiceFacts,
+    PriceFacts,
     RefundFacts,
     SubscriptionFacts,
 )
@@ -121,6 +122,11 @@ def customers_facts(ids: Iterable[str]) -> dict[str, CustomerFacts]:
 def subscriptions_facts(ids: Iterable[str]) -> dict[str, SubscriptionFacts]:
     """As sync.subscription_facts, by id, in one statement."""
     return {pk: reader.read_subscription(data, account) for pk, data, account in _rows("subscription", _bounded(ids))}
+
+
+def prices_facts(ids: Iterable[str]) -> dict[str, PriceFacts]:
+    """Prices by id, in one statement."""
+    return {pk: reader.read_price(data) for pk, data in mirror.load("price", _bounded(ids)).items()}
 
 
 def payment_methods_of(customers: Iterable[str], ids: Iterable[str] = ()) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,7 @@
-"""What drafting many messages needs, read once for all of them: brands with their own texts, and bundled invoices.
+"""What putting many steps forward needs, read once for all of them: brands with their own texts, bundled invoices,
+saved payment methods, the prices of downgrades.
 
-    with shelf.filled(loaded):        # a thousand cases: three statements
+    with shelf.filled(loaded):        # a thousand cases: a handful of statements
         …                             # draft after draft: none
 
 Without a shelf each draft reads for itself. A shelf is this thread's own and ends with its block.
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from billingops.brands import current
 from billingops.brands.models import Brand
 from billingops.stripe import mirrored, reader, sync
-from billingops.stripe.facts import InvoiceFacts, PaymentMethodFacts
+from billingops.stripe.facts import InvoiceFacts, PaymentMethodFacts, PriceFacts
 from dunning.messages import overrides
 from dunning.messages.bundle import MAX_BUNDLED
 
@@ -30,6 +31,7 @@ class Shelf:
     brands: dict[str, Brand] = field(default_factory=dict)
     invoices: dict[str, InvoiceFacts] = field(default_factory=dict)
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)  # the saved ones, Stripe's JSON
+    prices: dict[str, PriceFacts] = field(default_factory=dict)
 
 
 _shelf: ContextVar[Shelf | None] = ContextVar("dunning_messages_shelf", default=None)
@@ -42,7 +44,10 @@ def filled(many: Sequence[Loaded]) -> Iterator[None]:
     wanted = dict.fromkeys(invoice for one in many for invoice in one.facts.bundle[:MAX_BUNDLED])
     saved = [method.id for one in many for method in one.facts.saved]
     methods = mirrored.payment_methods_of((), saved) if saved else {}
-    token = _shelf.set(Shelf(brands, mirrored.invoices_facts(wanted) if wanted else {}, methods))
+    smaller = [one for one in many if any(entry.price for entry in one.sequence.entries)]
+    prices = {one.facts.price for one in smaller} | {entry.price for one in smaller for entry in one.sequence.entries}
+    invoices = mirrored.invoices_facts(wanted) if wanted else {}
+    token = _shelf.set(Shelf(brands, invoices, methods, mirrored.prices_facts(prices - {""}) if smaller else {}))
     try:
         yield
     finally:
@@ -61,6 +66,12 @@ def method(method_id: str) -> PaymentMethodFacts | None:
     shelf = _shelf.get()
     data = shelf.methods.get(method_id) if shelf is not None else None
     return reader.read_payment_method(data) if data else None
+
+
+def price(price_id: str) -> PriceFacts | None:
+    """A price as the mirror has it; None where no shelf has it."""
+    shelf = _shelf.get()
+    return shelf.prices.get(price_id) if shelf is not None else None
 
 
 def invoices(ids: Iterable[str], account: str, *, live: bool) -> list[InvoiceFacts]:
