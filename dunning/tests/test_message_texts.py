@@ -214,3 +214,9 @@ def test_html_says_its_language_and_speaks_the_same_words_in_light_and_dark() ->
     assert "prefers-color-scheme: dark" in html
     assert 'href="https://x.example/1"' in html
     assert "請求ポータルを開く" in html
+
+
+def test_an_address_breaks_where_it_must_and_the_words_in_its_place_between_words() -> None:
+    html = rendering.as_html("Subject", "Pay here: {hosted}", "en", "", "https://invoice.example/" + "x" * 200)
+    assert "overflow-wrap:anywhere" in html
+    assert "break-all" not in html
