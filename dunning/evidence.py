@@ -31,6 +31,8 @@ def context(suggestion: Suggestion, user: Any) -> dict[str, Any]:
         "risk": RISK_WORDS.get(RISKS.get(suggestion.kind, Risk.LOW), ""),
         "is_retry": suggestion.kind == RETRY,
     }
+    if suggestion.kind == RETRY:
+        found["charged"] = methods.read(suggestion.facts.get("payment_method", ""), suggestion.account, live=False)
     if suggestion.kind == NOTIFY:
         found["shown"] = preview.of_suggestion(suggestion)
     if case is None:

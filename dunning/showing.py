@@ -35,7 +35,7 @@ class Coming:
     @property
     def local(self) -> str:
         """The time where the customer lives: `Fri 27 Nov, 09:00 EST`; "" where that is not known."""
-        if self.at is None or self.place in (None, UTC):
+        if self.at is None or self.place is None or str(self.place) == "UTC":
             return ""
         moment = self.at.astimezone(self.place)
         return f"{moment:%a} {moment.day} {moment:%b}, {moment:%H:%M %Z}"

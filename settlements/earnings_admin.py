@@ -87,12 +87,12 @@ class EarningAdmin(ReadOnlyAdmin):
     empty_text = "An earning appears here when an invoice with a seller's line is paid and a rule shares it out."
     fieldsets = (
         ("Earning", {"fields": ("stands", "seller", "account_", "paid_at", "due_on", "reserve_until", "trace_")}),
-        ("At Stripe", {"fields": ("invoice_", "invoice_number", "charge_", "customer_", "moved_by_stripe")}),
+        ("At Stripe", {"fields": ("invoice_", "invoice_number", "charge_", "customer_", "moved_")}),
         ("Agreed", {"fields": ("terms_",)}),
     )
     readonly_fields = (
         "stands", "seller", "account_", "paid_at", "due_on", "reserve_until", "trace_", "invoice_", "invoice_number",
-        "charge_", "customer_", "moved_by_stripe", "terms_",
+        "charge_", "customer_", "moved_", "terms_",
     )  # fmt: skip
 
     money = money_column("earned", description="Earned")
@@ -110,13 +110,20 @@ class EarningAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Stands")
     def stands(self, earning: Earning) -> SafeString:
+        """What a payout already holds is not payable a second time: it waits for that payout."""
         marks = {"due": "●", "open": "○", "held": "▲", "reserve": "◐", "owed": "✕", "settled": "◇"}
         tones = {"due": "good", "open": "waiting", "held": "attention", "reserve": "moving", "owed": "bad"}
+        found = [(tones.get(name, "quiet"), marks[name], STATES[name][0]) for name in states_of(earning)]
+        if _is_in_payout(earning):
+            waits = ("moving", "◐", "in a payout that waits")
+            found = [waits if one[0] == "good" else one for one in found]
         return format_html_join(
-            " ",
-            '<span class="bo-state bo-{}"><span class="bo-shape" aria-hidden="true">{}</span>{}</span>',
-            ((tones.get(name, "quiet"), marks[name], STATES[name][0]) for name in states_of(earning)),
+            " ", '<span class="bo-state bo-{}"><span class="bo-shape" aria-hidden="true">{}</span>{}</span>', found
         )
+
+    @admin.display(description="Transferred by Stripe itself")
+    def moved_(self, earning: Earning) -> str:
+        return "yes, it is a destination charge" if earning.moved_by_stripe else "no"
 
     @admin.display(description="Reserve or held")
     def kept_(self, earning: Earning) -> str:
@@ -130,7 +137,9 @@ class EarningAdmin(ReadOnlyAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         response = super().changelist_view(request, extra_context)
         if isinstance(response, TemplateResponse) and response.context_data and "cl" in response.context_data:
-            listed = response.context_data["cl"].queryset.select_related(None)
+            page = response.context_data["cl"]
+            page.result_list = _with_payouts(page.result_list)
+            listed = page.queryset.select_related(None)
             totals = grouped(listed, ("currency",), amount="open", when="paid_at")
             response.context_data["totals"] = totals
             summed = sum(total["count"] for total in totals)
@@ -159,6 +168,21 @@ class EarningAdmin(ReadOnlyAdmin):
                 "entries": [shown_entry(as_entry(entry, request.user)) for entry in entries],
             }
         return super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
+
+
+def _is_in_payout(earning: Earning) -> bool:
+    known = getattr(earning, "_in_payout", None)
+    return earning.items.filter(state=PayoutItem.State.IN_FLIGHT).exists() if known is None else bool(known)
+
+
+def _with_payouts(earnings: Iterable[Earning]) -> list[Earning]:
+    """Each told whether a payout that is not carried out yet holds it. One statement."""
+    rows = list(earnings)
+    waiting = PayoutItem.objects.filter(earning__in=[row.pk for row in rows], state=PayoutItem.State.IN_FLIGHT)
+    held = set(waiting.values_list("earning_id", flat=True))
+    for row in rows:
+        row._in_payout = row.pk in held  # type: ignore[attr-defined]
+    return rows
 
 
 def computation(earning: Earning) -> list[tuple[str, int, bool]]:

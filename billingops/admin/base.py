@@ -21,7 +21,7 @@ Permissions are Django's: `view_<model>` shows the pages, nothing else can be do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from django.contrib import admin
@@ -59,6 +59,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     exact_search: tuple[str, ...] = ("pk",)
     export_fields: tuple[str, ...] = ()
     confirmed_actions: tuple[ConfirmedAction, ...] = ()
+    labels: Mapping[str, str] = {}  # of a page's fields, where the column's own name says little to a person
     empty_text: str = ""
     search_help_text = "An exact id finds it at once."
 
@@ -160,6 +161,9 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     def object_title(self, obj: Any) -> str:
         """What the object's pages call it. Override it where `str()` says too much, or the wrong thing."""
         return str(obj)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        return super().get_form(request, obj, change, **{"labels": self.labels, **kwargs})
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.readonly_fields or [field.name for field in self.model._meta.fields]

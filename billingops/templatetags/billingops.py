@@ -38,7 +38,7 @@ TONES: Mapping[str, frozenset[str]] = {
     "moving": frozenset(
         {"approved", "executing", "executed", "pending_transfer", "in_progress", "in_transit", "processing", "claimed"}
         | {"retrying", "requires_capture", "scheduled", "under_review", "warning_under_review", "sending"}
-        | {"in_flight", "delivering"}
+        | {"in_flight", "delivering", "running"}
     ),
     "good": frozenset(
         {"confirmed", "transferred", "paid", "succeeded", "active", "done", "processed", "won", "resolved", "recovered"}

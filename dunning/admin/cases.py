@@ -16,8 +16,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from billingops import access
-from billingops.admin import home
-from billingops.admin.base import ReadOnlyAdmin, money_column, state_column, stripe_id_column
+from billingops.admin import home, names
+from billingops.admin.base import ReadOnlyAdmin, state_column, stripe_id_column
 from billingops.admin.filters import AccountFilter, CustomerFilter
 from billingops.admin.paging import COUNT_CAP, capped_counts, grouped
 from billingops.admin.site import site
@@ -26,8 +26,9 @@ from dunning import by_hand, notes, showing
 from dunning.admin import case_page, case_steps
 from dunning.admin.case_filters import HeldFilter, TimeFilter, WhoseFilter
 from dunning.models import DunningCase
+from dunning.states import UNPAID, CaseState
 
-NOTHING = "–"
+NOTHING = tags.NOTHING
 
 
 @admin.register(DunningCase, site=site)
@@ -54,13 +55,27 @@ class DunningCaseAdmin(ReadOnlyAdmin):
     readonly_fields = ("invoice_",)
 
     state_ = state_column()
-    money = money_column("amount_remaining", description="Open amount")
-    customer_ = stripe_id_column("customer", "Customer", account="account")
     invoice_ = stripe_id_column("invoice", "Invoice", account="account")
 
     @admin.display(description="Invoice")
     def invoice_name(self, case: DunningCase) -> str:
         return case.invoice_number or case.invoice
+
+    @admin.display(description="Customer")
+    def customer_(self, case: DunningCase) -> SafeString:
+        link = tags.stripe_link(case.customer, case.account)
+        name = getattr(case, "_customer_name", "")
+        return format_html("<div>{}<br>{}</div>", name, link) if name else link
+
+    @admin.display(description="Open amount")
+    def money(self, case: DunningCase) -> SafeString:
+        """Of a closed case nothing is open: what came of it instead."""
+        if case.is_unpaid:
+            return tags.money(case.amount_remaining, case.currency)
+        if case.state == CaseState.RECOVERED and case.recovered_amount:
+            came = tags.money(case.recovered_amount, case.currency)
+            return format_html('<div><span class="bo-note">recovered</span> {}</div>', came)
+        return NOTHING
 
     @admin.display(description="Attempts")
     def attempts_column(self, case: DunningCase) -> int:
@@ -81,7 +96,7 @@ class DunningCaseAdmin(ReadOnlyAdmin):
         steps = showing.coming(case.plan[:1] if isinstance(case.plan, list) else [])
         if steps:
             when = tags.age(steps[0].at) if steps[0].at else "once approved"
-            return format_html("{}<br>{}", steps[0].label, when)
+            return format_html("<div>{}<br>{}</div>", steps[0].label, when)
         return format_html("looked at {}", tags.age(case.next_step_at)) if case.next_step_at else NOTHING
 
     @admin.display(description="Owner")
@@ -96,7 +111,7 @@ class DunningCaseAdmin(ReadOnlyAdmin):
             return tags.age(case.sla_due_at)
         level = f"level {case.sla_level}, " if case.sla_level else ""
         return format_html(
-            "{}<br>{}{}", tags.state_badge("needs_response", "overdue"), level, tags.age(case.sla_due_at)
+            "<div>{}<br>{}{}</div>", tags.state_badge("needs_response", "overdue"), level, tags.age(case.sla_due_at)
         )
 
     @admin.display(description="Promise")
@@ -116,7 +131,11 @@ class DunningCaseAdmin(ReadOnlyAdmin):
             for row in rows:
                 row._is_unseen = (row.invoice, row.account) in unseen
             listed.result_list = rows
-            totals = grouped(listed.queryset, ("currency",), amount="amount_remaining", when="opened_at")
+            named = names.of({row.customer for row in rows} - {""}, request.user)
+            for row in rows:
+                row._customer_name = named.get(row.customer, "")
+            still_open = listed.queryset.filter(state__in=UNPAID)  # what a closed case had open is owed no more
+            totals = grouped(still_open, ("currency",), amount="amount_remaining", when="opened_at")
             summed = sum(total["count"] for total in totals)
             response.context_data["totals"] = totals
             response.context_data["totals_capped"] = (

@@ -13,14 +13,14 @@ from django.urls import URLPattern, path
 from billingops.admin.base import ReadOnlyAdmin, age_column, state_column, stripe_id_column
 from billingops.admin.filters import AccountFilter, CustomerFilter
 from billingops.admin.site import site
-from dunning.messages import letter, preview
+from dunning.messages import letter, preview, texts
 from dunning.models import Message
 
 
 @admin.register(Message, site=site)
 class MessageAdmin(ReadOnlyAdmin):
     scope_field = "account"
-    list_display = ("subject", "state_", "customer_", "channel", "template", "language", "sent_at", "age")
+    list_display = ("subject", "state_", "customer_", "channel", "template_", "language", "sent", "age")
     list_filter = ("state", "channel", AccountFilter, CustomerFilter)
     exact_search = ("customer", "pk", "message_id", "provider_id")
     change_form_template = "admin/dunning/message_detail.html"
@@ -30,7 +30,7 @@ class MessageAdmin(ReadOnlyAdmin):
             None,
             {
                 "fields": (
-                    "subject", "state_", "error", "customer_", "account_", "case", "invoices_", "channel", "template",
+                    "subject", "state_", "error", "customer_", "account_", "case", "invoices_", "channel", "template_",
                     "tone", "language", "brand",
                 )
             },
@@ -46,15 +46,34 @@ class MessageAdmin(ReadOnlyAdmin):
         ),
     )  # fmt: skip
     readonly_fields = (
-        "subject", "state_", "error", "customer_", "account_", "case", "invoices_", "channel", "template", "tone",
+        "subject", "state_", "error", "customer_", "account_", "case", "invoices_", "channel", "template_", "tone",
         "language", "brand", "created_at", "sending_at", "sent_at", "delivered_at", "bounced_at", "bounce",
         "complained_at", "answered_at", "message_id", "provider_id", "portal_session",
     )  # fmt: skip
 
+    labels = {
+        "error": "Why it was not sent",
+        "created_at": "Written",
+        "sending_at": "Handed to the mail server",
+        "sent_at": "Sent",
+        "delivered_at": "Delivered",
+        "bounced_at": "Bounced",
+        "bounce": "Why it bounced",
+        "complained_at": "Reported as unwanted",
+        "answered_at": "Answered",
+        "message_id": "Message-ID",
+        "provider_id": "The mail provider’s id",
+        "portal_session": "Session of the billing portal",
+    }
     state_ = state_column()
     age = age_column()
+    sent = age_column("sent_at", "Sent")
     customer_ = stripe_id_column("customer", "Customer", account="account")
     account_ = stripe_id_column("account", "Account")
+
+    @admin.display(description="Text")
+    def template_(self, message: Message) -> str:
+        return dict(texts.labels()).get(message.template, message.template)
 
     @admin.display(description="Invoices")
     def invoices_(self, message: Message) -> str:

@@ -12,6 +12,7 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from djstripe.models import Customer
 
 from approvals.models import Suggestion
 from billingops.actors import Actor
@@ -64,6 +65,15 @@ def test_a_case_shows_why_and_with_what_and_what_comes(client: Client, support_a
         *("Paid to date", "Earlier cases", "nobody"),
     ):
         assert wanted in shown, wanted
+
+
+def test_a_method_refused_for_good_is_not_said_to_be_charged(
+    client: Client, support_agent: Any, case: DunningCase
+) -> None:
+    shown = page(client, support_agent, case)
+    assert "refused for good" in shown
+    assert "Stripe would take it, so nothing is charged" in shown
+    assert "a charge would use it" not in shown
 
 
 def test_the_card_offers_what_is_possible_now(client: Client, support_agent: Any, auditor: Any, case: Any) -> None:
@@ -249,6 +259,37 @@ def test_the_sums_are_of_what_is_listed_and_per_currency(client: Client, finance
         ("usd", 250, 1),
     ]
     assert client.get(url, {"whose": "mine"}).context["totals"] == []
+
+
+def test_what_a_closed_case_had_open_is_in_no_sum_and_shown_as_recovered(
+    client: Client, finance: Any, case: DunningCase
+) -> None:
+    copies(
+        case,
+        amount_remaining=[4321, 999],
+        currency=["usd", "jpy"],
+        state=["recovered", "closed"],
+        closed_reason=["paid", "voided"],
+        recovered_amount=[4321, 0],
+    )
+    client.force_login(finance)
+    answer = client.get(reverse("admin:dunning_dunningcase_changelist"))
+    assert [(row["currency"], row["count"]) for row in answer.context["totals"]] == [("eur", 1)]
+    shown = answer.content.decode()
+    assert re.search(r'recovered</span> <span class="bo-money"><span class="bo-ccy">USD</span> [^4]*43\.21', shown)
+    assert "999" not in shown
+
+
+def test_the_list_names_customers_to_those_who_may_know_them(
+    client: Client, finance: Any, auditor: Any, case: DunningCase
+) -> None:
+    url = reverse("admin:dunning_dunningcase_changelist")
+    customer = Customer.objects.get(id=case.customer)
+    Customer.objects.update(stripe_data=customer.stripe_data | {"name": "Ada Debtor"})
+    client.force_login(finance)
+    assert "Ada Debtor" in client.get(url).content.decode()
+    client.force_login(auditor)
+    assert "Ada Debtor" not in client.get(url).content.decode()
 
 
 def test_the_list_costs_the_same_for_many(

@@ -226,6 +226,8 @@ def balances(request: HttpRequest) -> HttpResponse:
         **site.each_context(request),
         "title": "Balances",
         "chart": chart,
+        # Of all sellers: one seller's part of the books need not balance.
+        "sums": {} if seller else {currency: _sums(rows_) for currency, rows_ in chart.items()},
         "sellers": [(row, [_shown(row.amounts.get(account, 0), account) for account in columns()]) for row in rows],
         "columns": [account.label for account in columns()],
         "names": names.of({row.seller for row in rows}, request.user),
@@ -254,6 +256,11 @@ def _account_row(account: str, amount: int) -> dict[str, Any]:
         "debit": amount if amount > 0 else None,
         "credit": -amount if amount < 0 else None,
     }
+
+
+def _sums(accounts: list[dict[str, Any]]) -> tuple[int, int]:
+    """(debit, credit) of a currency's accounts."""
+    return sum(row["debit"] or 0 for row in accounts), sum(row["credit"] or 0 for row in accounts)
 
 
 # -- export ------------------------------------------------------------------------------------------------------------

@@ -37,6 +37,21 @@ def test_an_earnings_page_shows_a_computation_that_adds_up_and_its_journal(clien
     assert reverse("admin:settlements_trace", args=[sale.invoice]) in text
 
 
+def test_what_a_payout_holds_is_not_called_payable(client, lead, world):
+    sale = world.sale(Part())
+    Earning.objects.update(due_on=date(2026, 1, 1))
+    page = f"{LIST}{sale.earning().pk}/change/"
+    client.force_login(lead)
+    label = STATES["due"][0] + "</span>"
+    assert label in client.get(page).content.decode()
+    record = world.payout(sale.earning(), sent=False)
+    for url in (page, LIST):
+        shown = client.get(url).content.decode()
+        assert "in a payout that waits" in shown
+        assert label not in shown
+    assert record.get_state_display() in client.get(page).content.decode()
+
+
 def test_computation_and_whereabouts_add_up(sale, world):
     world.payout(sale.earning())
     sale.refund(5_000, {BAKERY: {Account.SELLER_PAYABLE: 2_650, Account.RESERVE: 500, Account.TAX_WITHHELD: 350}})

@@ -106,6 +106,7 @@ class EndpointAdmin(ReadOnlyAdmin):
         ),
     )
 
+    labels = {"url": "URL"}
     state_ = state_column()
 
     @admin.display(description="Last success")

@@ -28,7 +28,7 @@ OFFERED = 20  # versions that may be put into a test, the newest
 
 @admin.register(Experiment, site=site)
 class ExperimentAdmin(CampaignsAdmin):
-    list_display = ("name", "state_", "account_", "started_by_name", "started", "stopped_at")
+    list_display = ("name", "state_", "account_", "started_by", "started", "stopped")
     list_select_related = ("campaign",)
     list_filter = ("state", AccountFilter)
     exact_search = ("campaign__name",)
@@ -43,8 +43,20 @@ class ExperimentAdmin(CampaignsAdmin):
         "campaign", "state_", "account_", "seed", "window", "expected", "difference", "started_by_name", "started_at",
         "stopped_by_name", "stopped_at", "stopped_reason",
     )  # fmt: skip
+    labels = {
+        "started_by_name": "Started by",
+        "started_at": "Started",
+        "stopped_by_name": "Stopped by",
+        "stopped_at": "Stopped",
+        "stopped_reason": "Why it was stopped",
+    }
     state_ = state_column()
-    started = age_column("started_at", "Running since")
+    started = age_column("started_at", "Started")
+    stopped = age_column("stopped_at", "Stopped")
+
+    @admin.display(description="Started by")
+    def started_by(self, row: Experiment) -> str:
+        return row.started_by_name
 
     @admin.display(description="Test")
     def name(self, row: Experiment) -> str:
@@ -89,6 +101,7 @@ class ExperimentAdmin(CampaignsAdmin):
                 "max_reason": experiments.MAX_REASON,
             }
             shown["arms"] = _arms(row, shown["versions"], shown["result"])
+            shown["has_money"] = any(one.money for one in shown["result"].arms) if shown["result"] else False
         return super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
 
     def stop_view(self, request: HttpRequest, object_id: int) -> HttpResponse:

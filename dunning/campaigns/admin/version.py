@@ -34,7 +34,7 @@ State = CampaignVersion.State
 
 @admin.register(CampaignVersion, site=site)
 class CampaignVersionAdmin(CampaignsAdmin):
-    list_display = ("name", "state_", "account_", "segment_", "note", "created_by_name", "activated_at", "age")
+    list_display = ("name", "state_", "account_", "segment_", "note", "created_by", "activated", "age")
     list_select_related = ("campaign",)
     list_filter = ("state", AccountFilter)
     exact_search = ("campaign__name",)
@@ -49,8 +49,21 @@ class CampaignVersionAdmin(CampaignsAdmin):
         "campaign_", "state_", "note", "created_by_name", "created_at", "activated_by_name", "activated_at",
         "retired_at",
     )  # fmt: skip
+    labels = {
+        "note": "What is different",
+        "created_by_name": "Made by",
+        "created_at": "Made",
+        "activated_by_name": "Activated by",
+        "activated_at": "Activated",
+        "retired_at": "Retired",
+    }
     state_ = state_column()
     age = age_column()
+    activated = age_column("activated_at", "Activated")
+
+    @admin.display(description="Made by")
+    def created_by(self, row: CampaignVersion) -> str:
+        return row.created_by_name
 
     @admin.display(description="Version")
     def name(self, row: CampaignVersion) -> str:

@@ -63,10 +63,10 @@ class ReplyAdmin(ReadOnlyAdmin):
             None,
             {"fields": ("customer_", "account_", "state_", "case", "message", "received_at", "attachments", "from_")},
         ),
-        ("Work", {"fields": ("handled_by", "handled_at", "handled_note")}),
+        ("Work", {"fields": ("handled_by_", "handled_at", "handled_note")}),
     )
     readonly_fields = (
-        "customer_", "account_", "state_", "case", "message", "received_at", "attachments", "from_", "handled_by",
+        "customer_", "account_", "state_", "case", "message", "received_at", "attachments", "from_", "handled_by_",
         "handled_at", "handled_note",
     )  # fmt: skip
     confirmed_actions = (
@@ -86,10 +86,20 @@ class ReplyAdmin(ReadOnlyAdmin):
         ),
     )
 
+    labels = {
+        "message": "Answers the message",
+        "received_at": "Received",
+        "handled_at": "Handled",
+        "handled_note": "How it was handled",
+    }
     state_ = state_column()
     age = age_column("received_at")
     customer_ = stripe_id_column("customer", "Customer", account="account")
     account_ = stripe_id_column("account", "Account")
+
+    @admin.display(description="Handled by")
+    def handled_by_(self, reply: Reply) -> str:
+        return reply.handled_by or "—"
 
     @admin.display(description="Answer")
     def answer(self, reply: Reply) -> str:

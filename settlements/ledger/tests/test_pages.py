@@ -57,6 +57,13 @@ def text_of(answer) -> str:
     return (b"".join(answer.streaming_content) if answer.streaming else answer.content).decode()
 
 
+def test_the_balances_say_per_currency_that_debit_and_credit_agree(client, lead, books):
+    shown = text_of(get(client, lead, "admin:ledger_balances"))
+    assert shown.count("✓ Debit and credit agree") == 2  # USD and JPY
+    one = text_of(get(client, lead, "admin:ledger_balances", seller="acct_1"))
+    assert "Debit and credit" not in one
+
+
 # -- the journal -------------------------------------------------------------------------------------------------------
 
 
