@@ -62,24 +62,22 @@ def period_key(account: str, currency: str, period: str) -> str:
 
 def due(*, account: str, currency: str, on: date, schedule: str, sure: str = "") -> list[Open]:
     """What is open of the seller's earnings on the day `on`, oldest first. What a person rejected or gave up for an
-    invoice waits for nobody; what nobody decided on is no longer fresh; what was sent by hand is not sent again, except
-    of the invoice `sure`, of which Stripe says otherwise now. Three statements."""
+    invoice waits for nobody, whatever the schedule is now; what nobody decided on is no longer fresh; what was sent by
+    hand is not sent again, except of the invoice `sure`, of which Stripe says otherwise now. Three statements."""
     open_rows = Earning.objects.due(account=account, currency=currency, on=on).filter(moved_by_stripe=False)
     rows = list(open_rows.exclude(invoice__in=sent_by_hand(account).exclude(subject=sure).values("subject")))
-    if schedule != plans.PER_INVOICE:
-        return [Open(row.pk, row.invoice, row.open, row.share) for row in rows]
-    invoices = [row.invoice for row in rows]
-    paid = set(
-        PayoutRecord.objects.live().filter(account=account, invoice__in=invoices).values_list("invoice", flat=True)
-    )
-    keys = {invoice_key(invoice, account): invoice for invoice in invoices}
-    ended = Suggestion.objects.filter(dedupe_key__in=list(keys), state__in=ENDED)
+    keys = {invoice_key(row.invoice, account): row.invoice for row in rows}
+    ended = Suggestion.objects.filter(kind=KIND, account=account, state__in=ENDED)
     by_person = Exists(Decision.objects.filter(suggestion=OuterRef("pk"), verdict=Decision.Verdict.CANCEL))
     lapsed: set[str] = set()
     given_up: set[str] = set()
     for key, state, by_hand in ended.annotate(by_hand=by_person).values_list("dedupe_key", "state", "by_hand"):
-        nobodys = state == State.EXPIRED or (state == State.CANCELLED and not by_hand)
-        (lapsed if nobodys else given_up).add(keys[key])
+        if key in keys:
+            nobodys = state == State.EXPIRED or (state == State.CANCELLED and not by_hand)
+            (lapsed if nobodys else given_up).add(keys[key])
+    asked = keys.values() if schedule == plans.PER_INVOICE else given_up  # a period's earnings are thousands
+    records = PayoutRecord.objects.live().filter(account=account, invoice__in=list(asked))
+    paid = set(records.values_list("invoice", flat=True))
     return [
         Open(row.pk, row.invoice, row.open, row.share, fresh=row.invoice not in paid and row.invoice not in lapsed)
         for row in rows

@@ -222,6 +222,21 @@ def test_a_debt_is_carried_and_netted_against_later_earnings(life):
     life.prove()
 
 
+def test_what_a_person_refused_for_an_invoice_goes_out_with_no_period_either(life, finance):
+    life.funds()
+    life.sold(10_000)
+    (refused,) = life.waiting()
+    gate.reject(suggestion_id=refused.pk, actor=Actor.person(finance), version=1, reason_code="already_handled")
+    life.terms("schedule: daily")
+    life.sold(2_000)
+    life.days(1)
+    assert [one.amount for one in life.waiting()] == [1_400]
+    life.say_yes()
+    life.days(1)
+    assert life.amounts() == [1_400]
+    life.prove()
+
+
 @pytest.mark.parametrize("then", ["", "recovery: offset"])
 def test_the_alert_of_a_debt_closes_when_nothing_is_owed_any_more_or_no_limit_is_set(life, then):
     life.terms("recovery: offset, negative_limit: {usd: 3000}")
