@@ -73,6 +73,7 @@ class Earning(models.Model):
         indexes = [
             models.Index(fields=["account", "-id"], name="earning_account"),
             models.Index(fields=["charge"], name="earning_charge"),
+            models.Index(fields=["invoice_number"], name="earning_invoice_number"),
             models.Index(fields=["account", "currency", "due_on"], condition=~Q(open=0), name="earning_open"),
             models.Index(fields=["reserve_until"], condition=~Q(reserve_left=0), name="earning_reserve"),
             models.Index(fields=["account", "currency", "paid_at"], name="earning_paid_at"),

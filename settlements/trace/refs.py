@@ -141,6 +141,9 @@ def _record(ref: str, user: Any) -> Target | None:
     elif suggestion := _uuid(ref):
         record = records.filter(suggestion_id=suggestion).first()
     else:
+        earned = Earning.objects.visible_to(user).filter(invoice_number=ref).order_by("-pk")
+        if invoice := earned.values_list("invoice", flat=True).first():
+            return _invoice(ref, invoice, "", user)
         record = records.filter(invoice_number=ref).order_by("-pk").first()
     return _of_record(ref, record, "", user) if record is not None else None
 

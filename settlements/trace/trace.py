@@ -90,7 +90,7 @@ def of(ref: str, *, user: Any, page: int = 1) -> Trace:
     """What `ref` is part of, as far as `user` may see it. Reads the mirror and the books only. Raises Unknown.
 
     `ref`: in_…, ch_…, re_…, du_…/dp_…, tr_…, trr_…, po_… (the platform's or a connected account's), txn_…, the id of a
-    payout record or of its suggestion, or an invoice's number as a payout has it.
+    payout record or of its suggestion, or the number of an invoice that a seller earned of.
     """
     from settlements.trace import invoice, platform, pooled
 

@@ -42,6 +42,13 @@ def test_a_payout_of_a_period_shows_its_invoices_as_one_sum_and_one_by_one(world
     assert {trace.of(row.ref, user=lead).kind for row in found.rows} == {"invoice"}
 
 
+def test_an_invoice_of_it_is_found_by_its_number_by_whoever_may_see_it(world, pooled, lead, make_user):
+    found = trace.of("NR-in_0002", user=lead)
+    assert (found.kind, found.subject) == ("invoice", "in_0002")
+    with pytest.raises(traces.Unknown):
+        trace.of("NR-in_0002", user=make_user("ana", "Finance", accounts=[STUDIO]))
+
+
 def test_each_invoice_of_it_shows_its_own_part_of_the_transfer(world, pooled, lead):
     found = trace.of("in_0001", user=lead)
     assert texts(found) == []
