@@ -40,8 +40,8 @@ class Played:
 
 
 class History:
-    def __init__(self, seed: int) -> None:
-        self.script = made = script.make(seed)
+    def __init__(self, seed: int, *, late: bool = False) -> None:
+        self.script = made = script.make(seed, late=late)
         self.world = world = made.world
         self.rng = world.rng
         self.heap: list[tuple[datetime, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -371,9 +371,9 @@ def in_house(history: History) -> Iterator[None]:
             setattr(module, name, theirs)
 
 
-def play(seed: int) -> Played:
-    """Raises referee.Broken, or whatever the real code raises."""
-    return History(seed).run()
+def play(seed: int, *, late: bool = False) -> Played:
+    """Raises referee.Broken, or whatever the real code raises. `late`: as script.make has it."""
+    return History(seed, late=late).run()
 
 
 __all__ = ["CaseState", "Played", "play"]

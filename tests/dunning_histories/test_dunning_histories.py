@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from dunning import loading, reasons
+from dunning import charged, facts, loading, reasons
 from dunning.contact import pacing
 from dunning.plan import calendar, caps, measures, notices, permits, planner, retries, steps
 from dunning.plan.steps import Plan
 from tests.dunning_histories import runner
 from tests.dunning_histories.play import play
 from tests.dunning_histories.referee import Broken
+from tests.dunning_histories.world import CUSTOMER
 
 COUNT = 300
 MOST = 1500  # histories until a mistake has to be found
@@ -157,6 +158,30 @@ def _cases_left_lying(patch: Patch) -> None:
     patch(planner, "plan", wrong)
 
 
+def _charges_not_asked_of_stripe(patch: Patch) -> None:
+    patch(charged, "together", lambda listed, mirrored: tuple(mirrored))
+
+
+def _declines_only_as_heard_of(patch: Patch) -> None:
+    patch(charged, "declined", lambda charges: facts.declined_of(CUSTOMER))
+
+
+def _disputes_only_as_heard_of(patch: Patch) -> None:
+    patch(charged, "has_open_dispute", lambda *args: False)
+
+
+def _debits_under_way_not_seen(patch: Patch) -> None:
+    patch(charged, "is_under_way", lambda *args: False)
+
+
+def _a_payment_of_this_hour_not_seen(patch: Patch) -> None:
+    patch(charged, "paid_since", lambda *args: False)
+
+
+def _attempts_not_asked_at_the_last_moment(patch: Patch) -> None:
+    patch(permits, "refused", lambda *args, max_attempts=None, **more: refused(*args, **more))
+
+
 @pytest.mark.parametrize(
     "mistake",
     [
@@ -168,9 +193,26 @@ def _cases_left_lying(patch: Patch) -> None:
 )  # fmt: skip
 def test_a_mistake_in_the_rules_breaks_a_history(mistake, monkeypatch):
     mistake(monkeypatch.setattr)
+    assert is_noticed(late=False)
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        _charges_not_asked_of_stripe, _declines_only_as_heard_of, _disputes_only_as_heard_of,
+        _debits_under_way_not_seen, _a_payment_of_this_hour_not_seen, _attempts_not_asked_at_the_last_moment,
+    ],
+)  # fmt: skip
+def test_what_is_not_asked_at_the_last_moment_breaks_a_history_whose_events_come_late(mistake, monkeypatch):
+    mistake(monkeypatch.setattr)
+    assert is_noticed(late=True)
+
+
+def is_noticed(*, late: bool) -> bool:
+    """Whether one of the first MOST histories breaks."""
     for seed in range(1, MOST):
         try:
-            play(seed)
+            play(seed, late=late)
         except Broken:
-            return
-    pytest.fail(f"{MOST} histories did not notice {mistake.__name__}")
+            return True
+    return False

@@ -96,6 +96,8 @@ class Worker:
         asked.not_before = max(self.now, self.due_at(asked) or self.now)
         delay = MINUTE * self.rng.choice((0, 0, 1, 3, 20, 300))
         self.office.later(asked.not_before + delay, self.execute, asked)
+        if asked.kind == steps.NOTIFY and asked.pk % 25 == 0:
+            self.office.later(asked.not_before + delay - 30 * MINUTE, self.world.buy)
         if self.rng.random() < 0.1:
             self.office.later(asked.not_before + delay + MINUTE * self.rng.randint(0, 3), self.execute, asked)
 

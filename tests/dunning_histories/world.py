@@ -195,11 +195,10 @@ class World:
         return next((one for one in reversed(invoice.charges) if one.failed and one.known_at <= self.now), None)
 
     def snapshot(self, invoice: Invoice, dispute_open: bool) -> Snapshot:
-        """As facts.read(live=True) makes it; what a live read shows is in the mirror afterwards, too."""
+        """As facts.read(live=True) makes it. What it shows is not in the mirror by that: its event brings it there."""
         charge = self.last_failed(invoice)
         failed = PaymentMethodFacts()
         if charge is not None:
-            charge.heard = True
             mark = charge.number if charge.card.told else ""
             failed = PaymentMethodFacts(charge.card.id, charge.card.type, charge.card.brand, mark)
         card = self.on_file(invoice)
@@ -235,6 +234,16 @@ class World:
         else:
             self.settle(charge)
         return charge
+
+    def buy(self) -> None:
+        """The customer pays for something else, that is no case of ours."""
+        card = next((one for one in self.cards.values() if one.type == "card"), None)
+        if card is not None:
+            self.count += 1
+            other = Invoice(f"in_other_{self.count}", 100, self.currency, self.now, status="paid", paid_at=self.now)
+            self.invoices[other.id] = other
+            charge = Charge(f"ch_{self.count}", self.now, other.id, card, card.number, "customer", None, self.now)
+            self.charges.append(charge)
 
     def settle(self, charge: Charge) -> None:
         """Its result is there."""
