@@ -47,6 +47,7 @@ campaigns:
         - {day: 20, kind: notify_customer, template: last_notice, tone: final}
         - {day: 24, kind: downgrade_subscription, price: price_free}
         - {day: 30, kind: cancel_subscription}
+      occasions: [recovered, service_paused]
 """
 
 
@@ -118,6 +119,7 @@ def test_a_campaign_under_test_is_left_as_it_is():
         ("families: [bank_debit, card]", "families: [cash]", 2, "must be one of card"),
         ("timing: fixed", "timing: sometimes", 2, "must be one of by_reason, fixed"),
         ("max_attempts: 6", "max_attempts: 16", 2, "Visa allows 15"),
+        ("[recovered, service_paused]", "[recovered, birthday]", 31, "one of recovered, service_paused"),
         ("stripe: take_over", "strip: take_over", 22, "unknown key 'strip'"),
         ("{day: 1, kind: grace_period, days: 10}", "{day: 1, kind: grace_period, days: 61}", 2, "Choose 1 to 60 days"),
         ("{day: 30, kind: cancel_subscription}", "{day: 21, kind: cancel_subscription}", 2, "entries (day 21)"),

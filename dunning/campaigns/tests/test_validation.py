@@ -205,6 +205,7 @@ sequences = st.builds(
     max_messages=st.integers(0, 12),
     stripe=st.sampled_from(Stripe),
     entries=st.lists(entries, max_size=8).map(content.in_order),
+    occasions=st.sampled_from([(), ("recovered",), ("service_paused",), ("recovered", "service_paused")]),
 )
 
 
@@ -227,3 +228,16 @@ def test_what_passes_keeps_the_caps_and_tells_a_customer_twice_before_the_end(se
 def test_a_sequence_survives_being_kept_as_json(sequence):
     kept = content.sequence_json(sequence)
     assert content.read_sequence(kept, name="any", version=1) == sequence
+
+
+def test_a_version_that_is_older_than_occasions_thanks_and_tells_of_no_pause():
+    old = content.sequence_json(STANDARD)
+    assert "occasions" not in old
+    assert content.read_sequence(old, name="any", version=1).occasions == ("recovered",)
+
+
+def test_word_of_a_pause_counts_among_the_messages_and_wants_a_pause():
+    told = replace(STANDARD, occasions=("service_paused",))
+    assert {(one.level, one.field) for one in check(told)} == {("error", "max_messages"), ("warning", "occasions")}
+    pausing = with_entries(*STANDARD.entries, Entry(20, steps.PAUSE), occasions=("service_paused",), max_messages=6)
+    assert check(pausing) == []
