@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.apps import apps
+from django.db import connection
 from django.utils import timezone
 from stripe import CardError
 
@@ -352,3 +356,28 @@ def test_a_grace_period_that_cannot_be_ended_keeps_no_other_waiting(monkeypatch:
     states = dict(ServiceState.objects.values_list("subscription", "state"))
     assert states == {"sub_0": "grace", "sub_1": "suspended", "sub_2": "suspended"}
     assert str(ServiceState.objects.get(subscription="sub_0").pk) in caplog.text
+
+
+# -- rows of before ----------------------------------------------------------------------------------------------------
+
+
+def test_rows_of_before_keep_what_was_said_of_them() -> None:
+    """At risk was what was open at the latest failure; a recovered case of which 0 was written down, that as well."""
+    now = timezone.now()
+    states = {
+        "open": ("open", "", 0), "said": ("recovered", "paid", 700), "unsaid": ("recovered", "paid", 0),
+        "more": ("recovered", "paid", 1200), "lost": ("closed", "uncollectible", 0),
+    }  # fmt: skip
+    for name, (state, reason, recovered) in states.items():
+        DunningCase.objects.create(
+            invoice=name, currency="eur", amount_remaining=1000, recovered_amount=recovered, state=state,
+            closed_reason=reason, closed_at=now if reason else None, last_failed_at=now, category="later",
+        )  # fmt: skip
+    migration = import_module("dunning.migrations.0008_what_was_paid")
+    for _ in range(2):  # twice does no harm
+        migration.keep_what_was_said(apps, SimpleNamespace(connection=connection))
+        columns = ("invoice", "amount_at_opening", "paid_at_opening", "recovered_amount")
+        assert {name: amounts for name, *amounts in DunningCase.objects.values_list(*columns)} == {
+            "open": [1000, 0, 0], "said": [1000, 0, 700], "unsaid": [1000, 0, 1000], "more": [1200, 0, 1200],
+            "lost": [1000, 0, 0],
+        }  # fmt: skip
