@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, time
-from fractions import Fraction
 from uuid import UUID
 
-from billingops.money import round_half_even
 from billingops.stripe.facts import (
     BalanceTransactionFacts,
     ChargeFacts,
@@ -25,7 +23,7 @@ from billingops.stripe.facts import (
 from settlements.ledger.accounts import Account, Kind
 from settlements.ledger.journal import Draft, Line
 from settlements.models import Earning
-from settlements.positions import Standing
+from settlements.positions import Lost, Standing
 
 LOST = ":lost"  # at the end of an entry's key: taken by a dispute
 
@@ -83,7 +81,7 @@ def moved(
     *,
     reserve_taken: int,
     tax_taken: int,
-    lost: int,
+    lost: Lost,
     dispute: str,
     at: datetime,
 ) -> list[Draft]:
@@ -91,12 +89,11 @@ def moved(
     reserve and the tax this step takes back; `lost`: what of the step went in a dispute, which has an entry of its own.
     A reserve is released on its day, whenever somebody looks."""
     taken = to.taken - earning.taken
-    tax_lost, reserve_lost = (_in_proportion(part, lost, of=taken) for part in (tax_taken, reserve_taken))
     released_at = datetime.combine(earning.reserve_until, time(), UTC) if earning.reserve_until else at
     released = earning.reserve_left - reserve_taken - to.reserve_left
     steps = (
-        (Kind.TAKEN, "", _taken(taken - lost, tax=tax_taken - tax_lost, reserve=reserve_taken - reserve_lost)),
-        (Kind.TAKEN, LOST, _taken(lost, tax=tax_lost, reserve=reserve_lost)),
+        (Kind.TAKEN, "", _taken(taken - lost.taken, tax=tax_taken - lost.tax, reserve=reserve_taken - lost.reserve)),
+        (Kind.TAKEN, LOST, _taken(lost.taken, tax=lost.tax, reserve=lost.reserve)),
         (Kind.RESERVE_RELEASED, "", ((Account.RESERVE, released), (Account.SELLER_PAYABLE, -released))),
         (
             Kind.HELD,
@@ -144,10 +141,6 @@ def _taken(amount: int, *, tax: int, reserve: int) -> tuple[tuple[Account, int],
         (Account.RESERVE, reserve),
         (Account.RECEIVABLE, -amount),
     )
-
-
-def _in_proportion(part: int, lost: int, *, of: int) -> int:
-    return round_half_even(Fraction(part * lost, of)) if of else 0
 
 
 def own_taken(*, invoice: str, number: int, currency: str, at: datetime, amount: int, tax: int) -> Draft:

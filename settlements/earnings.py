@@ -26,7 +26,7 @@ from settlements.ledger.accounts import Account, Kind
 from settlements.ledger.journal import Draft
 from settlements.ledger.models import JournalEntry, Posting
 from settlements.models import Earning, PayoutItem, PayoutRecord, Seller, TierVolume
-from settlements.positions import Agreed, Happened, Position
+from settlements.positions import Agreed, Happened, Lost, Position
 from settlements.rules import Proposal
 
 MOVED = ("taken", "held", "reserve_left", "claimed", "open", "paid", "moves", "updated_at")
@@ -308,7 +308,7 @@ def advance(
     rows: Sequence[Earning],
     happened: Happened,
     reversible: Mapping[int, int],
-    lost: Mapping[tuple[str, str], int],
+    lost: Mapping[tuple[str, str], Lost],
     *,
     on: date,
     at: datetime,
@@ -325,14 +325,15 @@ def advance(
         tax_before, reserve_before = parts_taken(row)
         # Once the reserve is released, what is taken comes out of what is payable.
         kept = row.reserve_left == row.reserve - reserve_before
+        was = lost.get((row.invoice, row.account), Lost())
         made = books.moved(
             row,
             to,
             reserve_taken=to.reserve_taken - reserve_before if kept else 0,
             tax_taken=to.tax_taken - tax_before,
-            at=at,
-            lost=to.lost - lost.get((row.invoice, row.account), 0),
+            lost=Lost(to.lost.taken - was.taken, to.lost.tax - was.tax, to.lost.reserve - was.reserve if kept else 0),
             dispute=happened.dispute,
+            at=at,
         )
         row.taken, row.held, row.reserve_left = to.taken, to.held, to.reserve_left
         row.claimed, row.open, row.updated_at = to.claimed, to.open, at
@@ -374,14 +375,20 @@ def _reversible(rows: Sequence[Earning]) -> dict[int, int]:
     return dict(items.values_list("earning_id").annotate(sum=Sum("reversible")))
 
 
-def _lost(invoices: Sequence[str]) -> dict[tuple[str, str], int]:
+def _lost(invoices: Sequence[str]) -> dict[tuple[str, str], Lost]:
     """(invoice, account) → what was booked so far as lost in disputes. At most one statement."""
     if not invoices:
         return {}
-    taken = Posting.objects.filter(entry__invoice__in=invoices, entry__kind=Kind.TAKEN, account=Account.RECEIVABLE)
-    taken = taken.filter(entry__key__endswith=books.LOST).order_by()
-    sums = taken.values_list("entry__invoice", "entry__seller").annotate(sum=Sum("amount"))
-    return {(invoice, account): -total for invoice, account, total in sums}
+    booked = Posting.objects.filter(entry__invoice__in=invoices, entry__kind=Kind.TAKEN)
+    booked = booked.filter(entry__key__endswith=books.LOST).order_by()
+    of: dict[tuple[str, str], dict[str, int]] = {}
+    sums = booked.values_list("entry__invoice", "entry__seller", "account").annotate(sum=Sum("amount"))
+    for invoice, seller, account, total in sums:
+        of.setdefault((invoice, seller), {})[account] = int(total)
+    return {
+        key: Lost(-found[Account.RECEIVABLE], found.get(Account.TAX_WITHHELD, 0), found.get(Account.RESERVE, 0))
+        for key, found in of.items()
+    }
 
 
 def _own_taken(

@@ -96,9 +96,17 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """Of a share what went in disputes, and of that the tax and the reserve that went with it."""
+
+    taken: int = 0
+    tax: int = 0
+    reserve: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
-    """Where an earning has to stand. `tax_taken` and `reserve_taken` are parts of `taken`; so is `lost`, which went in
-    disputes."""
+    """Where an earning has to stand. `tax_taken` and `reserve_taken` are parts of `taken`; so is what was `lost`."""
 
     taken: int
     tax_taken: int
@@ -107,7 +115,7 @@ class Standing:
     held: int
     claimed: int
     open: int
-    lost: int = 0
+    lost: Lost = Lost()
 
 
 def compute(
@@ -193,9 +201,22 @@ def standings(
     at_stake = taken_parts(shares, amount=happened.amount, taken=gone, step=step)
     others = taken_parts(shares, amount=happened.amount, taken=happened.taken_but_by_disputes, step=step)
     return {
-        seller: replace(_standing(positions[seller], part, max(0, both - part), today=today), lost=part - other)
+        seller: replace(
+            _standing(positions[seller], part, max(0, both - part), today=today),
+            lost=_lost(positions[seller], part, but=other),
+        )
         for seller, part, both, other in zip(order, taken, at_stake, others, strict=True)
     }
+
+
+def _lost(position: Position, taken: int, *, but: int) -> Lost:
+    """`but`: what would have been taken without the lost disputes."""
+    gross = position.share + position.adjustment
+    tax, reserve = (
+        taken_with(of, taken, gross=gross) - taken_with(of, but, gross=gross)
+        for of in (position.withheld, position.reserve)
+    )
+    return Lost(taken - but, tax, reserve)
 
 
 def _standing(position: Position, taken: int, disputed: int, *, today: date) -> Standing:

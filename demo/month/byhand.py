@@ -146,6 +146,7 @@ class Part:
     taken: int = 0
     tax_taken: int = 0
     reserve_taken: int = 0
+    lost: int = 0  # of `taken`, in disputes, less its tax
     released: int = 0
     held: int = 0
 
@@ -159,6 +160,7 @@ class Figures:
     """Of one seller and currency: what was there when the month was over, and how it came about."""
 
     lines: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    with_reserve: bool = False  # how much of that goes in a dispute depends on the day
 
     @property
     def closing(self) -> int:
@@ -186,6 +188,7 @@ class ByHand:
         intents = {one["payment_intent"]: one["id"] for one in of.charges.values() if one["status"] == "succeeded"}
         self.charge_of = {one["invoice"]: intents.get(one["payment"].get("payment_intent", "")) for one in of.payments}
         self.taken: dict[str, int] = defaultdict(int)  # by charge
+        self.lost: dict[str, int] = defaultdict(int)
         self.disputed: dict[str, list[Json]] = defaultdict(list)
         self.destination = {one["source_transaction"]: one["destination"] for one in of.transfers
                             if of.charges.get(one["source_transaction"] or "", {}).get("transfer_data")}  # fmt: skip
@@ -195,6 +198,7 @@ class ByHand:
         for dispute in of.disputes:
             if dispute["status"] == "lost":
                 self.taken[dispute["charge"]] += dispute["amount"]
+                self.lost[dispute["charge"]] += dispute["amount"]
             elif not dispute["status"].startswith(("won", "warning")):
                 self.disputed[dispute["charge"]].append(dispute)
         for note in of.notes:
@@ -267,21 +271,26 @@ class ByHand:
         weights = [*(one.base for one in order), max(0, rest)]
         bearing = parts(self.fees[charge["id"]], weights)[:-1] if order else []
         taken = min(self.taken[charge["id"]], charge["amount"])
+        but = min(self.taken[charge["id"]] - self.lost[charge["id"]], charge["amount"])
         open_ones = self.disputed[charge["id"]]
         stake = min(charge["amount"], taken + sum(one["amount"] for one in open_ones))
         step = STEP.get(charge["currency"], 1)
-        gone = _gone([one.share for one in order], charge["amount"], taken, step)
+        gone, others = (_gone([one.share for one in order], charge["amount"], of, step) for of in (taken, but))
         at_stake = _gone([one.share for one in order], charge["amount"], stake, step)
-        for one, fee, back, both in zip(order, bearing, gone, at_stake, strict=True):
+        for one, fee, back, other, both in zip(order, bearing, gone, others, at_stake, strict=True):
             deal = self.deals[one.account]
+            moved = self.destination.get(one.charge) == one.account  # by Stripe: nothing can be kept of it
             gross = max(0, one.share + one.adjustment)
             one.stripe_fee = min(fee, gross) if deal.bears_stripe_fees else 0
             tax = rounded(Fraction(gross) * Fraction(deal.tax_percent) / 100)
             one.withheld = min(tax, gross - one.stripe_fee)
             left = gross - one.stripe_fee - one.withheld
-            one.reserve = rounded(Fraction(left) * Fraction(deal.reserve_percent) / 100) if deal.reserve_days else 0
+            keeps = deal.reserve_days and not moved
+            one.reserve = rounded(Fraction(left) * Fraction(deal.reserve_percent) / 100) if keeps else 0
             one.taken = back
             one.tax_taken = rounded(Fraction(one.withheld * back, one.share)) if one.share else 0
+            tax_of_others = rounded(Fraction(one.withheld * other, one.share)) if one.share else 0
+            one.lost = back - other - (one.tax_taken - tax_of_others)
             one.reserve_taken = rounded(Fraction(one.reserve * back, one.share)) if one.share else 0
             over = one.paid_on + timedelta(days=deal.reserve_days) <= self.month.first + timedelta(
                 days=self.month.days - 1
@@ -308,7 +317,7 @@ class ByHand:
 
     def payable(self) -> dict[Key, Figures]:
         """What each seller could be paid at the end of the month. `transferred` is less the application fees that came
-        back of it; `kept_back` is what went into reserve, came out of it, and what refunds and lost disputes took."""
+        back of it; `kept_back` is what went into reserve, came out of it, and what refunds took."""
         found: dict[Key, Figures] = defaultdict(Figures)
         for one in self.parts:
             lines = found[one.account, one.currency].lines
@@ -316,8 +325,10 @@ class ByHand:
             lines["platform_fee"] -= one.fee - one.adjustment
             lines["stripe_fee"] -= one.stripe_fee
             lines["withheld"] -= one.withheld
-            lines["kept_back"] += one.released - one.reserve - (one.taken - one.tax_taken - one.reserve_taken)
-            lines["disputes"] -= one.held
+            found[one.account, one.currency].with_reserve |= self.deals[one.account].reserve_days > 0
+            taken = one.taken - one.tax_taken - one.reserve_taken
+            lines["kept_back"] += one.released - one.reserve - taken + one.lost
+            lines["disputes"] -= one.held + one.lost
         for transfer in self.objects.transfers:
             lines = found[transfer["destination"], transfer["currency"]].lines
             charge = self.objects.charges.get(transfer["source_transaction"] or "", {})

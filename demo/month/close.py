@@ -91,6 +91,9 @@ def _compare(what: str, parts: Mapping[Key, Part], by_hand: Mapping[Key, Figures
         said = dict(part.lines)
         for name, members in TOGETHER.items() if what == "payable" else ():
             said[name] = sum(said.pop(member, 0) for member in members)
+        if figures.with_reserve:
+            said["kept_back"] += said.pop("disputes", 0)
+            figures.lines["kept_back"] += figures.lines.pop("disputes", 0)
         for name in sorted(said.keys() | figures.lines.keys()):
             compared += 1
             if said.get(name, 0) != figures.lines.get(name, 0):

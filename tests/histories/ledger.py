@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from settlements.books import LOST
 from settlements.ledger import journal
-from settlements.ledger.accounts import Account, Kind
+from settlements.ledger.accounts import Kind
 from settlements.ledger.journal import Draft, Line
 
 
@@ -24,7 +24,7 @@ class Ledger:
         self.total: dict[tuple[str, str, str], int] = defaultdict(int)
         self.own: dict[tuple[str, str, str], int] = defaultdict(int)
         self.own_keys: dict[str, set[str]] = defaultdict(set)
-        self.lost: dict[tuple[str, str], int] = defaultdict(int)  # in disputes, of (invoice, seller)
+        self.lost: dict[tuple[str, str, str], int] = defaultdict(int)  # in disputes, of (invoice, seller, account)
 
     def post(self, drafts: Iterable[Draft]) -> int:
         """How many were new. One whose key is there must say the same as what is there."""
@@ -43,8 +43,8 @@ class Ledger:
                 self.total[draft.book, account, line.seller] += line.amount
                 if draft.seller == "" and draft.kind in (Kind.SALE, Kind.TAKEN):
                     self.own[line.invoice, str(draft.kind), account] += line.amount
-                if draft.key.endswith(LOST) and account == Account.RECEIVABLE:
-                    self.lost[draft.invoice, draft.seller] -= line.amount
+                if draft.key.endswith(LOST):
+                    self.lost[draft.invoice, draft.seller, account] += line.amount
             if draft.seller == "" and draft.kind == Kind.TAKEN:
                 self.own_keys[draft.invoice].add(draft.key)
         return new

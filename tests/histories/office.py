@@ -18,7 +18,7 @@ from settlements.fees import smallest_step
 from settlements.ledger.accounts import Account, Kind
 from settlements.models import Earning
 from settlements.plans import Open, Plan
-from settlements.positions import Happened
+from settlements.positions import Happened, Lost
 from tests.histories import checks
 from tests.histories.ledger import Broken, Ledger
 from tests.histories.world import History, Message, at
@@ -180,11 +180,16 @@ class Office:
                 continue
             if rows:
                 reversible = {row.pk: self.reversible(row) for row in rows if row.paid > 0}
-                lost = {(invoice, row.account): self.ledger.lost[invoice, row.account] for row in rows}
+                lost = {(invoice, row.account): self._lost(row) for row in rows}
                 _, drafts = earnings.advance(rows, has, reversible, lost, on=self.today, at=now)
                 self.ledger.post(drafts)
             self._own_taken(invoice, has, rows, now)
             checks.invoice(self, invoice, has)
+
+    def _lost(self, row: Earning) -> Lost:
+        """As earnings._lost."""
+        of = {kept: self.ledger.lost[row.invoice, row.account, str(kept)] for kept in Account}
+        return Lost(-of[Account.RECEIVABLE], of[Account.TAX_WITHHELD], of[Account.RESERVE])
 
     def reversible(self, row: Earning) -> int:
         return sum(

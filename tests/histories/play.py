@@ -146,7 +146,8 @@ class _Run:
     def _remember(self) -> None:
         office = self.office
         state: dict[str, Any] = {f"balance {key}": amount for key, amount in office.ledger.balances().items()}
-        state |= {f"lost {key}": amount for key, amount in office.ledger.lost.items() if amount}
+        lost = office.ledger.lost.items()  # of the reserve only what was not released by then
+        state |= {f"lost {key}": amount for key, amount in lost if amount and key[2] in ("receivable", "tax_withheld")}
         for invoice, own in office.rows.items():
             for account, row in own.items():
                 state[f"{invoice} {account}"] = {name: getattr(row, name) for name in COLUMNS}
