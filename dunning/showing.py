@@ -70,7 +70,7 @@ def _step(row: dict[str, Any], place: tzinfo | None) -> Coming:
         label=label_of(kind),
         why=str(row.get("rationale", "")),
         at=_moment(row.get("at")),
-        details=tuple(part for part in details if part),
+        details=tuple(dict.fromkeys(part for part in details if part)),  # the last notice is of the last tone
         risk=str(row.get("risk", "")),
         place=place,
     )

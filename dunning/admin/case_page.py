@@ -13,9 +13,11 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
 from approvals import blind
-from billingops import access
+from billingops import access, personal
 from billingops.admin import names
+from billingops.templatetags import billingops as tags
 from dunning import by_hand, config, loading, messages, notes, reasons, services, showing
+from dunning.admin.messages import badge
 from dunning.contact.models import Reply
 from dunning.loading import Loaded
 from dunning.models import DunningCase
@@ -59,6 +61,7 @@ class Said:
     who: str = ""
     url: str = ""
     object: Any = None
+    badge: str = ""  # where its state alone says too little
 
 
 def context(case: DunningCase, user: Any) -> dict[str, Any]:
@@ -82,10 +85,11 @@ def context(case: DunningCase, user: Any) -> dict[str, Any]:
         "steps": [] if is_unseen else showing.coming(case.plan, place),
         "unseen": showing.BLIND if is_unseen else "",
         "holds": holds_of(case, loaded, now, is_unseen=is_unseen),
+        "unanswered": case.is_unpaid and Reply.objects.of_customer(case.customer, case.account).waiting().exists(),
         "holder": notes.holder(case),
         "brought_by": showing.label_of(case.recovered_by) if case.recovered_by else "",
         "notes": list(case.notes.order_by("-id")[:SOME]),
-        "said": said(case),
+        "said": said(case, user),
         "tasks": list(case.tasks.select_related("assigned").order_by("-id")[:SOME]),
         "right": user.has_perm(by_hand.WORK) and access.may_see_account(user, case.account),
         "timeline_url": _url("support_timeline", case.customer) if case.customer else "",
@@ -137,8 +141,10 @@ def holds_of(
     return [(plan.held, plan.until)] if plan.held else []
 
 
-def said(case: DunningCase) -> list[Said]:
-    """Suggestions, messages and answers, newest first. Three statements."""
+def said(case: DunningCase, user: Any) -> list[Said]:
+    """Suggestions, messages and answers, newest first. Three statements. What a customer wrote is read by those who may
+    see who customers are, here as on the answer's own page."""
+    may_read = personal.may_see(user)
     lines = [
         Said(
             row.created_at,
@@ -157,16 +163,18 @@ def said(case: DunningCase) -> list[Said]:
             messages.as_shown(row.subject),
             url=reverse("admin:dunning_message_change", args=[row.pk]),
             object=row,
+            badge=badge(row),
         )
         for row in case.messages.defer("body_html", "body_text").order_by("-id")[:SOME]
     ]
     lines += [
         Said(
             row.received_at,
-            "Answer" if row.handled_at is None else "Answer, handled",
-            row.text or row.subject or "Its words are kept no longer.",
+            "Answer",
+            (row.text or row.subject or "Its words are kept no longer.") if may_read else "",
             row.handled_by,
             _url("contact_reply_change", row.pk),
+            badge=tags.state_badge(row.state, row.get_state_display()),
         )
         for row in Reply.objects.of_case(case)[:SOME]
     ]

@@ -56,6 +56,7 @@ class Step:
     why_not: Callable[[DunningCase, Any], str] = lambda case, user: ""
     when_over: bool = False
     primary: bool = False
+    button: str = ""  # what it says where the label names the matter, not the deed
 
 
 def _is_held(case: DunningCase) -> bool:
@@ -155,6 +156,7 @@ STEPS = (
             Field("day", "They pay by", "date", required=True, help="Today or a day to come, at most 60 days ahead."),
             REMARK,
         ),
+        button="Note the promise",
     ),
     Step(
         "note", "Note a call or letter",

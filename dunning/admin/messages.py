@@ -9,12 +9,23 @@ from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import URLPattern, path
+from django.utils.safestring import SafeString
 
-from billingops.admin.base import ReadOnlyAdmin, age_column, state_column, stripe_id_column
+from billingops.admin.base import ReadOnlyAdmin, age_column, stripe_id_column
 from billingops.admin.filters import AccountFilter, CustomerFilter
 from billingops.admin.site import site
+from billingops.templatetags import billingops as tags
 from dunning.messages import letter, preview, texts
 from dunning.models import Message
+
+
+def badge(message: Message) -> SafeString:
+    """What became of it: sent is not arrived."""
+    if message.complained_at:
+        return tags.state_badge("refused", "reported as unwanted")
+    if message.bounced_at:
+        return tags.state_badge("refused", "bounced")
+    return tags.state_badge(message.state, message.get_state_display())
 
 
 @admin.register(Message, site=site)
@@ -65,7 +76,11 @@ class MessageAdmin(ReadOnlyAdmin):
         "provider_id": "The mail provider’s id",
         "portal_session": "Session of the billing portal",
     }
-    state_ = state_column()
+
+    @admin.display(description="State")
+    def state_(self, message: Message) -> SafeString:
+        return badge(message)
+
     age = age_column()
     sent = age_column("sent_at", "Sent")
     customer_ = stripe_id_column("customer", "Customer", account="account")
@@ -90,7 +105,7 @@ class MessageAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         message = self.get_object(request, unquote(object_id))
-        shown = {"shown": preview.of_message(message) if message else None}
+        shown = {"shown": preview.of_message(message), "badge": badge(message)} if message else {}
         return super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
 
     def letter_view(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -144,3 +145,17 @@ def test_the_list_costs_the_same_for_any_number_of_cases(
         DunningCase.objects.bulk_create([case])
     with django_assert_max_num_queries(12):
         assert client.get(url).status_code == 200
+
+
+def test_a_retry_names_what_would_be_charged(
+    client: Client, finance: Any, debtor: Debtor, deliver: Callable[..., Any]
+) -> None:
+    debtor.fail("expired_card")
+    deliver()
+    method = debtor.new_card()
+    deliver()
+    suggestion = Suggestion.objects.get(kind="retry_payment", state="pending")
+    shown = text_of(client, finance, "approvals_suggestion_change", suggestion.pk)
+    assert re.search(r"Would be charged</th><td><strong>Mastercard card</strong>", shown)
+    assert shown.count(f'title="{method}"') >= 1
+    assert "another one than failed" in shown

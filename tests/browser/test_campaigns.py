@@ -146,3 +146,16 @@ def test_a_version_is_designed_by_keyboard_and_activated(open_page, version, lea
     page.get_by_text("New cases of its segment follow it; those that run keep theirs").wait_for()
     made.refresh_from_db()
     assert made.state == CampaignVersion.State.ACTIVE
+
+
+def test_a_line_asks_only_for_what_its_kind_needs_and_for_all_where_something_is_wrong(open_page, lead, version):
+    row = draft(version, FIRM)
+    page = open_page(lead, f"{BASE}campaignversion/{row.pk}/edit/", scripts=False)
+    line = page.locator("#line1")
+    grace, tone, price = (line.get_by_label(name) for name in ("Grace days", "Tone", "New price"))
+    assert (grace.is_visible(), tone.is_visible(), price.is_visible()) == (False, True, False)
+    line.get_by_label("What").select_option("downgrade_subscription")
+    assert (grace.is_visible(), tone.is_visible(), price.is_visible()) == (False, False, True)
+    page.get_by_role("button", name="Look through, save nothing").click()
+    page.get_by_text("Name the price").wait_for()
+    assert (grace.is_visible(), tone.is_visible(), price.is_visible()) == (True, True, True)

@@ -92,7 +92,7 @@ def test_a_promise_is_noted_with_the_keyboard_alone(
     day = timezone.localdate() + timedelta(days=4)
     page.get_by_label("They pay by").fill(day.isoformat())
     page.get_by_label("Note").fill("after payday")
-    page.get_by_role("button", name="Promise to pay").focus()
+    page.get_by_role("button", name="Note the promise").focus()
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/{case.pk}/change/")
     assert "The promise is noted." in page.content()

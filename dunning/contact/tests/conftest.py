@@ -48,7 +48,7 @@ def make_message(db: None) -> Callable[..., Message]:
             customer=customer,
             currency="eur",
             amount_remaining=7900,
-            category="funds",
+            category="later",
             state=CaseState.WAITING,
             last_failed_at=now - timedelta(days=2),
             next_step_at=now + timedelta(days=5),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from billingops import personal
 from billingops.actors import Actor
@@ -33,6 +34,12 @@ def agent(client: Client, support_agent: Any) -> Client:
     return client
 
 
+def case_page(client: Client, message: Message) -> str:
+    answer = client.get(reverse("admin:dunning_dunningcase_change", args=[message.case_id]))
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
 def act(client: Client, name: str, obj: Any, **given: str) -> Any:
     opts = obj._meta
     url = reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
@@ -44,6 +51,36 @@ def test_an_answer_is_shown_as_it_was_written_and_never_as_markup(agent: Client,
     text = agent.get(reverse("admin:contact_reply_change", args=[reply.pk])).content.decode()
     assert "&lt;b&gt;I&lt;/b&gt; will pay on Friday" in text
     assert "<b>I</b>" not in text
+
+
+def test_a_case_says_that_an_answer_holds_its_messages_until_it_is_handled(agent: Client, reply: Reply) -> None:
+    text = case_page(agent, reply.message)
+    assert "will pay on Friday" in text
+    assert "The customer has answered: no message goes to them" in text
+    assert "waits for a person" in text
+    act(agent, "handle", reply)
+    assert "The customer has answered" not in case_page(agent, reply.message)
+
+
+def test_a_message_that_came_back_is_not_shown_as_sent(agent: Client, message: Message) -> None:
+    Message.objects.update(bounced_at=timezone.now(), bounce="there is no such mailbox (5.1.1)")
+    for page in (
+        case_page(agent, message),
+        agent.get(reverse("admin:dunning_message_changelist")).content.decode(),
+        agent.get(reverse("admin:dunning_message_change", args=[message.pk])).content.decode(),
+    ):
+        assert "</span>bounced</span>" in page
+        assert "</span>sent</span>" not in page
+
+
+def test_whoever_may_not_see_who_customers_are_reads_no_words_on_a_case(
+    client: Client, auditor: Any, reply: Reply
+) -> None:
+    assert not personal.may_see(auditor)
+    client.force_login(auditor)
+    text = case_page(client, reply.message)
+    assert "waits for a person" in text
+    assert "will pay" not in text
 
 
 def test_whoever_may_not_see_who_customers_are_reads_no_words(
