@@ -11,7 +11,7 @@ import pytest
 from approvals.models import Execution, Suggestion
 from approvals.states import State
 from billingops.inbox.routes import EventNote, handlers_for
-from dunning.actions import retry
+from dunning.actions import common, retry
 from dunning.models import DunningCase
 from dunning.plan.steps import DEFAULT_METHOD, ESCALATE, RETRY
 from dunning.states import CaseState
@@ -167,22 +167,31 @@ def _retry_of(method: str, invoice: str, customer: str) -> Suggestion:
     )
 
 
-def test_a_debit_is_presented_again_twice_and_no_more(
-    debtor: Debtor, debited: Callable[..., tuple[str, str]], deliver: Callable[..., Any]
-) -> None:
+def _asked(suggestion: Suggestion) -> None:
+    """What a retry asks before it charges."""
+    retry._check_method(suggestion, common.look(suggestion))
+
+
+def check(suggestion: Suggestion) -> None:
+    """At the moment before the charge."""
+    with sync.remembering(sync.Memory()):
+        retry._check_method(suggestion, common.look(suggestion))
+
+
+def test_a_debit_is_presented_again_twice_and_no_more(debtor: Debtor, debited: Callable[..., tuple[str, str]]) -> None:
+    """Whatever has been heard of: no event of the later debits comes in."""
     from billingops.stripe.errors import Refused
 
     method, invoice = debited("pm_usBankAccount_insufficientFunds")
     suggestion = _retry_of(method, invoice, debtor.customer)
     for _ in range(2):
-        retry._check_method(suggestion)
+        _asked(suggestion)
         debtor.stripe.v1.invoices.pay(invoice)
         with pytest.raises(Refused, match="still on its way"):
-            retry._check_method(suggestion)
+            _asked(suggestion)
         debtor.sandbox.settle_debit(invoice)
-        deliver()
     with pytest.raises(Refused, match="presented again 2 times, and this one was presented 3 times"):
-        retry._check_method(suggestion)
+        _asked(suggestion)
 
 
 def test_an_account_that_was_closed_is_never_debited_again(
@@ -192,7 +201,7 @@ def test_an_account_that_was_closed_is_never_debited_again(
 
     method, invoice = debited("pm_usBankAccount_accountClosed")
     with pytest.raises(Refused, match="for good"):
-        retry._check_method(_retry_of(method, invoice, debtor.customer))
+        _asked(_retry_of(method, invoice, debtor.customer))
 
 
 def test_a_mandate_that_was_taken_back_is_looked_at_again(
@@ -215,11 +224,11 @@ def test_another_saved_method_that_was_taken_away_is_not_charged(
     method = debtor.stripe.v1.payment_methods.attach("pm_card_mastercard", {"customer": debtor.customer}).id
     suggestion = _retry_of(method, invoice, debtor.customer)
     suggestion.params["method"] = method
-    retry._check_method(suggestion)
+    _asked(suggestion)
     assert "another saved payment method" in suggestion.preview().sentence
     debtor.stripe.v1.payment_methods.detach(method)
     with pytest.raises(Refused, match="no longer the customer's"):
-        retry._check_method(suggestion)
+        _asked(suggestion)
 
 
 def test_events_about_nothing_of_ours_change_nothing(debtor: Debtor, deliver: Callable[..., Any]) -> None:
