@@ -146,6 +146,7 @@ def test_steps_after_the_end_of_a_case_are_found():
     rows.charge(ended, START + 2 * DAY, kind=PAUSE)
     rows.message(case, START + 2 * DAY)
     rows.charge(case, START + 2 * DAY, kind=ESCALATE)  # the customer notices nothing
+    rows.message(case, START + 4 * DAY, template="recovered")  # word that it is paid
     rows.charge(case, START + HOUR)
     assert broken() == {referee.AFTER: "3"}
 
