@@ -24,8 +24,7 @@ def is_credited(case: DunningCase, invoice: InvoiceFacts) -> bool:
 
 
 def _paid_since(case: DunningCase, invoice: InvoiceFacts) -> int:
-    paid = invoice.amount_paid or (invoice.amount_due if invoice.paid_out_of_band else 0)
-    return max(paid - case.paid_at_opening, 0)
+    return max(invoice.paid_in_all - case.paid_at_opening, 0)
 
 
 def moved(*, case_id: int, invoice: InvoiceFacts, actor: Actor) -> bool:

@@ -68,8 +68,7 @@ class Snapshot:
     @property
     def paid(self) -> int:
         """What was paid of the invoice in all, minor units: out of band too, but no credit."""
-        invoice = self.invoice
-        return invoice.amount_paid or (invoice.amount_due if invoice.is_paid and invoice.paid_out_of_band else 0)
+        return self.invoice.paid_in_all
 
     @property
     def email(self) -> str:

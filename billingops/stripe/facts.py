@@ -199,6 +199,11 @@ class InvoiceFacts:
     def is_paid(self) -> bool:
         return self.status == "paid"
 
+    @property
+    def paid_in_all(self) -> int:
+        """What was paid of it: out of band too, but no credit, which lowers what is due."""
+        return self.amount_paid or (self.amount_due if self.is_paid and self.paid_out_of_band else 0)
+
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionFacts:
