@@ -12,13 +12,16 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from approvals import registry
 from approvals.models import Execution, Suggestion
 from approvals.states import State
+from billingops.stripe.errors import Refused
 from billingops.stripe.facts import ChargeFacts
 from dunning import charged
 from dunning.plan import caps
-from dunning.plan.steps import NOTIFY, RETRY
+from dunning.plan.steps import CANCEL, DOWNGRADE, NOTIFY, PAUSE, RETRY, TAKE_OVER, UNCOLLECTIBLE
 from dunning.tests.conftest import Debtor, waiting
+from dunning.tests.test_steps_kinds import Stage
 from sandbox import Fault
 
 pytestmark = pytest.mark.django_db
@@ -91,6 +94,18 @@ def test_nobody_is_written_to_who_opened_a_dispute_a_minute_ago(
     assert notice.kind == NOTIFY
     debtor.sandbox.create_dispute(first_charge(debtor))
     assert refused(notice, debtor, attempt).error_code == "dispute"
+
+
+@pytest.mark.parametrize("kind", [TAKE_OVER, PAUSE, DOWNGRADE, UNCOLLECTIBLE, CANCEL])
+def test_no_measure_is_taken_against_who_opened_a_dispute_a_minute_ago(
+    debtor: Debtor, deliver: Callable[..., Any], kind: str
+) -> None:
+    stage = Stage(debtor, deliver)
+    suggestion = stage.propose(stage.ready(kind))
+    debtor.sandbox.create_dispute(first_charge(debtor))
+    with pytest.raises(Refused, match="The customer has an open dispute"):
+        registry.get(kind).execute(suggestion, Execution(suggestion=suggestion))
+    assert not stage.shows(kind)
 
 
 def test_a_dispute_is_asked_for_on_the_customers_own_account(
