@@ -111,7 +111,7 @@ class PaymentFailure:
 @dataclass(frozen=True, slots=True)
 class ChargeFacts:
     """`fee` and `net` (what is left of it) are in `balance_currency`, which is the account's own when Stripe converted:
-    then `exchange_rate` is not None; `moved_at`: when the money came, days after `created` with a debit. All are None or
+    then `exchange_rate` is not None; `moved_at`: when the money came, days after `created` with a debit. All None or
     "" while the charge's balance transaction is not known.
 
     `transfer_destination`, `transfer_amount` (None: all of it), `transfer_id`: a destination charge's share.

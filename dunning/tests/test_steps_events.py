@@ -172,12 +172,6 @@ def _asked(suggestion: Suggestion) -> None:
     retry._check_method(suggestion, common.look(suggestion))
 
 
-def check(suggestion: Suggestion) -> None:
-    """At the moment before the charge."""
-    with sync.remembering(sync.Memory()):
-        retry._check_method(suggestion, common.look(suggestion))
-
-
 def test_a_debit_is_presented_again_twice_and_no_more(debtor: Debtor, debited: Callable[..., tuple[str, str]]) -> None:
     """Whatever has been heard of: no event of the later debits comes in."""
     from billingops.stripe.errors import Refused
