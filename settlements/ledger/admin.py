@@ -228,7 +228,10 @@ def balances(request: HttpRequest) -> HttpResponse:
         "chart": chart,
         # Of all sellers: one seller's part of the books need not balance.
         "sums": {} if seller else {currency: _sums(rows_) for currency, rows_ in chart.items()},
-        "sellers": [(row, [_shown(row.amounts.get(account, 0), account) for account in columns()]) for row in rows],
+        "sellers": [
+            (row, [(account.label, _shown(row.amounts.get(account, 0), account)) for account in columns()])
+            for row in rows
+        ],
         "columns": [account.label for account in columns()],
         "names": names.of({row.seller for row in rows}, request.user),
         "seller": seller,
