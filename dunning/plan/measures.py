@@ -19,6 +19,8 @@ from dunning.plan.steps import (
     GRACE,
     NOTIFY,
     PAUSE,
+    RETRY,
+    TAKE_OVER,
     UNCOLLECTIBLE,
     Step,
 )
@@ -123,12 +125,15 @@ def _measure(question: Question, entry: Entry) -> Step:
 
 
 def hand_over(question: Question, others: list[Step]) -> Step:
-    """When a person is to look: at once where something presses, on the sequence's day, or when nothing is left."""
+    """When a person is to look: at once where something presses or every way is barred, on the sequence's day, or when
+    nothing is left."""
     facts = question.facts
     if question.presses and question.pressing is not None:
         code, why = question.pressing
         mark = f"pressing:{code}"
         return _once_more(question, code, why) if facts.is_done(mark) else _person(question, code, why, mark)
+    if _out_of_ways(question, others):
+        return _nothing_left(question, others)
     for entry in sorted(question.sequence.entries, key=lambda entry: entry.day):
         if entry.kind == ESCALATE and not facts.is_done(entry.mark):
             at = max(question.nine_of(entry.day), question.start)
@@ -138,6 +143,14 @@ def hand_over(question: Question, others: list[Step]) -> Step:
                     ESCALATE, "sequence", why, at=question.later(at), mark=entry.mark, flags=question.flags
                 )  # fmt: skip
     return _nothing_left(question, others)
+
+
+def _out_of_ways(question: Question, others: list[Step]) -> bool:
+    """No charge is possible, by Stripe either, and no word reaches the customer: to wait for a day brings nothing."""
+    if question.reaches("email") or question.facts.spoken_for or question.refused_until is not None:
+        return False
+    stripe_may = question.verdict.may_retry and question.stripe_tries_itself
+    return not stripe_may and not any(step.kind in (RETRY, TAKE_OVER, NOTIFY) for step in others)
 
 
 def _last(question: Question, others: list[Step]) -> datetime | None:
@@ -165,7 +178,7 @@ def _nothing_left(question: Question, others: list[Step]) -> Step:
     if question.facts.is_done(f"end:{code}"):
         return _once_more(question, code, why, others)
     step = _person(question, code, why, f"end:{code}")
-    last = _last(question, others)
+    last = _last(question, others) if not _out_of_ways(question, others) else None
     after = last + timedelta(days=question.config.notice_days) if last is not None else question.start
     return step.moved_to(question.later(max(after, question.start)))
 
@@ -181,7 +194,7 @@ def _once_more(question: Question, code: str, why: str, others: Sequence[Step] =
 
 def _why_now(question: Question) -> tuple[str, str]:
     facts = question.facts
-    if not question.reaches("email") and not facts.messages:
+    if not question.reaches("email"):
         why_not = facts.unreachable["email"]
         if why_not == "no address":
             return "no_email", "The customer has no e-mail address, so a person must find another way to reach them."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from dunning.plan.facts import Done
-from dunning.plan.steps import ESCALATE
+from dunning.plan.steps import ESCALATE, NOTIFY, RETRY
 from dunning.tests.factories import NEW_CARD, NOW, made
 
 
@@ -36,3 +36,14 @@ def test_with_a_person_only_a_new_method_is_worth_a_step() -> None:
     assert [step.reason_code for step in made("stolen_card", escalated=True, **NEW_CARD).steps] == [
         "new_payment_method"
     ]
+
+
+def test_whom_no_word_reaches_and_no_card_can_be_charged_of_is_with_a_person_at_once() -> None:
+    bounced = {"unreachable": {"email": "it bounced"}, "messages": (NOW - timedelta(days=1),)}
+    (step,) = made("stolen_card", **bounced).steps
+    assert (step.kind, step.reason_code, step.at) == (ESCALATE, "no_email", None)
+    # Where a charge is still to come, or a word would reach them, the sequence goes on.
+    assert made("insufficient_funds", **bounced).steps[0].kind == RETRY
+    reached = made("expired_card", messages=(NOW - timedelta(days=1),))
+    assert NOTIFY in [step.kind for step in reached.steps]
+    assert all(step.at for step in reached.steps if step.kind == ESCALATE)
