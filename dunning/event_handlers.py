@@ -14,7 +14,7 @@ from billingops.inbox.routes import EventNote, on
 from billingops.stripe import reader, sync
 from billingops.stripe.facts import InvoiceFacts
 from billingops.stripe.models import MirroredObject
-from dunning import amounts, effects, finalization, lookups, planning, recovery, services, thanks
+from dunning import amounts, effects, finalization, lookups, planning, recovery, services
 from dunning.models import DunningCase
 from dunning.plan.steps import KINDS, RETRY
 from dunning.states import CaseState, ClosedReason
@@ -77,9 +77,7 @@ def _paid(note: EventNote, invoice: InvoiceFacts) -> None:
         return
     if case.state != CaseState.RECOVERED:
         services.close(case_id=case.pk, reason=ClosedReason.PAID, invoice=invoice, actor=INBOX)
-    recovery.suggest_default(case=case, event_id=note.event_id, actor=INBOX)
-    recovery.suggest_resume(case=case, event_id=note.event_id, actor=INBOX)
-    thanks.suggest(case_id=case.pk, event_id=note.event_id, actor=INBOX)
+    recovery.follow(case=case, event_id=note.event_id, actor=INBOX)
 
 
 @on("invoice.voided", "invoice.marked_uncollectible")
@@ -92,7 +90,7 @@ def invoice_given_up(note: EventNote) -> None:
     if case is None or invoice.status != _STATUS[note.type]:
         return
     services.close(case_id=case.pk, reason=_ENDS[note.type], invoice=invoice, actor=INBOX)
-    recovery.suggest_resume(case=case, event_id=note.event_id, actor=INBOX)
+    recovery.follow(case=case, event_id=note.event_id, actor=INBOX)
 
 
 @on("invoice.updated")
@@ -129,7 +127,7 @@ def draft_ended(note: EventNote) -> None:
     invoice = reader.read_invoice(note.current, note.account) if note.current else None
     if invoice is None or invoice.status != "draft":
         finalization.ended(case=case, invoice=invoice, actor=INBOX)
-        recovery.suggest_resume(case=case, event_id=note.event_id, actor=INBOX)
+        recovery.follow(case=case, event_id=note.event_id, actor=INBOX)
 
 
 # -- a subscription ----------------------------------------------------------------------------------------------------

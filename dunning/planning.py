@@ -19,6 +19,7 @@ from approvals import audit
 from approvals import services as gate
 from approvals.models import Suggestion
 from approvals.services import Asked, Proposed
+from billingops import jobs
 from billingops.actors import Actor
 from billingops.llm import agents
 from dunning import agent, config, conversations, facts, loading, proposals, services
@@ -73,8 +74,16 @@ def read(invoice: str, account: str) -> Snapshot | None:
     return facts.read(invoice, account, live=True)
 
 
+def is_over(case: DunningCase, snapshot: Snapshot | None) -> bool:
+    """Nothing is owed of its invoice any more, or nothing of it has failed yet: a mended draft that was finalized."""
+    if snapshot is None or not snapshot.owed:
+        return True
+    return not case.attempts and not case.charge and not snapshot.invoice.attempt_count
+
+
 def close_ended(*, invoice: str, account: str, snapshot: Snapshot | None, actor: Actor) -> bool:
-    """Close the case of an invoice on which nothing is owed any more. False when there is no such case."""
+    """Close the case of an invoice that `is_over`; its event was lost or is late, so the worker
+    looks at what follows (`tasks.after_the_end`). False when there is no such case."""
     case = DunningCase.objects.of_invoice(invoice, account).first()
     if case is None:
         return False
@@ -83,7 +92,13 @@ def close_ended(*, invoice: str, account: str, snapshot: Snapshot | None, actor:
         services.postpone(case_id=case.pk, actor=actor)
         return False
     reason = _ENDED.get(status, ClosedReason.PAID if snapshot else ClosedReason.GONE)
-    return services.close(case_id=case.pk, reason=reason, invoice=snapshot.invoice if snapshot else None, actor=actor)
+    if snapshot is not None and snapshot.owed:
+        reason = ClosedReason.FINALIZED
+    seen = snapshot.invoice if snapshot else None
+    if not services.close(case_id=case.pk, reason=reason, invoice=seen, actor=actor):
+        return False
+    jobs.enqueue("dunning.tasks.after_the_end", case.pk)
+    return True
 
 
 def review(*, case_id: int, actor: Actor) -> Proposed | None:
@@ -92,7 +107,7 @@ def review(*, case_id: int, actor: Actor) -> Proposed | None:
     if not case.is_unpaid or case.next_step_at is None or case.next_step_at > timezone.now():
         return None
     snapshot = facts.read(case.invoice, case.account, live=True)
-    if snapshot is None or not snapshot.owed:
+    if snapshot is None or is_over(case, snapshot):
         close_ended(invoice=case.invoice, account=case.account, snapshot=snapshot, actor=actor)
         return None
     if not services.next_step(case_id=case_id, actor=actor, reason="the next step is due"):
@@ -104,7 +119,7 @@ def review(*, case_id: int, actor: Actor) -> Proposed | None:
 def method_changed(*, case: DunningCase, event_id: str, actor: Actor) -> Proposed | None:
     """The customer may have another payment method now: if it would be charged, suggest to charge it."""
     snapshot = facts.read(case.invoice, case.account, live=True)
-    if snapshot is None or not snapshot.owed:
+    if snapshot is None or is_over(case, snapshot):
         close_ended(invoice=case.invoice, account=case.account, snapshot=snapshot, actor=actor)
         return None
     if not snapshot.has_new_method:
@@ -124,7 +139,7 @@ def look_again(*, case_id: int, actor: Actor, because: str) -> Proposed | None:
     if not case.is_unpaid:
         return None
     snapshot = facts.read(case.invoice, case.account, live=True)
-    if snapshot is None or not snapshot.owed:
+    if snapshot is None or is_over(case, snapshot):
         close_ended(invoice=case.invoice, account=case.account, snapshot=snapshot, actor=actor)
         return None
     services.make_due(case_id=case_id, actor=actor, reason=because)
@@ -196,7 +211,7 @@ def _review_these(cases: Sequence[DunningCase], *, now: datetime, actor: Actor) 
             services.postpone(case_id=case.pk, actor=actor)  # the mirror has not seen its invoice yet
     owed = []
     for one in loaded:
-        if one.facts.owed:
+        if one.facts.owed and not (one.case and is_over(one.case, one.snapshot)):
             owed.append(one)
         else:
             close_ended(

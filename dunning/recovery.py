@@ -1,5 +1,5 @@
-"""What may follow once an invoice is settled: collection goes on where we had paused it, and the payment method that
-paid becomes the default, if the settings say so."""
+"""What may follow once an invoice is settled: collection goes on where we had paused it, the payment method that paid
+becomes the default, if the settings say so, and who was written to hears of it (thanks.py)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from approvals.models import Suggestion
 from approvals.services import Proposed
 from billingops.actors import Actor
 from billingops.stripe import sync
-from dunning import config, facts, methods, services, step_params
+from dunning import config, facts, methods, services, step_params, thanks
 from dunning.facts import Snapshot
 from dunning.loading import SETTLED, UNDER_WAY
 from dunning.models import DunningCase
@@ -17,6 +17,16 @@ from dunning.plan.steps import DEFAULT_METHOD, PAUSE, RESUME, Step
 SUGGEST = "suggest"
 ENDED = ("canceled", "incomplete_expired")
 _SETTLED = {"paid": "settled", "void": "void", "uncollectible": "given up"}
+
+
+def follow(*, case: DunningCase, event_id: str, actor: Actor) -> None:
+    """All that may follow the end of a case, each where it fits. Idempotent.
+
+    Raises billingops.stripe.errors.Ambiguous or Throttled when the facts cannot be read now.
+    """
+    suggest_default(case=case, event_id=event_id, actor=actor)
+    suggest_resume(case=case, event_id=event_id, actor=actor)
+    thanks.suggest(case_id=case.pk, event_id=event_id, actor=actor)
 
 
 def suggest_resume(*, case: DunningCase, event_id: str, actor: Actor) -> Proposed | None:

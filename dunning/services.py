@@ -287,8 +287,12 @@ def put_off(*, case_id: int, actor: Actor, reason: str) -> None:
 
 
 def drop_waiting(*, case: DunningCase, actor: Actor, reason: str) -> int:
-    """Supersede what waits for a person, cancel what is approved and not yet carried out. Returns how many."""
-    found = list(suggestions_of(case).filter(state__in=STILL_POSSIBLE).values_list("pk", flat=True))
+    """Supersede what waits for a person, cancel what is approved and not yet carried out; of a closed case what was
+    proposed before, not what follows its end. Returns how many."""
+    waiting = suggestions_of(case).filter(state__in=STILL_POSSIBLE)
+    if case.closed_at is not None:
+        waiting = waiting.filter(created_at__lte=case.closed_at)
+    found = list(waiting.values_list("pk", flat=True))
     for suggestion_id in found:
         gate.supersede(suggestion_id=suggestion_id, actor=actor, reason=reason)
     return len(found)

@@ -9,7 +9,7 @@ from django.utils import timezone
 from billingops import jobs
 from billingops.actors import Actor
 from billingops.stripe.errors import Refused, StripeProblem
-from dunning import conversations, planning, services
+from dunning import conversations, planning, recovery, services
 from dunning.models import DunningCase
 
 logger = logging.getLogger(__name__)
@@ -39,6 +39,17 @@ def conversation(case_id: int) -> int:
     for other in due:
         jobs.enqueue("dunning.tasks.review", other)
     return len(due)
+
+
+def after_the_end(case_id: int) -> str:
+    """What follows a case that was closed by a look at Stripe, its event being lost or late. Safe to run twice, and
+    beside the event."""
+    try:
+        recovery.follow(case=DunningCase.objects.get(pk=case_id), event_id="", actor=WORKER)
+    except StripeProblem as problem:
+        logger.warning("what follows the end of case %s was not looked at: %s", case_id, problem.code)
+        return "nothing"
+    return "done"
 
 
 @jobs.every(5, name="dunning-follow-up")

@@ -193,6 +193,15 @@ def test_a_draft_that_was_finalized_is_no_case_any_more(
     assert (case.state, case.recovered_amount) == (CaseState.RECOVERED, 5000)
 
 
+def test_a_finalized_draft_is_not_dunned_either_when_its_event_was_lost(
+    draft: str, debtor: Debtor, deliver: Callable[..., Any]
+) -> None:
+    debtor.stripe.v1.invoices.finalize_invoice(draft)  # nothing is delivered of it
+    planning.look_again(case_id=only_case().pk, actor=WORKER, because="somebody looked")
+    assert (only_case().state, only_case().closed_reason) == (CaseState.CLOSED, ClosedReason.FINALIZED)
+    assert not waiting()
+
+
 def test_a_finalized_draft_whose_payment_fails_is_opened_again_as_if_anew(
     draft: str, debtor: Debtor, deliver: Callable[..., Any]
 ) -> None:
@@ -291,6 +300,20 @@ def test_what_we_paused_for_an_invoice_goes_on_when_nobody_collects_that_any_mor
     assert "paid" not in resume.rationale.replace("unpaid", "")
     assert decide(resume).state == State.EXECUTED
     assert stage.subscription().pause_collection is None
+
+
+def test_what_follows_a_case_is_suggested_also_when_its_event_was_lost(
+    stage: Stage, decide: Callable[..., Suggestion], deliver: Callable[..., Any], run_jobs: Callable[[], int]
+) -> None:
+    pause(stage, decide, deliver)
+    stage.v1.invoices.void_invoice(stage.invoice)  # nothing is delivered of it
+    planning.look_again(case_id=only_case().pk, actor=WORKER, because="somebody looked")
+    assert only_case().closed_reason == ClosedReason.VOIDED
+    run_jobs()
+    assert Suggestion.objects.get(kind=RESUME).state == State.PENDING
+    deliver()
+    run_jobs()
+    assert Suggestion.objects.filter(kind=RESUME).count() == 1
 
 
 def test_a_pause_goes_on_while_another_invoice_is_unpaid_and_no_longer(
