@@ -215,10 +215,11 @@ def test_an_expired_card_from_the_failure_to_the_payment(
     assert "What comes next Nothing: the case is recovered (paid)." in read
     assert "The case ● recovered EUR 79.00" in read
     assert "After Payment retry" in read
-    assert not Suggestion.objects.exclude(state=State.CONFIRMED).exists()
+    (thanks,) = Suggestion.objects.exclude(state=State.CONFIRMED)  # the last word waits for a person like any other
+    assert (thanks.state, thanks.kind, thanks.params["template"]) == (State.PENDING, NOTIFY, "recovered")
     case.refresh_from_db()
     assert (case.state, case.recovered_by, case.next_step_at, case.plan) == (CaseState.RECOVERED, RETRY, None, [])
-    assert len(smtp.mails) == 1  # nothing follows a payment
+    assert len(smtp.mails) == 1  # nothing follows a payment by itself
 
     # Support reads it in order, newest first; the chain of who did what holds.
     page = office.see(support_agent, reverse("admin:support_timeline", args=[debtor.customer]), "timeline")

@@ -68,7 +68,7 @@ def test_differences_and_reports_are_readable_and_accessible(
         ("platform", reverse("admin:reconciliation_report", args=[MONTH, "platform"]), "Unmatched"),
     ):
         page = open_page(lead, path, width=width, dark=dark)
-        page.get_by_text(words).first.wait_for()
+        page.get_by_text(words).locator("visible=true").first.wait_for()
         if shots := os.environ.get("BILLINGOPS_SCREENSHOTS"):
             page.screenshot(path=f"{shots}/recon-{name}-{width}-{'dark' if dark else 'light'}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
