@@ -5,7 +5,7 @@ MANAGE := $(BIN)/python manage.py
 # worksteal, for one long file would keep the last process busy alone.
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-.PHONY: demo test test-sqlite test-postgres test-postgres-whole test-browser test-llm check bench fault histories dunning-histories format clean
+.PHONY: demo test test-sqlite test-postgres test-whole test-browser test-llm check bench fault histories dunning-histories format clean
 .DELETE_ON_ERROR:
 
 .venv/.runtime: requirements.txt constraints.txt
@@ -21,19 +21,21 @@ PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 demo: .venv/.runtime  # migrates by itself
 	$(MANAGE) demo
 
+# Each test once at least, on the database that it depends on most; conftest.py says which.
+test: export BILLINGOPS_TEST_SPLIT = 1
 test: test-sqlite test-postgres test-browser
+
+# Everything on both databases: before a release.
+test-whole: test-sqlite test-postgres test-browser
 
 test-sqlite: .venv/.dev
 	$(PYTEST) -m "not browser"
 
 # The sandbox has no database, and the demo brings its own: both are tested above. Who may see which page, walked over
-# every URL, does not depend on the database. conftest.py says what else is left to test-postgres-whole.
+# every URL, does not depend on the database.
 test-postgres: .venv/.dev
 	$(BIN)/python tests/with_postgres.py $(PYTEST) -m "not browser" --ignore=tests/test_who_may_see_what.py \
 		tests billingops approvals settlements dunning support
-
-test-postgres-whole: export BILLINGOPS_TEST_WHOLE = 1
-test-postgres-whole: test-postgres
 
 # Installs Debian's chromium where it can; where it cannot, it says what was not run. CI fails rather than skip.
 test-browser: .venv/.dev
