@@ -166,7 +166,7 @@ def own_taken(*, invoice: str, number: int, currency: str, at: datetime, amount:
 def charge(facts: ChargeFacts, *, invoice: str) -> Draft | None:
     """A customer's payment comes in, less Stripe's fee. None while the fee is not known, or when Stripe converted it:
     what arrived is in another currency then, which reconciliation shows."""
-    if facts.status != "succeeded" or facts.fee is None or facts.balance_currency not in ("", facts.currency):
+    if facts.status != "succeeded" or facts.fee is None or facts.converted:
         return None
     return Draft(
         key=f"charge:{facts.id}",

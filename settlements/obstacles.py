@@ -92,13 +92,12 @@ def without_charge(
     return None
 
 
-def fee_in_another_currency(
-    invoice: InvoiceFacts, charge: ChargeFacts, seller: str, who: str, lines: tuple[str, ...]
-) -> Problem:
+def converted(invoice: InvoiceFacts, charge: ChargeFacts, seller: str, lines: tuple[str, ...]) -> Problem:
+    """A transfer from a charge is in the currency that the charge arrived in, and so is Stripe's fee."""
     text = (
-        f"{who} bears Stripe's fee on invoice {label(invoice)}, and Stripe took it in "
-        f"{charge.balance_currency.upper()}; the invoice is in {invoice.currency.upper()} and nothing is converted. "
-        f"{NOTHING} Settle it by hand, or let the platform bear the fees (`stripe_fees: platform`)."
+        f"Invoice {label(invoice)}: Stripe converted its payment, and took its fee in "
+        f"{charge.balance_currency.upper()}; the shares are in {invoice.currency.upper()} and nothing is converted "
+        f"here. {NOTHING} Settle it by hand."
     )
     return Problem("wrong_currency", seller, text, lines)
 

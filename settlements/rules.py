@@ -277,8 +277,8 @@ def _computed(
     elsewhere = "" if moved_to == seller else moved_to
     if nothing := obstacles.without_charge(invoice, charge, seller, ids, moved_to=elsewhere):
         problems.append(nothing)
-    elif terms.stripe_fees == "seller" and charge and charge.balance_currency not in ("", charge.currency):
-        problems.append(obstacles.fee_in_another_currency(invoice, charge, seller, who, ids))
+    elif charge and charge.converted and (moved_to != seller or terms.stripe_fees == "seller"):
+        problems.append(obstacles.converted(invoice, charge, seller, ids))
     if problems:
         if terms.obstacle:
             problems.insert(-1 if nothing else len(problems), _restricted(terms, ids))

@@ -148,6 +148,11 @@ class ChargeFacts:
     failure: PaymentFailure | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def converted(self) -> bool:
+        """Whether it is known to have arrived in another currency."""
+        return self.balance_currency not in ("", self.currency)
+
 
 @dataclass(frozen=True, slots=True)
 class InvoiceFacts:

@@ -32,7 +32,7 @@ LABELS = {
 HELD, PAUSED, CARRIED, BEYOND = "held", "paused", "carried", "beyond"
 APART = {
     HELD: "held for open disputes",
-    PAUSED: "of sellers that are not active, or whose payouts are held",
+    PAUSED: "of sellers that are not active, whose payouts are held, or that Stripe restricts",
     CARRIED: "below the minimum, or owed by sellers: carried forward",
     BEYOND: "known, but behind the last day shown",
 }
@@ -41,7 +41,7 @@ APART = {
 @dataclass(frozen=True)
 class Terms:
     """How a seller is paid; see settlements.models.Seller. `minimum`: minor units per currency; `active`: switched on,
-    and not held."""
+    not held, and not restricted at Stripe."""
 
     schedule: str = "per_invoice"
     active: bool = True

@@ -21,6 +21,7 @@ from django.db.models import F, Min, OuterRef, Q, Subquery, Sum
 from billingops.money import allocate
 from billingops.stripe import store
 from billingops.stripe.models import InvoicePayment, MirroredBalanceTransaction, MirroredObject
+from billingops.stripe.reader import read_account
 from billingops.stripe.renewals import RenewalFacts, RenewalItem, read_renewal
 from settlements.forecast.actuals import start_of
 from settlements.forecast.days import renewals
@@ -41,15 +42,19 @@ RENEWING = ("active", "trialing")
 SellerKey = tuple[str, str]  # account, currency
 
 
-def terms(on: date) -> dict[str, Terms]:
-    """Per account; one whose payouts were held when `on` began is not active. Two statements."""
+def terms(on: date, *, now: bool = True) -> dict[str, Terms]:
+    """Per account; one whose payouts were held when `on` began is not active, nor, `now`, one that Stripe lets no money
+    go to: what Stripe said of an account in the past is not kept. Two statements, and one per 500 sellers."""
     holds = RiskHold.objects.filter(Q(released_at=None) | Q(released_at__gte=start_of(on)), since__lt=start_of(on))
-    held = set(holds.values_list("account", flat=True))
+    paused = set(holds.values_list("account", flat=True))
     rows = Seller.objects.values_list(
         "account", "schedule", "active", "hold_days", "reserve_percent", "reserve_days", "minimum_payout"
     )
+    if now:
+        for accounts in _pages(row[0] for row in rows):
+            paused |= {key for key, data in store.load("account", accounts).items() if read_account(data).obstacle}
     return {
-        account: Terms(schedule, active and account not in held, hold, days if percent else 0, minimum or {})
+        account: Terms(schedule, active and account not in paused, hold, days if percent else 0, minimum or {})
         for account, schedule, active, hold, percent, days, minimum in rows
     }
 

@@ -128,7 +128,7 @@ def compute(
     `as_of`: positions as they stood at the beginning of `on`, from the ledger; otherwise as they stand now. `only`:
     the accounts wanted ("" the platform).
     """
-    world = _World(on, horizon)
+    world = _World(on, horizon, now=not as_of)
     whole: dict[str, _Whole] = defaultdict(_Whole)
     left = {key for key in world.renewals if key[0]}
     for key, positions in reads.positions_as_of(on) if as_of else reads.positions():
@@ -153,9 +153,9 @@ class _Whole:
 class _World:
     """What all forecasts of a day share; read once."""
 
-    def __init__(self, on: date, horizon: int) -> None:
+    def __init__(self, on: date, horizon: int, *, now: bool) -> None:
         self.on, self.horizon = on, horizon
-        self.terms = reads.terms(on)
+        self.terms = reads.terms(on, now=now)
         self.renewals = reads.expected_renewals(on, horizon)
         self.collection = reads.collection(on)
         self.splits = reads.splits(on)

@@ -304,18 +304,24 @@ def test_a_flat_fee_in_another_currency_is_never_converted():
     assert "EUR" in found.problems[0].text
 
 
-def test_a_fee_that_stripe_took_in_another_currency_is_no_sellers_to_bear():
+def test_a_payment_that_stripe_converted_is_settled_by_hand_whoever_bears_its_fee():
     made = invoice(line(currency="eur"), currency="eur")
-    converted = charge(made, fee=320, balance_currency="usd")
-    bearing = terms(stripe_fees="seller")
-    found = rules.settle(made, converted, rules=[rule()], sellers=bearing)
-    assert found.earned == ()
-    (problem,) = found.problems
-    assert problem.code == "wrong_currency"
-    assert "took it in USD" in problem.text
-    assert rules.settle(made, converted, rules=[rule()], sellers=terms()).proposal(BAKERY).amount == 7_000
-    in_euros = charge(made, fee=320, balance_currency="eur")
-    assert rules.settle(made, in_euros, rules=[rule()], sellers=bearing).proposal(BAKERY).amount == 7_000
+    arrived = charge(made, fee=320, balance_currency="usd")
+    for bearing in (terms(), terms(stripe_fees="seller")):
+        found = rules.settle(made, arrived, rules=[rule()], sellers=bearing)
+        assert found.earned == ()
+        (problem,) = found.problems
+        assert problem.code == "wrong_currency"
+        assert "took its fee in USD" in problem.text
+        in_euros = charge(made, fee=320, balance_currency="eur")
+        assert rules.settle(made, in_euros, rules=[rule()], sellers=bearing).proposal(BAKERY).amount == 7_000
+
+
+def test_what_stripe_moved_itself_and_converted_is_earned_unless_the_seller_bears_the_fee():
+    made = invoice(line(currency="eur"), currency="eur", transfer_destination=BAKERY)
+    arrived = charge(made, fee=320, balance_currency="usd")
+    assert [one.amount for one in rules.settle(made, arrived, rules=[rule()], sellers=terms()).earned] == [7_000]
+    assert rules.settle(made, arrived, rules=[rule()], sellers=terms(stripe_fees="seller")).earned == ()
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from billingops.stripe import store
 from settlements.forecast import actuals, history, reads, services, tasks
 from settlements.forecast.backtest import backtest
 from settlements.forecast.days import add_months
@@ -79,6 +80,20 @@ def test_a_seller_whose_payouts_are_held_is_paid_nothing_and_was_paid_before():
     assert (earlier.days.get().out_expected, earlier.apart["paused"]) == (7_000, 0)
     RiskHold.objects.update(state="released", released_at=at(days_before(1)))
     assert made("acct_bakery").apart["paused"] == 0
+
+
+def test_a_seller_that_stripe_restricts_is_paid_nothing_until_it_is_free():
+    one = seller()
+    earning(one, ON)
+    data = {"id": one.account, "capabilities": {"transfers": "active"}, "requirements": {"disabled_reason": None}}
+    mirrored = store.model_of("account").objects.create(id=one.account, stripe_data=data)
+    assert made(one.account).apart["paused"] == 0
+    mirrored.stripe_data = data | {"requirements": {"disabled_reason": "rejected.fraud"}}
+    mirrored.save()
+    forecast = made(one.account)
+    assert (forecast.days.count(), forecast.apart["paused"]) == (0, 7_000)
+    # Of a day in the past nobody knows what Stripe said then.
+    assert not any(found.apart["paused"] for found in services.compute(on=ON, as_of=True))
 
 
 def test_currencies_are_never_added():
