@@ -8,9 +8,9 @@ Where a decision depends on what was known, it keeps its place: people look at t
 belongs to it was heard, and every order must have brought the books to the same state by then. What they set off
 (transfers, reversals, also somebody's in the dashboard) becomes messages of later stages, shuffled with the rest, so a
 payout that was approved meets the refund that nobody had heard of then. Two things keep their place, because what
-comes of them depends on what was before: invoices under tiers keep their order (a volume counts what was recorded
-before), and what comes back of a transfer of several earnings is heard first in its stage (which of them it is taken
-from depends on what is claimed then).
+comes of them depends on what was before: invoices under tiers keep their order, repetitions included (a volume counts
+what was recorded before), and what comes back of a transfer of several earnings is heard first in its stage (which of
+them it is taken from depends on what is claimed then).
 
 Mode `heard_first`: nobody decides anything before the last stage is heard.
 """
@@ -108,12 +108,16 @@ class _Run:
     def _hear(self, stage: int, *, until: Any) -> None:
         office, rng = self.office, self.rng
         messages = self.pending[stage]
-        repeated = [one for one in messages if rng.random() < 0.2]
-        again = [one for one in self.told if rng.random() < 0.05]
+        steady = self._chance("told", stage)
+
+        def told_again(one: Message, chance: float) -> bool:
+            return (steady if self._keeps_its_place(one) else rng).random() < chance
+
+        repeated = [one for one in messages if told_again(one, 0.2)]
+        again = [one for one in self.told if told_again(one, 0.05)]
         everything = [*messages, *repeated, *again]
         rng.shuffle(everything)
-        if self.history.volumes_matter:
-            everything = _in_place(everything, _sets_an_invoice_off)
+        everything = _in_place(everything, self._keeps_its_place)
         several = [one for one in everything if self._is_of_several(one)]
         everything = sorted(several, key=_place) + [one for one in everything if one not in several]
         ticks = sorted(rng.randrange(len(everything) + 1) for _ in range(2)) if everything else [0, 0]
@@ -128,6 +132,11 @@ class _Run:
         self.told += messages
         office.today = until
         self._look_at_all()
+
+    def _keeps_its_place(self, message: Message) -> bool:
+        """Whether sellers may earn of an invoice under tiers once this is heard: how much depends on what was recorded
+        until then, and so does whether their shares exceed the payment."""
+        return self.history.volumes_matter and message.kind in ("invoice", "charge", "note")
 
     def _is_of_several(self, message: Message) -> bool:
         if message.kind != "transfer":
@@ -253,11 +262,6 @@ class _Run:
 
 def _place(message: Message) -> tuple[str, str, str, int]:
     return message.invoice, message.kind, message.object_id, message.version
-
-
-def _sets_an_invoice_off(message: Message) -> bool:
-    """Whether sellers may earn of an invoice once this is heard: a credit before the payment makes room for them."""
-    return message.kind in ("invoice", "charge") or (message.kind == "note" and message.facts.pre_payment_amount > 0)
 
 
 def _in_place(messages: list[Message], fixed: Callable[[Message], bool]) -> list[Message]:

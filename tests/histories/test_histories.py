@@ -49,6 +49,11 @@ def test_what_is_less_than_a_step_ends_with_the_same_earning_in_every_order():
     assert found.broken == ""
 
 
+def test_shares_that_exceed_a_payment_under_tiers_are_asked_for_in_the_same_order():
+    """A later invoice with a negative line once lowered the volume between two looks, in one order only."""
+    assert runner.run(count=1, seed=20315762, workers=1).broken == ""
+
+
 def test_a_history_is_the_same_each_time_it_is_played():
     one, other = play(7), play(7)
     assert one.states == other.states
