@@ -94,8 +94,9 @@ def differences(new: Any, old: Any) -> list[Change]:
                 if before.get(key) != after.get(key)
             ]
         else:
-            choices = dict(model_field.flatchoices or ())
-            found.append(Change(label, _text(choices.get(before, before)), _text(choices.get(after, after))))
+            choices = dict(model_field.flatchoices or ())  # a list, which is no key, is never one of them
+            named = [choices.get(value, value) if choices else value for value in (before, after)]
+            found.append(Change(label, *map(_text, named)))
     return found
 
 
