@@ -25,7 +25,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin import helpers
 from django.contrib.admin.utils import unquote
+from django.contrib.auth import get_permission_codename
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied, ValidationError
 from django.db.models import Field, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -50,6 +52,19 @@ class GetOnlyHistory:
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
         return super().history_view(request, object_id, extra_context)  # type: ignore[misc]
+
+
+class _ReadonlyField(helpers.AdminReadonlyField):
+    """Django links another object wherever it has a page; here where the viewer may see that page."""
+
+    def get_admin_url(self, remote_field: Any, remote_obj: Any) -> Any:
+        user, opts = viewer(self.form.instance), remote_obj._meta
+        if user and not user.has_perm(f"{opts.app_label}.{get_permission_codename('view', opts)}"):
+            return str(remote_obj)
+        return super().get_admin_url(remote_field, remote_obj)
+
+
+helpers.AdminReadonlyField = _ReadonlyField  # type: ignore[misc]  # Django leaves no other place to say it
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections import deque
+from html import unescape
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
 import httpx2
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+LINK = re.compile(r'<a\b[^>]*?href="([^"#]+)')
+# A row's number, a UUID, an id of Stripe's.
+ONE_OF_MANY = re.compile(r"/(?:\d+|[0-9a-f]{8}-[0-9a-f-]{27}|[a-z]+_\w+)(?=/)")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 
@@ -45,14 +52,18 @@ def test_the_story_played_once_comes_out_as_it_must(tmp_path: Path) -> None:
     assert result["verdicts_on_the_scoreboard"] >= result["approved"]
 
 
-def test_ctrl_c_takes_everything_down(tmp_path: Path) -> None:
+def test_every_page_that_a_link_leads_to_answers_until_ctrl_c_takes_everything_down(tmp_path: Path) -> None:
     demo = subprocess.Popen(
         [sys.executable, "manage.py", "demo", "--port", "0"],
         cwd=ROOT, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
-        address = _address(demo)
+        address, password = _said(demo)
         assert httpx2.get(f"{address}/healthz").status_code == 200
+        for user in ("lead", "finance", "support", "auditor"):
+            pages = _walk(address, user, password)
+            assert {url: status for url, status in pages.items() if status != 200} == {}, user
+            assert len(pages) > 50
         children = _children(demo.pid)
         assert len(children) >= 2
         demo.send_signal(signal.SIGINT)
@@ -66,18 +77,43 @@ def test_ctrl_c_takes_everything_down(tmp_path: Path) -> None:
         httpx2.get(f"{address}/healthz", timeout=2)
 
 
-def _address(demo: subprocess.Popen[str]) -> str:
+def _said(demo: subprocess.Popen[str]) -> tuple[str, str]:
+    """The address and the password that the demo prints."""
     assert demo.stdout is not None
     deadline = time.monotonic() + 300
-    lines = []
+    lines: list[str] = []
     while time.monotonic() < deadline:
         line = demo.stdout.readline()
         lines.append(line)
-        if "Back office" in line:
-            return line.split()[-1].removesuffix("/admin/")
+        if found := re.search(r"\(password (\S+)\)", line):
+            (office,) = [one for one in lines if "Back office" in one]
+            return office.split()[-1].removesuffix("/admin/"), found[1]
         if not line and demo.poll() is not None:
             break
     raise AssertionError("the demo never said its address:\n" + "".join(lines))
+
+
+def _walk(address: str, user: str, password: str) -> dict[str, int]:
+    """What is answered to whoever follows every link, one page of each sort: URL → status."""
+    answers: dict[str, int] = {}
+    seen: set[str] = set()
+    with httpx2.Client(base_url=address, timeout=60) as client:
+        client.get("/admin/login/")
+        form = {"username": user, "password": password, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
+        assert client.post("/admin/login/", data=form).status_code == 302
+        waiting = deque(["/admin/"])
+        while waiting:
+            url = waiting.popleft()
+            sort = ONE_OF_MANY.sub("/#", urlsplit(url).path)
+            if sort in seen or "/logout/" in url:
+                continue
+            seen.add(sort)
+            answer = client.get(url, follow_redirects=True)
+            answers[url] = answer.status_code
+            if answer.headers["content-type"].startswith("text/html"):
+                found = (urljoin(address + url, unescape(link)) for link in LINK.findall(answer.text))
+                waiting += [one.removeprefix(address) for one in found if one.startswith(f"{address}/")]
+    return answers
 
 
 def _children(pid: int) -> list[int]:

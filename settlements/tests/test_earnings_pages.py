@@ -37,6 +37,16 @@ def test_an_earnings_page_shows_a_computation_that_adds_up_and_its_journal(clien
     assert reverse("admin:settlements_trace", args=[sale.invoice]) in text
 
 
+def test_another_object_is_a_link_for_those_who_may_see_its_page(client, lead, support_agent, sale):
+    url = reverse("admin:settlements_seller_change", args=[sale.earning().seller_id])
+    for user, linked in ((lead, True), (support_agent, False)):
+        client.force_login(user)
+        text = client.get(f"{LIST}{sale.earning().pk}/change/").content.decode()
+        assert (url in text) is linked
+        assert "Bakery" in text
+        assert (client.get(url).status_code == 200) is linked
+
+
 def test_what_a_payout_holds_is_not_called_payable(client, lead, world):
     sale = world.sale(Part())
     Earning.objects.update(due_on=date(2026, 1, 1))

@@ -184,6 +184,13 @@ def currencies(account: str) -> list[str]:
     return sorted({currency for _, currency in journal.balances(Account.SELLER_PAYABLE, account)})
 
 
+def first_month(account: str) -> str:
+    """The month (2026-11, UTC) of a seller's first entry, "" without one."""
+    entries = JournalEntry.objects.filter(seller=account, book="").order_by("occurred_at", "id")
+    first = entries.values_list("occurred_at", flat=True).first()
+    return f"{first.astimezone(UTC):%Y-%m}" if first else ""
+
+
 def of(account: str, month: str, currency: str) -> Statement:
     """The statement of one seller (acct_…) for one month, in one currency. Raises InvalidInput, Seller.DoesNotExist.
 

@@ -83,7 +83,7 @@ def show(request: HttpRequest, account: str, month: str) -> HttpResponse:
         "number": number,
         "pages": pages,
         "chips": [(code, _url(account, month, code), bool(made and made.currency == code)) for code in known],
-        "months": [(one, _url(account, one, made.currency if made else "")) for one in _around(month)],
+        "months": [(one, _url(account, one, made.currency if made else "")) for one in _around(account, month)],
         "files": [(kind, _url(account, month, made.currency, kind)) for kind in ("csv", "pdf")] if made else [],
         "page_before": _url(account, month, made.currency, page=number - 1) if made and number > 1 else "",
         "page_after": _url(account, month, made.currency, page=number + 1) if made and number < pages else "",
@@ -117,8 +117,8 @@ def _url(account: str, month: str, currency: str, format: str = "", **more: Any)
     return f"{reverse(name, args=[account, month])}?{urlencode(given)}"
 
 
-def _around(month: str) -> list[str]:
-    """The month before and, unless it is to come, the one after."""
-    first = date.fromisoformat(f"{month}-01")
-    before, after = first - timedelta(days=1), first + timedelta(days=32)
-    return [f"{before:%Y-%m}"] + ([f"{after:%Y-%m}"] if f"{after:%Y-%m}" <= this_month() else [])
+def _around(account: str, month: str) -> list[str]:
+    """The month before and the one after, of those from the seller's first entry to today."""
+    start = date.fromisoformat(f"{month}-01")
+    around = [f"{day:%Y-%m}" for day in (start - timedelta(days=1), start + timedelta(days=32))]
+    return [one for one in around if (statements.first_month(account) or this_month()) <= one <= this_month()]

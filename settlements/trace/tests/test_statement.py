@@ -115,6 +115,17 @@ def test_the_page_shows_the_balances_and_that_they_tie(client, lead, busy):
     assert "cus_jenny" not in text
 
 
+def test_the_months_to_go_on_to_are_those_of_the_seller(client, lead, busy):
+    """Not back to the year one, a link at a time."""
+
+    def offered(month, account=BAKERY):
+        return [name for name, _ in page(client, lead, account, month).context["months"]]
+
+    assert offered(NOVEMBER) == [OCTOBER]
+    assert offered(OCTOBER) == [NOVEMBER]
+    assert offered(NOVEMBER, STUDIO) == []
+
+
 def test_pages_carry_their_sums_forward(client, lead, busy, monkeypatch):
     monkeypatch.setattr("settlements.trace.statement_views.PAGE_SIZE", 2)
     first, second = page(client, lead).content.decode(), page(client, lead, page="2").content.decode()
