@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from billingops.money import format_amount
 from settlements.trace.graph import Flow, Node
 
-BOX, GAP_X, GAP_Y, LEAST, ROOM = 150, 40, 12, 62, 340
+BOX, GAP_X, GAP_Y, LEAST, ROOM = 166, 34, 12, 62, 340
 MARGIN, WORDS, LINE = 2, 18, 17
 MOST = 60  # boxes; more would be a wall: the table has them all
 
