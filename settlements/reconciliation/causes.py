@@ -80,11 +80,13 @@ def _of_transactions(members: list[Member], known: Known) -> Cause:
         case "charge":
             return Cause.MISSING_EVENT if first.source in known.with_invoice else Cause.NO_INVOICE
         case "stripe_fee":
-            return Cause.DISPUTE_FEE if first.source.startswith(("du_", "dp_")) else Cause.UNKNOWN
+            return Cause.DISPUTE_FEE if first.source.startswith(("du_", "dp_")) else Cause.STRIPE_FEE
         case "dispute":
             return Cause.DISPUTE_FEE if first.gross == 0 and first.fee else Cause.MISSING_EVENT
         case "transfer" | "transfer_reversal" | "payout_failed" | "application_fee":
             return Cause.MISSING_EVENT
+        case "other":
+            return Cause.ADJUSTMENT
     return Cause.UNKNOWN
 
 
@@ -111,6 +113,10 @@ WORDS = {
     Cause.TOPUP: "{stripe} was added to Stripe’s balance on {day} by a top-up that the ledger does not know.",
     Cause.DISPUTE_FEE: "Stripe’s fee for a dispute is not in the ledger as it was taken: Stripe moved {stripe}, the "
     "ledger has {ledger}.",
+    Cause.STRIPE_FEE: "Stripe moved {stripe} on {day} for a fee of its own, such as for Billing, Connect or Radar, or "
+    "for the tax on it. No event tells of it: it stands in Stripe’s list of transactions alone.",
+    Cause.ADJUSTMENT: "Stripe moved {stripe} on {day} by itself, such as an adjustment, or a hold or its release. No "
+    "event tells of it: it stands in Stripe’s list of transactions alone.",
     Cause.NO_INVOICE: "A payment of {stripe} came in on {day} that belongs to no invoice, so nothing was shared out or "
     "booked.",
     Cause.MISSING_EVENT: "Stripe moved {stripe}, the ledger has {ledger}: an event of Stripe’s that would have told "
@@ -154,6 +160,7 @@ _BY_CAUSE = {
     Cause.FEE_CHANGED: Account.STRIPE_FEES,
     Cause.FEE_CURRENCY: Account.STRIPE_FEES,
     Cause.DISPUTE_FEE: Account.STRIPE_FEES,
+    Cause.STRIPE_FEE: Account.STRIPE_FEES,
     Cause.FX: Account.SUSPENSE,
 }
 _BY_FAMILY = {

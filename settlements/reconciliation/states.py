@@ -68,6 +68,8 @@ class Cause(models.TextChoices):
     DUPLICATE = "duplicate", "duplicate"
     TOPUP = "topup", "top-up"
     DISPUTE_FEE = "dispute_fee", "dispute fee"
+    STRIPE_FEE = "stripe_fee", "Stripe’s own fee"
+    ADJUSTMENT = "adjustment", "adjustment or hold by Stripe"
     NO_INVOICE = "no_invoice", "one-off payment without an invoice"
     MISSING_EVENT = "missing_event", "missing event"
     AMOUNT_CHANGED = "amount_changed", "amount changed"
