@@ -5,7 +5,8 @@ Whatever the order in which refunds, disputes, transfers and days become known, 
 earnings.py posts the difference to what stands in the books.
 
 * taken: the seller's part of what refunds, credit notes without a refund and lost disputes took of the payment, in the
-  proportion of the share that was computed then; largest remainder over the invoice's sellers, so that the parts add up
+  proportion of what was computed then (the share, and the adjustment that came with it); largest remainder over the
+  invoice's sellers, so that the parts add up
 * tax withheld and reserve go back in the same proportion; Stripe keeps its fee, and so does whoever bears it
 * held: the part of an open dispute that has not been paid out yet
 * claimed: what has been paid out beyond what is due after `taken`, when it is taken back by a reversal: never more than
@@ -92,12 +93,12 @@ class Position:
     paid: int = 0
     reversible: int = 0  # of the transfers it was paid with, what can still be reversed
     reverses: bool = True
-    adjustment: int = 0  # part of what tax and reserve were computed of, and not of what a refund takes
+    adjustment: int = 0  # of whole-volume tiers: what changed on earlier invoices; a refund takes its part of it too
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Of a share what went in disputes, and of that the tax and the reserve that went with it."""
+    """Of what was earned what went in disputes, and of that the tax and the reserve that went with it."""
 
     taken: int = 0
     tax: int = 0
@@ -195,7 +196,7 @@ def standings(
 ) -> dict[str, Standing]:
     """Where each seller's earning of one invoice has to stand today."""
     order = sorted(positions)
-    shares = [positions[seller].share for seller in order]
+    shares = [positions[seller].share + positions[seller].adjustment for seller in order]
     taken = taken_parts(shares, amount=happened.amount, taken=happened.taken, step=step)
     gone = happened.taken + happened.still_disputed
     at_stake = taken_parts(shares, amount=happened.amount, taken=gone, step=step)

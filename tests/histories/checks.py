@@ -24,6 +24,10 @@ def demand(holds: bool, sentence: str) -> None:
         raise Broken(sentence)
 
 
+def _gross(row: Earning) -> int:
+    return row.share + row.adjustment
+
+
 def at_most(row: Earning) -> int:
     """The most that may be paid of an earning, as the database's constraint has it."""
     return max(0, row.earned, row.adjustment if row.share < 0 else 0)
@@ -77,13 +81,13 @@ def invoice(office: Office, name: str, has: Happened) -> None:
         demand(min(row.held, row.claimed, row.reserve_left) >= 0, f"{what}: held, claimed or reserve below nothing")
         room = office.reversible(row)
         demand(row.claimed <= room, f"{what}: {row.claimed} claimed, {room} of its transfers can be reversed")
-        demand(abs(row.taken) <= abs(row.share), f"{what}: {row.taken} taken of a share of {row.share}")
+        demand(abs(row.taken) <= abs(_gross(row)), f"{what}: {row.taken} taken of {_gross(row)}")
         settled = row.open + row.paid + row.held + row.reserve_left - row.claimed
         tax = -of.get((str(Account.TAX_WITHHELD), account, name), 0)
         entitled = row.share + row.adjustment - row.stripe_fee - tax - row.taken
         demand(settled == entitled, f"{what}: parts come to {settled}, the seller is entitled to {entitled}")
         demand(row.moved_by_stripe or row.paid <= at_most(row), f"{what}: {row.paid} paid of {row.earned} earned")
-        gross = max(1, row.share + row.adjustment)
+        gross = max(1, _gross(row))
         left = max(0, gross - row.taken)  # of what tax and reserve were computed of
         off = tax * gross - row.withheld * left
         demand(abs(off) * 2 <= gross, f"{what}: tax of {tax} kept of {row.withheld}, {row.taken} of {gross} taken")
@@ -97,11 +101,11 @@ def invoice(office: Office, name: str, has: Happened) -> None:
 
 
 def _taken(office: Office, name: str, rows: Sequence[Earning], has: Happened) -> None:
-    """Of the sellers' shares together goes what a refund took of the payment, to the unit; whose, in proportion. What
-    is disputed beyond that is held, as far as it was not paid out."""
+    """Of the sellers' shares and adjustments together goes what a refund took of the payment, to the unit; whose, in
+    proportion. What is disputed beyond that is held, as far as it was not paid out."""
     for sign in (1, -1):
-        of = [row for row in rows if row.share * sign > 0]
-        share, taken = sum(row.share for row in of) * sign, sum(row.taken for row in of) * sign
+        of = [row for row in rows if _gross(row) * sign > 0]
+        share, taken = sum(map(_gross, of)) * sign, sum(row.taken for row in of) * sign
         off = share * has.taken - taken * has.amount
         slack = has.amount if office.step == 1 else 2 * has.amount * office.step * max(1, len(of))
         demand(abs(off) * 2 <= slack, f"{name}: {taken} taken of {share}, {has.taken} of {has.amount}")
