@@ -1,5 +1,5 @@
 """What dj-stripe's tables lack: two kinds of object, one typed index over all that lists and joins need, and the
-checkpoints of the backfill. Only sync.py and backfill.py write here.
+checkpoints of the backfill. Only sync.py, backfill.py and keeping_up.py write here.
 
 Amounts: int, minor units of `currency`. Ids: Stripe's, "" where absent. `account` is the connected account ("" = the
 platform's own).
@@ -146,7 +146,8 @@ class MirroredBalanceTransaction(models.Model):
 
 
 class SyncCheckpoint(models.Model):
-    """How far the backfill has come with one kind of object of one account: the last id of the last finished page."""
+    """How far the backfill has come with one kind of object of one account: the last id of the last finished page. For
+    keeping_up.py, when an account's balance was last listed (`finished_at`), and how often it failed since."""
 
     model = models.CharField(max_length=40)
     account = models.CharField(max_length=64, blank=True, default="")

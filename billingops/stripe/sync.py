@@ -53,6 +53,7 @@ __all__ = [
     "Memory",
     "Refreshed",
     "account_facts",
+    "balance_transaction_pages",
     "balance_transactions",
     "can_refresh",
     "charge_facts",
@@ -175,27 +176,32 @@ def list_objects(
         yield from page
 
 
-def balance_transactions(account: str = "", *, payout: str = "", since: datetime | None = None) -> int:
+def balance_transactions(account: str = "", *, payout: str = "") -> int:
     """List the movements on an account's balance and store them, page by page, newest first; returns how many.
 
-    `payout`: only those in this automatic payout (Stripe knows it of no other), each marked with it. `since`: made at
-    or after. A page costs the same few statements whatever it holds. Raises errors.Throttled, Ambiguous or Refused; the
-    pages before are stored by then, and to repeat is harmless.
+    `payout`: only those in this automatic payout (Stripe knows it of no other), each marked with it. Raises as
+    `balance_transaction_pages`; the pages before are stored by then, and to repeat is harmless.
     """
+    filters: dict[str, Any] = {"payout": payout} if payout else {}
+    stored = 0
+    for ids in balance_transaction_pages(account, **filters):
+        if payout:
+            MirroredBalanceTransaction.objects.filter(object_id__in=ids).update(payout_id=payout)
+        stored += len(ids)
+    return stored
+
+
+def balance_transaction_pages(
+    account: str = "", *, after: str = "", tries: int = reads.TRIES, **filters: Any
+) -> Iterator[list[str]]:
+    """The ids of each page of this list, newest first, once the page is stored; `after` is the last id of the page
+    before. A page costs the same few statements whatever it holds. Raises errors.Throttled, Ambiguous or Refused."""
     if _source.get():
         raise RuntimeError("The past cannot be listed.")
-    filters: dict[str, Any] = {"payout": payout} if payout else {}
-    if since:
-        filters["created"] = {"gte": int(since.timestamp())}
-    stored = 0
-    for page in reads.pages("balance_transaction", account, **filters):
+    for page in reads.pages("balance_transaction", account, after=after, tries=tries, **filters):
         for problem in store_many(page, account).values():
             raise problem
-        if payout:
-            ids = [row["id"] for row in page]
-            MirroredBalanceTransaction.objects.filter(object_id__in=ids).update(payout_id=payout)
-        stored += len(page)
-    return stored
+        yield [row["id"] for row in page]
 
 
 def mark_available(account: str, moment: datetime) -> int:

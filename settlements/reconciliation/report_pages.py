@@ -7,6 +7,7 @@ the PDF with a model's words is a POST, for those who may act on differences.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -18,11 +19,13 @@ from django.utils import timezone
 
 from approvals.admin import story_pdf
 from approvals.admin.story import Section, Story, Table
-from billingops.admin import export
+from billingops import access
+from billingops.admin import export, home
 from billingops.admin.site import page, site
 from billingops.exceptions import InvalidInput
 from billingops.llm import client
 from billingops.money import format_money
+from billingops.stripe import keeping_up
 from settlements.reconciliation import causes, memos, months, reports
 from settlements.reconciliation.models import PayoutCheck
 from settlements.reconciliation.reports import Part, Report
@@ -65,6 +68,7 @@ def month_view(request: HttpRequest, month: str) -> HttpResponseBase:
         "months": months.latest(MONTHS, timezone.now()),
         "reports": [(report, report.account or PLATFORM) for report in found],
         "tying": sum(report.ties for report in found),
+        "unread": [(account or PLATFORM, at) for account, at in _unread(request.user)],
         "formats": FORMATS,
     }
     return TemplateResponse(request, "admin/reconciliation/month.html", context)
@@ -93,6 +97,7 @@ def report_view(request: HttpRequest, month: str, account: str) -> HttpResponseB
         "month": month,
         "report": report,
         "summary": report.built_in_summary(),
+        "listed": listed_words(report.account, month),
         "formats": FORMATS,
         "may_ask": request.user.has_perm("reconciliation.suggest_correction") and not client.not_configured(),
         "items_url": reverse("admin:reconciliation_reconciliationitem_changelist")
@@ -125,6 +130,42 @@ def _month(request: HttpRequest, month: str) -> list[Report]:
         return reports.month(month, user=request.user)
     except InvalidInput as problem:
         raise Http404(str(problem))
+
+
+# -- how far Stripe's own list was read --------------------------------------------------------------------------------
+
+
+def _unread(user: Any) -> list[tuple[str, datetime | None]]:
+    """The books that this person may see whose list could not be read the last time → when it last could be."""
+    limit = access.accounts_of(user)
+    return [(account, at) for account, at in keeping_up.failing().items() if limit is None or account in limit]
+
+
+def listed_words(account: str, month: str) -> str:
+    """What a month's figures of Stripe's side rest on: it "ties" with what was read of Stripe's list."""
+    at, window = keeping_up.listed_at(account), months.bounds(month)
+    missing = "fees of Stripe’s own, adjustments and holds, of which no event tells, may be missing"
+    if at is None:
+        return f"Stripe’s list of this balance was not read to its end yet: {missing}."
+    until = f"Stripe’s list of this balance was read up to {at:%Y-%m-%d %H:%M} UTC"
+    is_short = window is not None and at < min(window[1], timezone.now() - timedelta(days=2))
+    return f"{until}: of what came later, {missing}." if is_short else f"{until}."
+
+
+@home.waiting(order=34)
+def unread_lists(request: HttpRequest) -> Iterator[home.WaitingLine]:
+    """Books whose list could not be read the last time, for those who look at differences. One statement."""
+    if not request.user.has_perm("reconciliation.suggest_correction"):
+        return
+    found = _unread(request.user)
+    yield home.WaitingLine(
+        label="balances that could not be read from Stripe",
+        count=len(found),
+        oldest=min((at for _, at in found if at), default=None),
+        url=reverse("admin:reconciliation_months"),
+        urgent=True,
+        hint="What Stripe moved there since may be missing; it is tried again every day.",
+    )
 
 
 # -- files -------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 from djstripe import models as dj
 
 from billingops.stripe import backfill, reads, sync
@@ -86,15 +85,6 @@ def test_an_automatic_payouts_transactions_are_marked_with_it_and_stay_so(sandbo
     assert sorted(Row.objects.values_list("type", "payout_id")) == [
         ("charge", ""), ("charge", payout["id"]), ("payout", payout["id"]),
     ]  # fmt: skip
-
-
-def test_listing_since_a_day_leaves_the_older_ones(sandbox, api):
-    charge(api)
-    sandbox.clock.advance(days=3)
-    charge(api, 500)
-    since = timezone.now() + timedelta(days=2)
-    assert sync.balance_transactions(since=since) == 1
-    assert Row.objects.get().amount == 500
 
 
 def test_what_changed_at_stripe_changes_here(sandbox, api):

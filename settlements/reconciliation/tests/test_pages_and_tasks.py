@@ -133,7 +133,7 @@ def note(event: str, **given: Any) -> EventNote:
 
 
 @pytest.mark.parametrize("event", ["payout.paid", "payout.failed", "balance.available"])
-def test_an_event_lets_its_book_be_looked_at(event, run_jobs):
+def test_an_event_lets_its_book_be_looked_at(event, sandbox, run_jobs):
     assert event_handlers.look_at_what_is_new in handlers_for(event)
     store_transactions(movement(Kind.PAYOUT, account="acct_ours").txn, movement(Kind.PAYOUT).txn)
     event_handlers.look_at_what_is_new(note(event))
@@ -143,7 +143,7 @@ def test_an_event_lets_its_book_be_looked_at(event, run_jobs):
     assert (run.account, run.trigger, run.event_id, run.opened) == ("acct_ours", event, f"evt_{event}", 1)
 
 
-def test_a_completed_payout_is_fetched_and_summed_up(monkeypatch, run_jobs):
+def test_a_completed_payout_is_fetched_and_summed_up(sandbox, monkeypatch, run_jobs):
     """What Stripe lists is stored by sync; here it is there already."""
     from billingops.stripe import sync
 

@@ -1,0 +1,90 @@
+"""Lists what came to a Stripe balance since it was last listed, book after book.
+
+Of its own fees (Billing, Connect), of adjustments and holds Stripe sends no event, and shows them in no object but a
+balance transaction; and only an automatic payout says which of these it holds. So the list itself is read. Source:
+https://docs.stripe.com/payouts/reconciliation ("manual payouts": reconcile against the transaction history).
+
+Nothing is locked while Stripe is asked. A book's mark moves once its list was read to the end: what failed, or was
+interrupted, is read again from the same moment.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.utils import timezone
+
+from billingops.stripe import sync
+from billingops.stripe.backfill import connected_accounts
+from billingops.stripe.models import SyncCheckpoint
+
+logger = logging.getLogger(__name__)
+MODEL = "BalanceTransaction since"  # of the checkpoints; the backfill's is "BalanceTransaction"
+OVERLAP = timedelta(days=3)  # Stripe may list a movement a little after the time that it says it was made
+TRIES = 2  # of a page: a task has two minutes, and a page that hangs takes one time-out for each
+
+Beginning = Callable[[str], datetime]  # account → from when on a book that was never listed is listed
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a listing goes on: in which book, after which id, and when the listing of that book began (seconds since
+    the epoch). What a task can carry."""
+
+    account: str = ""
+    cursor: str = ""
+    began: int = 0
+
+
+def list_books(place: Place, *, beginning: Beginning, seconds: float) -> Place | None:
+    """The platform’s list, then each connected account’s, from `place` on, for about so long. Returns where to go on,
+    None when all are done. A book whose list cannot be read is noted (`failing`) and does not stop the others."""
+    ends = time.monotonic() + seconds
+    books = ["", *sorted(connected_accounts())]
+    for account in (one for one in books if one >= place.account):
+        here = place if account == place.account else Place(account)
+        if here != place and time.monotonic() > ends:
+            return here
+        if (rest := list_book(here, beginning=beginning, ends=ends)) is not None:
+            return rest
+    return None
+
+
+def list_book(place: Place, *, beginning: Beginning, ends: float) -> Place | None:
+    """One book's list, at least a page of it, until `ends` (time.monotonic). As above."""
+    account, now = place.account, timezone.now()
+    began = datetime.fromtimestamp(place.began, UTC) if place.began else now
+    mark, _ = SyncCheckpoint.objects.get_or_create(model=MODEL, account=account)
+    since = mark.finished_at - OVERLAP if mark.finished_at else beginning(account)
+    try:
+        pages = sync.balance_transaction_pages(
+            account, after=place.cursor, tries=TRIES, created={"gte": int(since.timestamp())}
+        )
+        for ids in pages:
+            if time.monotonic() > ends:
+                return Place(account, ids[-1], int(began.timestamp()))
+    except Exception as problem:  # the other books have their turn
+        logger.warning("The balance transactions of %s could not be listed: %s", account or "the platform", problem)
+        mark.failed, mark.updated_at = mark.failed + 1, now
+        mark.save(update_fields=["failed", "updated_at"])
+        return None
+    mark.failed, mark.finished_at, mark.updated_at = 0, began, now
+    mark.save(update_fields=["failed", "finished_at", "updated_at"])
+    return None
+
+
+def listed_at(account: str) -> datetime | None:
+    """When the listing began that was last read to its end: what Stripe had made by then is in the mirror."""
+    return SyncCheckpoint.objects.filter(model=MODEL, account=account).values_list("finished_at", flat=True).first()
+
+
+def failing() -> dict[str, datetime | None]:
+    """The books whose list could not be read the last time → when it last could be. Those of accounts that have
+    disconnected are not among them."""
+    rows = SyncCheckpoint.objects.filter(model=MODEL, failed__gt=0)
+    found = dict(rows.values_list("account", "finished_at"))
+    return {one: found[one] for one in ("", *connected_accounts()) if one in found} if found else {}
