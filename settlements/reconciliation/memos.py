@@ -3,6 +3,7 @@ every number in a text must stand in the facts, or the built-in words are used."
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,9 +17,16 @@ from settlements.reconciliation import causes
 from settlements.reconciliation.models import ReconciliationItem
 from settlements.reconciliation.states import DIFFERENCES
 
-CAUSE_PROMPT, SUMMARY_PROMPT = "reconciliation-cause-v1", "reconciliation-summary-v1"
+CAUSE_PROMPT, SUMMARY_PROMPT = "reconciliation-cause-v1", "reconciliation-summary-v2"
 ACTOR = Actor.system("reconciliation")
 MOST = 50  # questions in one go
+# A sentence with one of these says that something ties, unless it says that it does not.
+_TIES = re.compile(r"\b(?:ties?|tied|adds? up|agrees?|match(?:es)?|balances|reconcile[sd]?|complete)\b", re.IGNORECASE)
+_NOT = re.compile(r"\bnot\b|n[’']t\b", re.IGNORECASE)
+_CLOSED = re.compile(
+    r"\b(?:nothing|none|complete|clean|no (?:open |further |unexplained )?(?:difference|item|gap|discrepanc)\w*)\b",
+    re.IGNORECASE,
+)
 
 
 class CauseAnswer(BaseModel):
@@ -58,6 +66,26 @@ def objection(text: str, facts: Mapping[str, Any]) -> str | None:
         return f"the text writes {problem}"
     if problem := texts.prose_problem(text):
         return f"the text contains {problem}"
+    return None
+
+
+def summary_objection(text: str, facts: Mapping[str, Any]) -> str | None:
+    """The same of a report's summary (Report.facts): what does not tie stands in it with its size, and only a part that
+    ties is said to, by its name."""
+    if problem := objection(text, facts):
+        return problem
+    tying = [part["part"] for part in facts["parts"] if part["ties"] == "it ties"]
+    for part in facts["parts"]:
+        for name in ("apart", "unexplained"):
+            if name in part and part[name] not in text:
+                return f"the text leaves out that {part[name]} is {name}"
+    if not facts["ties"]:
+        for sentence in re.split(r"[.!?;:](?:\s|$)", text):
+            is_claim = _TIES.search(sentence) and not _NOT.search(sentence)
+            if is_claim and not any(title in sentence for title in tying):
+                return f"the text says “{sentence.strip()}”, and a part does not tie"
+    if (not facts["ties"] or facts["open_items"]) and (claim := _CLOSED.search(text)):
+        return f"the text says “{claim.group()}”, and something is left to explain"
     return None
 
 
@@ -103,6 +131,6 @@ def summary(facts: Mapping[str, Any], *, subject: str, account: str, built_in: s
         schema=SummaryAnswer,
         subject=subject,
         account=account,
-        validate=lambda answer: objection(answer.text, facts),
+        validate=lambda answer: summary_objection(answer.text, facts),
     )
     return (" ".join(run.answer.text.split()), run.author) if run.answer is not None else (built_in, causes.VERSION)

@@ -196,13 +196,14 @@ def _file(request: HttpRequest, found: list[Report], *, name: str, format: str, 
         text, author = single.built_in_summary(), causes.VERSION
         if asks:
             about = {"subject": f"month:{single.month}", "account": single.account}
-            text, author = memos.summary(single.facts()[0], built_in=text, **about)
+            text, author = memos.summary(single.facts(), built_in=text, **about)
     sections = []
     for report in found:
         for part in report.parts:
             sections.append(_section(report, part, alone=single is not None))
-    if text:
-        sections.insert(0, Section("In short", text=text, note=f"by {author}"))
+    if single is not None and text:
+        told = f"{text} {listed_words(single.account, single.month)}"
+        sections.insert(0, Section("In short", text=told, note=f"by {author}"))
     month = found[0].month if found else ""
     title = f"Reconciliation {month}" if single is None else f"{single.name}, {month}"
     subtitle = f"{sum(report.ties for report in found)} of {len(found)} reports tie"

@@ -145,22 +145,24 @@ class Report:
     def is_empty(self) -> bool:
         return not any(part.opening or part.closing or part.lines for part in self.parts)
 
-    def facts(self) -> list[dict[str, Any]]:
-        """For words: amounts as they are to be written."""
-        return [
-            {
-                "month": self.month,
+    def facts(self) -> dict[str, Any]:
+        """For words: amounts as they are to be written. `apart` and `unexplained` are there where they are not
+        nothing."""
+        parts = []
+        for part in self.parts:
+            told: dict[str, Any] = {
+                "part": part.title,
                 "currency": part.currency.upper(),
                 "ties": "it ties" if part.ties else part.verdict,
-                "apart": format_money(part.apart, part.currency),
                 "open_items": part.open_items,
                 "lines": [
                     {"label": label, "amount": format_money(amount, part.currency)}
                     for label, amount in [("Opening", part.opening), *part.rows, ("Closing", part.closing)]
                 ],
             }
-            for part in self.parts
-        ]
+            sizes = {"apart": part.apart, "unexplained": part.unexplained, "unmatched": part.unmatched}
+            parts.append(told | {name: format_money(abs(size), part.currency) for name, size in sizes.items() if size})
+        return {"month": self.month, "ties": self.ties, "open_items": self.open_items, "parts": parts}
 
     def built_in_summary(self) -> str:
         """The rules' own words."""

@@ -98,8 +98,15 @@ def test_a_message_that_leaves_its_frame_is_refused_with_the_reason(text: str, p
 
 
 @pytest.mark.parametrize(
-    "label", ["dunning-choose-v2", "dunning-message-v2", "settlement-memo-v2", "settlement-period-v1"]
-)
+    "label",
+    [
+        "dunning-choose-v2",
+        "dunning-message-v2",
+        "reconciliation-summary-v2",
+        "settlement-memo-v2",
+        "settlement-period-v1",
+    ],
+)  # fmt: skip
 def test_a_prompt_is_complete_and_sealed(label: str) -> None:
     prompt = prompts.load(label)
     path = Path(prompts.__file__).with_name(f"{label}.md")
@@ -115,7 +122,7 @@ def test_a_prompt_is_complete_and_sealed(label: str) -> None:
 
 def test_every_prompt_file_loads() -> None:
     dunning = ["dunning-choose-v1", "dunning-choose-v2", "dunning-message-v1", "dunning-message-v2"]
-    reconciliation = ["reconciliation-cause-v1", "reconciliation-summary-v1"]
+    reconciliation = ["reconciliation-cause-v1", "reconciliation-summary-v1", "reconciliation-summary-v2"]
     settlement = ["settlement-memo-v1", "settlement-memo-v2", "settlement-period-v1"]
     assert prompts.labels() == [*dunning, *reconciliation, *settlement]
 
