@@ -57,8 +57,11 @@ def payout_facts(
     }
 
 
-def reversal_facts(transfer: TransferFacts | None, charge: ChargeFacts | None, *, lost: int) -> dict[str, Any]:
-    """What taking back a part of a transfer is decided on. `lost`: what a lost dispute took, minor units."""
+def reversal_facts(
+    transfer: TransferFacts | None, charge: ChargeFacts | None, *, lost: int, owed: int
+) -> dict[str, Any]:
+    """What taking back a part of a transfer is decided on. Minor units: `lost`: what a lost dispute took; `owed`: what
+    is owed of all that the transfer paid."""
     if transfer is None:
         return {"transfer": "", "amount": None}
     return {
@@ -70,4 +73,5 @@ def reversal_facts(transfer: TransferFacts | None, charge: ChargeFacts | None, *
         "charge_amount": charge.amount if charge else 0,
         "charge_refunded": charge.amount_refunded if charge else 0,
         "dispute_lost": lost,
+        "owed": owed,
     }

@@ -24,9 +24,15 @@ def factor_text(ratio: Fraction) -> str:
     return f"{tenths // 10:,}.{tenths % 10}×"
 
 
-def payout_flags(*, amount: int, currency: str, over: Mapping[str, int], usual: Sequence[int]) -> list[dict[str, str]]:
-    """`over`: threshold per currency. `usual`: the seller's last payouts in this currency (minor units)."""
+def payout_flags(
+    *, amount: int, currency: str, over: Mapping[str, int], usual: Sequence[int], claimed: int = 0
+) -> list[dict[str, str]]:
+    """`over`: threshold per currency. `usual`: the seller's last payouts in this currency, `claimed`: what is still to
+    be taken back of them (minor units)."""
     flags = []
+    if claimed:
+        text = f"{format_money(claimed, currency)} is still to be taken back from this seller by reversals"
+        flags.append({"code": "claimed_back", "text": text})
     limit = over.get(currency)
     if limit is not None and amount > limit:
         text = f"{format_money(amount, currency)} is over the threshold of {format_money(limit, currency)}"

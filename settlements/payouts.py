@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from approvals.models import Decision, Execution, Suggestion
@@ -63,8 +63,10 @@ def period_key(account: str, currency: str, period: str) -> str:
 def due(*, account: str, currency: str, on: date, schedule: str, sure: str = "") -> list[Open]:
     """What is open of the seller's earnings on the day `on`, oldest first. What a person rejected or gave up for an
     invoice waits for nobody, whatever the schedule is now; what nobody decided on is no longer fresh; what was sent by
-    hand is not sent again, except of the invoice `sure`, of which Stripe says otherwise now. Three statements."""
-    open_rows = Earning.objects.due(account=account, currency=currency, on=on).filter(moved_by_stripe=False)
+    hand is not sent again, except of the invoice `sure`, of which Stripe says otherwise now. Of what Stripe moves
+    itself (destination charges) only what is owed after a refund or dispute is netted. Three statements."""
+    open_rows = Earning.objects.due(account=account, currency=currency, on=on)
+    open_rows = open_rows.filter(Q(moved_by_stripe=False) | Q(open__lt=0) & ~Q(taken=0))
     rows = list(open_rows.exclude(invoice__in=sent_by_hand(account).exclude(subject=sure).values("subject")))
     keys = {invoice_key(row.invoice, account): row.invoice for row in rows}
     ended = Suggestion.objects.filter(kind=KIND, account=account, state__in=ENDED)
@@ -83,6 +85,12 @@ def due(*, account: str, currency: str, on: date, schedule: str, sure: str = "")
         for row in rows
         if row.open < 0 or row.invoice in paid or row.invoice not in given_up
     ]
+
+
+def claimed_back(account: str, currency: str) -> int:
+    """What the seller was paid and is to give back by reversals that have not come about, minor units."""
+    rows = Earning.objects.filter(account=account, currency=currency, claimed__gt=0)
+    return int(rows.aggregate(sum=Sum("claimed", default=0))["sum"])
 
 
 def sent_by_hand(account: str) -> QuerySet[Finding]:
@@ -347,7 +355,7 @@ def _book_reversals(record: PayoutRecord, transfer: TransferFacts, *, actor: Act
     invoices = Earning.objects.filter(pk__in=[item.earning_id for item in items]).values_list("invoice", flat=True)
     held = {item.earning_id for item in items}
     rows = {row.pk: row for row in earnings.lock(invoices) if row.pk in held}
-    claimed = {row.pk: row.claimed for row in rows.values()}
+    claimed = {row.pk: row.claimed + max(0, -row.open) for row in rows.values()}  # or netted instead by now
     back: dict[int, int] = {}
     drafts = []
     for one in fresh:
@@ -380,8 +388,8 @@ def _asked_by(reversal: ReversalFacts) -> UUID | None:
 
 
 def _share_back(amount: int, room: Sequence[tuple[int, int]], claimed: Mapping[int, int]) -> dict[int, int]:
-    """Of which earnings a reversal took money back: first where it is claimed, then in the transfer's order. `room`:
-    (earning, what can still be taken back of it)."""
+    """Of which earnings a reversal took money back: first where it is claimed or owed, then in the transfer's order.
+    `room`: (earning, what can still be taken back of it)."""
     parts: dict[int, int] = {}
     for first in (True, False):
         for earning, most in room:

@@ -22,7 +22,7 @@ from billingops.actors import Actor, save_with_history
 from billingops.ids import seal
 from billingops.money import format_money
 from billingops.stripe import sync
-from settlements import cases, earnings, findings, flags, happened, memos, payouts, plans, rules
+from settlements import cases, earnings, findings, flags, happened, memos, payouts, plans, reversals, rules
 from settlements.models import Earning, Finding, PayoutRecord, Seller
 from settlements.payouts import KIND
 from settlements.plans import Plan
@@ -94,7 +94,13 @@ def _propose(seller: Seller, currency: str, period: str, plan: Plan, *, actor: A
         return None
     memo = memos.write_period(_memo_facts(seller, facts))
     usual = PayoutRecord.objects.usual(seller_id=seller.pk, currency=currency)
-    noticed = flags.payout_flags(amount=plan.amount, currency=currency, over=settings.PAYOUT_FLAG_OVER, usual=usual)
+    noticed = flags.payout_flags(
+        amount=plan.amount,
+        currency=currency,
+        over=settings.PAYOUT_FLAG_OVER,
+        usual=usual,
+        claimed=payouts.claimed_back(seller.account, currency),
+    )
     with transaction.atomic():
         proposed = gate.propose(
             kind=KIND,
@@ -183,7 +189,8 @@ def current_facts(suggestion: Suggestion) -> dict[str, Any]:
     items = Earning.objects.filter(items__record=record)
     charges = dict(items.values_list("invoice", "charge"))
     if len(charges) <= MOST_READ:
-        sync.refresh_many([("charge", charge, "") for charge in dict.fromkeys(charges.values()) if charge])
+        named = [charge for each in happened.charge_ids(charges).values() for charge in each]
+        sync.refresh_many([("charge", charge, "") for charge in dict.fromkeys(named)])
     earnings.bring_up_to_date(happened.of_charges(charges), actor=Actor.system("settlements"))
     return _facts(record.seller, record.currency, record.period, list(items.all()), live=True)
 
@@ -245,24 +252,33 @@ def _not_paid(seller: Seller, currency: str, subject: str, amount: int, why: str
 
 
 def _watch_the_debt(seller: Seller, currency: str, *, actor: Actor) -> None:
-    """A debt above the seller's limit is told to a person; it is netted against later earnings all the same."""
+    """What a seller owes above the limit is told to a person; it is netted against later earnings all the same. What a
+    person refused to pay, and what waits in a payout already, covers no debt; what is due only later does."""
+    reversals.close_what_is_covered(seller.account, currency, actor=actor)
     limit = seller.negative_limit.get(currency)
-    of = {"account": seller.account, "currency": currency, "moved_by_stripe": False}
-    balance = Earning.objects.balances(**of).get(currency, 0) if limit is not None else 0
+    claimed = owed = 0
+    if limit is not None:
+        opens = payouts.due(account=seller.account, currency=currency, on=date.max, schedule=seller.schedule)
+        claimed = payouts.claimed_back(seller.account, currency)
+        owed = claimed - sum(one.amount for one in opens)
     subject = f"debt:{seller.account}:{currency}"
-    if limit is None or balance >= -limit:
+    if limit is None or owed <= limit:
         findings.resolve(subject=subject, account=seller.account, actor=actor, reason="the debt is below the limit")
         return
+    still = f" ({format_money(claimed, currency)} of it reversals are to bring back, once approved)" if claimed else ""
     findings.open_finding(
         code=Finding.Code.NEGATIVE_BALANCE,
         subject=subject,
         account=seller.account,
         text=(
-            f"{seller.name} ({seller.account}) owes {format_money(-balance, currency)}, which is more than the limit "
-            f"of {format_money(limit, currency)}. Nothing is paid out until later earnings have covered it. Agree with "
-            "the seller how it is paid back, or write it off."
+            f"{seller.name} ({seller.account}) owes {format_money(owed, currency)}{still}, which is more than the "
+            f"limit of {format_money(limit, currency)}. What no reversal is to bring back is kept back from later "
+            "payouts until it is covered. If that takes too long, agree with the seller how it is paid back: once "
+            "there is money on the seller's Stripe balance, reverse a transfer in Stripe; that is noted by itself, and "
+            "the debt is less by it. Money that comes another way cannot be recorded against a debt yet: it would be "
+            "kept back all the same."
         ),
-        amount=balance,
+        amount=-owed,
         currency=currency,
         actor=actor,
     )

@@ -2,8 +2,8 @@
 
 With separate charges and transfers Stripe takes refunds and disputes from the platform alone. How much of a seller's
 share that concerns is worked out in positions.py: what was paid out beyond what is due is *claimed*, and each claim is
-suggested as a reversal of the transfer that paid it. Where a transfer cannot give it, or a person rejects the reversal,
-it is netted against later earnings.
+suggested as a reversal of the transfer that paid it. Where a transfer cannot give it, Stripe refuses, or a person
+rejects the reversal, it is netted against later earnings.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Q, Sum
 
 from approvals import services as gate
 from approvals.models import Suggestion
@@ -22,20 +22,22 @@ from approvals.signals import Change
 from approvals.states import WAITING_FOR_A_PERSON, State
 from billingops import jobs
 from billingops.actors import Actor
+from billingops.ids import seal
 from billingops.money import format_money
 from billingops.stripe import sync
 from billingops.stripe.facts import ChargeFacts
 from billingops.stripe.models import MirroredObject
 from settlements import earnings, findings, rules
 from settlements import facts as sealed
-from settlements.happened import of_charges, of_many
+from settlements.happened import of_charge, of_charges
 from settlements.models import Earning, Finding, PayoutItem, PayoutRecord
 from settlements.states import PayoutState
 
 KIND = "transfer_reversal"
-# Rejected, let lie, or given up after Stripe refused it: the money is still the platform's to get.
-NOTHING_CAME_OF_IT = (State.REJECTED, State.EXPIRED, State.CANCELLED)
-IN_FLIGHT = (State.APPROVED, State.EXECUTING, State.EXECUTED, State.UNKNOWN, State.FAILED)
+# Rejected, let lie, refused by Stripe (mostly: the seller's bank has it already), given up: the money is still the
+# platform's to get. One that failed may be tried again, as long as what it was to take back is still owed.
+NOTHING_CAME_OF_IT = (State.REJECTED, State.EXPIRED, State.FAILED, State.CANCELLED)
+IN_FLIGHT = (State.APPROVED, State.EXECUTING, State.EXECUTED, State.UNKNOWN)
 
 
 def lost_in_disputes(charge_id: str) -> int:
@@ -50,20 +52,21 @@ def look(
     """Bring the earnings of this charge up to date, and suggest what is to be taken back of the transfers that paid
     them. `at`: when Stripe's event says it happened. Outside any transaction.
 
-    Idempotent: a suggestion is held per transfer, total to be taken back and number of reversals confirmed before, so a
-    refund seen twice is one suggestion, a rejected one stays rejected, and a further refund asks for the rest.
+    Idempotent: a suggestion is held per transfer, what is to be taken back of which earnings, and number of reversals
+    confirmed before, so a refund seen twice is one suggestion, a rejected one stays rejected, and a further refund asks
+    for the rest.
     """
-    rows = list(Earning.objects.filter(charge=charge_id))
+    rows = list(Earning.objects.filter(of_charge(charge_id))) if charge_id else []
     if not rows:
         return []
     charge = sync.charge_facts(charge_id, live=live)
     if charge is None:
         return []
-    invoices = {row.invoice: charge for row in rows}
-    earnings.bring_up_to_date(of_many(invoices), actor=actor, at=at)
+    has = of_charges({row.invoice: row.charge for row in rows}, {charge.id: charge})
+    earnings.bring_up_to_date(has, actor=actor, at=at)
     lost = lost_in_disputes(charge_id)
     due = claimed_of_transfers([row.pk for row in rows])
-    made = (_propose(record, charge, part, lost, event_id=event_id, actor=actor) for record, part in due)
+    made = (_propose(record, charge, claim, lost, event_id=event_id, actor=actor) for record, claim in due)
     return [suggestion for suggestion in made if suggestion is not None]
 
 
@@ -73,9 +76,26 @@ def charges_claimed(transfer: str) -> list[str]:
     return list(rows.values_list("charge", flat=True).distinct())
 
 
-def claimed_of_transfers(concerned: Sequence[int]) -> list[tuple[PayoutRecord, int]]:
-    """The payouts that hold one of these earnings and from which something is claimed, with what is to be reversed of
-    each together, what is reversed already included."""
+def still_owed(transfer: str) -> int:
+    """What is owed of all that this transfer paid: claimed, or a debt that no payout nets yet. Sealed with a reversal,
+    so that one that failed is not carried out once later earnings have covered it."""
+    rows = Earning.objects.filter(items__record__transfer=transfer)
+    claimed = rows.aggregate(sum=Sum("claimed", default=0))["sum"]
+    debts = rows.filter(open__lt=0).exclude(items__state=PayoutItem.State.IN_FLIGHT)
+    return int(claimed - debts.aggregate(sum=Sum("open", default=0))["sum"])
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`part`: what is to be reversed of one transfer together, what is reversed already included. `earnings`: of
+    which."""
+
+    part: int
+    earnings: tuple[int, ...]
+
+
+def claimed_of_transfers(concerned: Sequence[int]) -> list[tuple[PayoutRecord, Claim]]:
+    """The payouts that hold one of these earnings and from which something is claimed."""
     paid = PayoutRecord.objects.filter(state=PayoutState.TRANSFERRED, items__earning__in=concerned).exclude(transfer="")
     records = list(paid.select_related("seller").distinct().order_by("-pk"))
     items = PayoutItem.objects.filter(record__in=records, state=PayoutItem.State.SETTLED, earning__claimed__gt=0)
@@ -86,13 +106,13 @@ def claimed_of_transfers(concerned: Sequence[int]) -> list[tuple[PayoutRecord, i
         left[item.earning_id] = item.earning.claimed
     found = []
     for record in records:  # the newest first: what came last goes back first
-        claimed = 0
+        claimed: dict[int, int] = {}
         for item in by_record.get(record.pk, ()):
-            part = max(0, min(left[item.earning_id], item.reversible))
-            left[item.earning_id] -= part
-            claimed += part
+            if part := max(0, min(left[item.earning_id], item.reversible)):
+                left[item.earning_id] -= part
+                claimed[item.earning_id] = part
         if claimed:
-            found.append((record, record.amount_reversed + claimed))
+            found.append((record, Claim(record.amount_reversed + sum(claimed.values()), tuple(sorted(claimed)))))
     return found
 
 
@@ -106,14 +126,16 @@ class _Plan:
     waiting: Suggestion | None
 
 
-def _plan(record: PayoutRecord, part: int) -> _Plan | None:
+def _plan(record: PayoutRecord, claim: Claim) -> _Plan | None:
     """None when nothing is left to ask for, or the same is asked for already."""
     earlier = Suggestion.objects.filter(kind=KIND, subject=record.transfer)
     in_flight = earlier.filter(state__in=IN_FLIGHT).aggregate(total=Sum("amount"))["total"] or 0
     already = record.amount_reversed + in_flight
-    amount = part - already
+    amount = claim.part - already
     amount -= amount % rules.smallest_step(record.currency)
-    key = f"{KIND}:{record.transfer}:{part}:{earlier.filter(state=State.CONFIRMED).count()}"
+    # Of one transfer two earnings may be owed the same: what a person said of one is not said of the other.
+    of = seal(claim.earnings)[:8]
+    key = f"{KIND}:{record.transfer}:{claim.part}:{earlier.filter(state=State.CONFIRMED).count()}:{of}"
     held = Suggestion.objects.holding(key).first()
     if amount <= 0 or (held is not None and not (held.is_waiting and held.amount != amount)):
         return None
@@ -129,14 +151,13 @@ def _lock(record: PayoutRecord) -> PayoutRecord:
 
 
 def _propose(
-    record: PayoutRecord, charge: ChargeFacts, part: int, lost: int, *, event_id: str, actor: Actor
+    record: PayoutRecord, charge: ChargeFacts, claim: Claim, lost: int, *, event_id: str, actor: Actor
 ) -> Suggestion | None:
-    if _plan(record, part) is None:  # spares the read; what counts is planned again under the lock
+    if _plan(record, claim) is None:  # spares the read; what counts is planned again under the lock
         return None
     transfer = sync.transfer_facts(record.transfer, live=True)
     if transfer is None:
         return None
-    facts = sealed.reversal_facts(transfer, charge, lost=lost)
     taken = "; ".join(
         f"{format_money(value, charge.currency)} {word}"
         for value, word in ((charge.amount_refunded, "refunded"), (lost, "lost in a dispute"))
@@ -145,7 +166,7 @@ def _propose(
     got_for = f"for {record.period}, this charge among others" if record.period else "of this charge"
     with transaction.atomic():
         record = _lock(record)
-        plan = _plan(record, part)
+        plan = _plan(record, claim)
         if plan is None or transfer.amount_reversed + plan.amount > transfer.amount:
             return None
         if plan.waiting is not None:
@@ -161,12 +182,13 @@ def _propose(
             amount=plan.amount,
             currency=record.currency,
             params={"transfer": record.transfer, "charge": charge.id, "invoice": record.invoice},
-            facts=facts,
+            facts=sealed.reversal_facts(transfer, charge, lost=lost, owed=still_owed(transfer.id)),
             rationale=(
                 f"Of charge {charge.id} over {format_money(charge.amount, charge.currency)}: {taken}. Stripe took it "
                 f"from the platform alone. {record.seller.name} got {record.money} {got_for}; in proportion "
-                f"{format_money(part, record.currency)} is to be taken back, "
-                f"{format_money(plan.already, record.currency)} of it already is."
+                f"{format_money(claim.part, record.currency)} is to be taken back, "
+                f"{format_money(plan.already, record.currency)} of it already is. Rejected, or where the seller's "
+                "Stripe balance cannot give it, it is kept back from the seller's next payouts instead."
             ),
             reason_code="dispute_lost" if lost else "refunded",
             suggested_by=rules.VERSION,
@@ -194,16 +216,20 @@ def current_facts(suggestion: Suggestion) -> dict[str, Any]:
     """Read from Stripe now; same shape as sealed."""
     transfer = sync.transfer_facts(suggestion.params["transfer"], live=True)
     charge = sync.charge_facts(suggestion.params["charge"], live=True)
-    return sealed.reversal_facts(transfer, charge, lost=lost_in_disputes(suggestion.params["charge"]))
+    lost = lost_in_disputes(suggestion.params["charge"])
+    return sealed.reversal_facts(transfer, charge, lost=lost, owed=still_owed(suggestion.params["transfer"]))
 
 
 def follow(*, changes: Sequence[Change], actor: Actor) -> None:
-    """A stale reversal is looked at again; one that came to nothing is netted against later earnings instead."""
+    """A stale reversal is looked at again; one that came to nothing is netted against later earnings instead, and of
+    one that failed a person learns what happens next, until it is confirmed after all."""
     for suggestion in (change.suggestion for change in changes if change.suggestion.kind == KIND):
         if suggestion.state == State.STALE:
             jobs.enqueue("settlements.tasks.look_back", suggestion.params["charge"], suggestion.event_id)
         elif suggestion.state in NOTHING_CAME_OF_IT:
             jobs.enqueue("settlements.tasks.net_instead", str(suggestion.pk))
+        elif suggestion.state == State.CONFIRMED:
+            _close(suggestion.subject, suggestion.account, actor=actor, reason="the reversal is confirmed")
 
 
 def net_instead(suggestion: Suggestion, *, actor: Actor) -> int:
@@ -217,4 +243,40 @@ def net_instead(suggestion: Suggestion, *, actor: Actor) -> int:
         earnings.lock(charges)
         rows = Earning.objects.filter(pk__in=items.values("earning"))
         rows.update(offset=True)
-        return len(earnings.bring_up_to_date(of_charges(charges), actor=actor))
+        moved = earnings.bring_up_to_date(of_charges(charges), actor=actor)
+        if suggestion.state == State.FAILED:
+            _tell_of_the_failure(suggestion, actor=actor)
+        else:
+            _close(suggestion.subject, suggestion.account, actor=actor, reason="given up: it is netted instead")
+        return len(moved)
+
+
+def _tell_of_the_failure(suggestion: Suggestion, *, actor: Actor) -> None:
+    findings.open_finding(
+        code=Finding.Code.TAKE_BACK,
+        subject=suggestion.subject,
+        account=suggestion.account,
+        text=(
+            f"Stripe refused to take {suggestion.money} of transfer {suggestion.subject} back from "
+            f"{suggestion.account}, mostly because the seller's bank has the money already. Nothing was taken back. "
+            "What is owed is kept back from the seller's next payouts until later earnings have covered it; this "
+            "closes by itself then. As long as none of it is kept back, the reversal can be tried again once the "
+            "seller's Stripe balance can give it."
+        ),
+        amount=suggestion.amount,
+        currency=suggestion.currency,
+        actor=actor,
+    )
+
+
+def close_what_is_covered(account: str, currency: str, *, actor: Actor) -> None:
+    """What could not be taken back is not owed any more: later earnings have covered it."""
+    told = Finding.objects.open().filter(code=Finding.Code.TAKE_BACK, account=account, currency=currency)
+    for transfer in told.exclude(subject="").values_list("subject", flat=True):
+        paid = Earning.objects.filter(items__record__transfer=transfer)  # none: it is of an invoice, and stays
+        if paid.exists() and not paid.filter(Q(open__lt=0) | Q(claimed__gt=0)).exists():
+            _close(transfer, account, actor=actor, reason="nothing is owed of it any more")
+
+
+def _close(transfer: str, account: str, *, actor: Actor, reason: str) -> None:
+    findings.resolve(subject=transfer, account=account, actor=actor, reason=reason, only=[Finding.Code.TAKE_BACK])

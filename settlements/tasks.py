@@ -32,6 +32,7 @@ OF_THE_CONFIGURATION = (
 # What may heal by itself at Stripe without an event that names the invoice.
 OF_STRIPE = (Finding.Code.ACCOUNT_RESTRICTED, Finding.Code.NO_CHARGE, Finding.Code.ALREADY_TRANSFERRED)
 PAUSED = (Finding.Code.ACCOUNT_RESTRICTED, Finding.Code.RISK_HOLD)
+OF_DEBTS = (Finding.Code.NEGATIVE_BALANCE, Finding.Code.TAKE_BACK)
 RESERVES_AT_ONCE = 1000
 
 
@@ -72,12 +73,14 @@ def pay_what_is_due(after: str = "") -> int:
     today = earnings.today()
     if not after:
         jobs.enqueue("settlements.tasks.release_reserves")
-    due = Earning.objects.filter(due_on__lte=today, moved_by_stripe=False).exclude(open=0)
-    due = due.exclude(items__state=PayoutItem.State.IN_FLIGHT).order_by()
+    concerned = Earning.objects.filter(account__gt=after).order_by()
+    # Of what Stripe moves itself nothing is paid out; what is left of it is netted or told.
+    due = concerned.filter(due_on__lte=today).exclude(open=0).exclude(items__state=PayoutItem.State.IN_FLIGHT)
+    claimed = concerned.filter(claimed__gt=0)
     # A debt that was covered leaves nothing due behind, and its alert is to close all the same.
-    owed = Finding.objects.open().filter(code=Finding.Code.NEGATIVE_BALANCE, account__gt=after).order_by()
-    pairs = due.filter(account__gt=after).values_list("account", "currency")
-    pairs = pairs.union(owed.values_list("account", "currency")).order_by("account", "currency")
+    told = Finding.objects.open().filter(code__in=OF_DEBTS, account__gt=after).order_by()
+    pairs, *more = (rows.values_list("account", "currency") for rows in (due, claimed, told))
+    pairs = pairs.union(*more).order_by("account", "currency")
     batch = list(pairs[: BATCH + 1])
     if len(batch) > BATCH:  # a seller's currencies stay together
         last = batch[-1][0]

@@ -5,6 +5,10 @@ from __future__ import annotations
 
 import pytest
 
+from approvals import services as gate
+from approvals.models import Suggestion
+from approvals.states import State
+from billingops.actors import Actor
 from settlements.models import Earning
 from settlements.tests.conftest import CONFIG
 
@@ -54,3 +58,118 @@ def test_a_dispute_holds_the_adjustment_that_came_with_the_invoice(life):
     life.market.sandbox.create_dispute(life.market.charge_of(two))
     life.hear()
     assert (life.earning(two).held, life.earning(two).open) == (9_000, 0)
+
+
+# -- a reversal that Stripe refuses ------------------------------------------------------------------------------------
+
+
+def refused_reversal(life, *, sold=10_000):
+    """A sale that was paid out, is on the seller's bank account and was refunded: its reversal fails."""
+    invoice = life.sold(sold)
+    life.say_yes()
+    life.move_days(3)
+    banked = life.market.sandbox.auto_payout("acct_bakery")
+    life.hear()
+    life.refund(invoice)
+    life.say_yes("transfer_reversal")
+    reversal = Suggestion.objects.get(kind="transfer_reversal")
+    assert reversal.state == State.FAILED
+    return invoice, reversal, banked
+
+
+def try_again(reversal, finance):
+    reversal.refresh_from_db()
+    return gate.retry(suggestion_id=reversal.pk, actor=Actor.person(finance), version=reversal.version)
+
+
+def test_what_stripe_cannot_take_back_is_kept_back_from_later_payouts_and_told(life):
+    life.terms("negative_limit: {usd: 1000}")
+    invoice, reversal, _ = refused_reversal(life)
+    row = life.earning(invoice)
+    assert (row.claimed, row.open, row.offset) == (0, -7_000, True)
+    told = life.finding("take_back")
+    assert (told.subject, told.amount) == (reversal.subject, 7_000)
+    assert "kept back from the seller's next payouts" in told.text
+    life.hour()
+    assert life.finding("negative_balance").amount == -7_000
+    life.sold(10_000)
+    life.hour()
+    assert life.waiting() == []  # 7,000 are owed, and 7,000 were earned
+    life.sold(2_000)
+    (waiting,) = life.waiting()
+    assert waiting.amount == 1_400
+    assert waiting.facts["earlier_debts"] == 0  # the two before it cancel out
+    life.say_yes()
+    life.hour()
+    assert sum(life.amounts()) == 7_000 + 1_400
+    assert life.finding("take_back") is None
+    assert life.finding("negative_balance") is None
+    life.looks_the_same_after_a_replay()
+    life.prove()
+
+
+def test_a_refused_reversal_that_is_tried_again_in_time_takes_the_money_back(life, finance):
+    invoice, reversal, banked = refused_reversal(life)
+    life.market.sandbox.mark_payout(banked["id"], "failed", account="acct_bakery")  # the bank sends it back
+    try_again(reversal, finance)
+    life.market.run_jobs()
+    life.hear()
+    reversal.refresh_from_db()
+    assert reversal.state == State.CONFIRMED
+    row = life.earning(invoice)
+    assert (row.paid, row.open, row.claimed) == (0, 0, 0)
+    assert life.finding("take_back") is None
+    life.sold(10_000)
+    assert [one.amount for one in life.waiting()] == [7_000]
+    life.prove()
+
+
+def test_a_refused_reversal_is_not_carried_out_once_a_later_payout_has_kept_the_money_back(life, finance):
+    _, reversal, _ = refused_reversal(life)
+    life.sold(20_000)
+    assert [one.amount for one in life.waiting()] == [7_000]
+    life.say_yes()
+    try_again(reversal, finance)
+    life.market.run_jobs()
+    reversal.refresh_from_db()
+    assert reversal.state == State.STALE
+    assert sum(one.amount - one.amount_reversed for one in life.market.transfers()) == 14_000
+    life.hour()
+    assert life.waiting("transfer_reversal") == []
+    life.prove()
+
+
+def test_of_one_transfer_the_same_amount_is_asked_back_for_each_of_its_earnings(life):
+    """Two subscriptions of one price in a day's payout: that the first's reversal came to nothing says nothing of the
+    second's."""
+    life.terms("schedule: daily")
+    life.funds()
+    one, two = life.sold(10_000), life.sold(10_000)
+    life.days(1)
+    life.say_yes()
+    life.move_days(3)
+    life.market.sandbox.auto_payout("acct_bakery")
+    life.hear()
+    life.refund(one)
+    life.say_yes("transfer_reversal")
+    assert life.earning(one).open == -7_000
+    life.refund(two)
+    assert [asked.amount for asked in life.waiting("transfer_reversal")] == [7_000]
+    assert life.earning(two).claimed == 7_000
+
+
+def test_who_decides_on_a_payout_sees_what_is_still_to_be_taken_back(life):
+    life.terms("negative_limit: {usd: 1000}")
+    invoice = life.sold(10_000)
+    life.say_yes()
+    life.refund(invoice)
+    life.sold(2_000)
+    (waiting,) = life.waiting()
+    assert [flag["text"] for flag in waiting.flags] == [
+        "USD 70.00 is still to be taken back from this seller by reversals"
+    ]
+    life.say_yes()
+    life.hour()
+    assert "USD 70.00" in life.finding("negative_balance").text
+    (reversal,) = life.waiting("transfer_reversal")
+    assert "kept back from the seller's next payouts" in reversal.rationale
