@@ -46,7 +46,7 @@ def _replay(event: InboundEvent, of_the_time: Rules, *, terms_then: bool, fill_g
         invoice = sync.invoice_facts(event.object_id, live=True)
         if invoice is None:
             return
-        charge = sync.charge_facts(invoice.charge_id, live=True) if invoice.charge_id else None
+        charge = cases.payment(invoice, live=True)
         known = of_the_time(at)
         tier = _tier(invoice, known)
         concerned = rules.sellers_of(invoice, charge, known, tier)

@@ -12,12 +12,12 @@ from typing import Any
 from django.db.models import Q, Sum
 
 from billingops.stripe import mirrored, reader, store, sync
-from billingops.stripe.facts import ChargeFacts, InvoiceFacts, TransferFacts
+from billingops.stripe.facts import ChargeFacts, InvoiceFacts, TransferFacts, nothing_due, together
 from billingops.stripe.models import MirroredObject
 from settlements import facts as sealed
 from settlements import lookups, rules
 from settlements.happened import of_many
-from settlements.models import PayoutRecord, Seller, ShareRule
+from settlements.models import Earning, PayoutRecord, Seller, ShareRule
 from settlements.positions import Happened
 from settlements.rules import Problem, Rule, Settlement, Terms, VolumeKey
 from settlements.states import PayoutState
@@ -42,10 +42,18 @@ class Case:
 
     @property
     def brought_money(self) -> bool:
-        """Whether there is a payment to share out."""
-        charge = self.charge
-        paid = charge is not None and charge.status == "succeeded" and charge.amount > 0
-        return paid and self.invoice.is_paid and charge is not None and charge.currency == self.invoice.currency
+        """Whether there is a payment to share out, or, with a negative total, something to take back."""
+        charge, invoice = self.charge, self.invoice
+        if charge is None or charge.status != "succeeded" or charge.currency != invoice.currency:
+            return False
+        return invoice.is_paid and (charge.amount > 0 or invoice.total < 0)
+
+    def source(self, rows: Iterable[Earning]) -> str:
+        """The charge that payouts of the invoice (`rows`: all its earnings) can come out of; "" where several paid it,
+        or it brought less than their shares (the customer's credit paid the rest): then the platform's balance has to.
+        """
+        shares = sum(max(0, row.share - row.taken) for row in rows)
+        return self.charge.id if self.charge and not self.charge.parts and shares <= self.charge.amount else ""
 
     @property
     def paid_at(self) -> datetime:
@@ -105,8 +113,8 @@ def load(invoice_id: str, *, live: bool, but: str = "") -> Case | None:
         invoice = sync.invoice_facts(invoice_id, live=True)
     if invoice is None:
         return None
-    charge = _charge(invoice.charge_id, live=live)
-    happened = of_many({invoice.id: charge})[invoice.id] if charge else None
+    charge = payment(invoice, live=live)
+    happened = of_many({invoice.id: charge}, {invoice.id: invoice.from_balance})[invoice.id] if charge else None
     charge = _as_disputed(charge, happened) if charge else None
     known = rules_for(invoice)
     tier = _tier(invoice, known)
@@ -125,9 +133,9 @@ def load_many(invoice_ids: Iterable[str]) -> dict[str, Case]:
     """The cases of these invoices as the mirror has them, by id, in a number of statements that does not grow with
     theirs (at most mirrored.MOST). What the mirror lacks is left out."""
     invoices = mirrored.invoices_facts(invoice_ids)
-    charges = mirrored.charges_facts(invoice.charge_id for invoice in invoices.values() if invoice.charge_id)
-    paid = {key: charges[one.charge_id] for key, one in invoices.items() if one.charge_id in charges}
-    happened = of_many(paid)
+    paid = mirrored.payments({key: one.charge_ids for key, one in invoices.items()})
+    paid |= {key: nothing_due(one) for key, one in invoices.items() if one.total < 0 and one.is_paid}
+    happened = of_many(paid, {key: one.from_balance for key, one in invoices.items()})
     paid = {key: _as_disputed(charge, happened.get(key)) for key, charge in paid.items()}
     book = RuleBook([as_rule(row) for row in ShareRule.objects.select_related("seller")])
     known = {key: book.of(invoice) for key, invoice in invoices.items()}
@@ -202,7 +210,7 @@ def _committed_of_many(invoices: Iterable[str]) -> dict[str, dict[str, int]]:
 
 def _foreign_of_many(charges: Mapping[str, ChargeFacts]) -> dict[str, list[TransferFacts]]:
     """By invoice; see _foreign, whose mirror-only side this is."""
-    by_charge = {charge.id: invoice for invoice, charge in charges.items()}
+    by_charge = {one.id: invoice for invoice, charge in charges.items() for one in charge.each}
     mirrored_rows = MirroredObject.objects.filter(object_type="transfer", parent_id__in=list(by_charge), account="")
     ids = list(mirrored_rows.exclude(status="reversed").values_list("object_id", flat=True))
     if not ids:
@@ -229,9 +237,16 @@ def _tier(invoice: InvoiceFacts, known: Iterable[Rule]) -> str:
     return customer.metadata.get(rules.TIER_KEY, "") if customer else ""
 
 
+def payment(invoice: InvoiceFacts, *, live: bool) -> ChargeFacts | None:
+    """What paid the invoice; None when nothing did, or Stripe lacks a charge of it."""
+    if invoice.is_paid and invoice.total < 0:
+        return nothing_due(invoice)
+    found = [_charge(charge_id, live=live) for charge_id in invoice.charge_ids]
+    charges = [charge for charge in found if charge is not None]
+    return together(charges) if charges and len(charges) == len(found) else None
+
+
 def _charge(charge_id: str, *, live: bool) -> ChargeFacts | None:
-    if not charge_id:
-        return None
     charge = sync.charge_facts(charge_id, live=live)
     if not live and (charge is None or charge.status == "pending" or charge.fee is None):
         charge = sync.charge_facts(charge_id, live=True) or charge
@@ -255,7 +270,8 @@ def _foreign(
     wanted = set(sellers)
     if not wanted or charge is None:
         return []
-    mirrored = MirroredObject.objects.filter(object_type="transfer", parent_id=charge.id, account="")
+    charges = {one.id for one in charge.each}
+    mirrored = MirroredObject.objects.filter(object_type="transfer", parent_id__in=charges, account="")
     ids = list(mirrored.exclude(status="reversed").order_by("object_id").values_list("object_id", flat=True))
     found: dict[str, TransferFacts] = {}
     if live:
@@ -276,7 +292,7 @@ def _foreign(
         for transfer in found.values()
         if transfer.destination in wanted
         and transfer.amount_reversed < transfer.amount
-        and (transfer.source_transaction == charge.id or transfer.transfer_group == invoice.id)
+        and (transfer.source_transaction in charges or transfer.transfer_group == invoice.id)
     ]
     if not concerned:
         return []

@@ -24,7 +24,7 @@ from billingops import config
 from billingops.exceptions import InvalidInput
 from billingops.money import format_money
 from billingops.stripe import mirrored
-from billingops.stripe.facts import ChargeFacts, InvoiceFacts
+from billingops.stripe.facts import ChargeFacts, InvoiceFacts, nothing_due
 from billingops.stripe.models import MirroredObject
 from settlements import cases, rules
 from settlements.cases import RuleBook
@@ -228,7 +228,8 @@ class _Comparison:
 
     def take(self, batch: _Batch) -> None:
         invoices = mirrored.invoices_facts(batch.ids)
-        charges = mirrored.charges_facts(one.charge_id for one in invoices.values() if one.charge_id)
+        charges = mirrored.payments({key: one.charge_ids for key, one in invoices.items()})
+        charges |= {key: nothing_due(one) for key, one in invoices.items() if one.total < 0 and one.is_paid}
         tiers: Mapping[str, Mapping[str, str]] = {}
         if any(rule.match_tier for rule in (*self.stored.rules, *self.wanted.rules)):
             tiers = mirrored.customers_metadata(one.customer_id for one in invoices.values() if one.customer_id)
@@ -238,7 +239,7 @@ class _Comparison:
             invoice = invoices.get(key)
             if invoice is None:
                 continue
-            charge = charges.get(invoice.charge_id)
+            charge = charges.get(key)
             earned = batch.earned.get(key)
             if earned is None and not batch.since <= rules.paid_day(invoice, charge) < batch.until:
                 continue

@@ -86,7 +86,7 @@ def _computed(case: Case, proposal: Proposal, seller: Seller) -> Earning:
     invoice, charge = case.invoice, case.charge
     assert charge is not None  # case.brought_money
     bases = [each.base for each in case.settlement.earned]
-    parts = positions.fee_parts(charge.fee or 0, bases, charge.amount - sum(bases))
+    parts = positions.fee_parts(charge.fee or 0, bases, charge.amount + invoice.from_balance - sum(bases))
     by_seller = dict(zip((each.seller for each in case.settlement.earned), parts, strict=True))
     terms = case.sellers[proposal.seller]
     of = agreed(terms.snapshot())
@@ -179,7 +179,8 @@ def _own_sale(case: Case) -> Draft | None:
     if charge is None or charge.currency != invoice.currency:
         return None
     own = set(case.settlement.own)
-    amount = charge.amount - sum(line.base for line in invoice.lines if line.id not in own)
+    paid = charge.amount + invoice.from_balance
+    amount = paid - sum(line.base for line in invoice.lines if line.id not in own)
     if amount == 0 and invoice.tax == 0:
         return None
     return books.own_sale(
@@ -189,8 +190,8 @@ def _own_sale(case: Case) -> Draft | None:
 
 def charge_drafts(cases: Sequence[Case]) -> list[Draft]:
     """The payments themselves, as far as Stripe's fee is known."""
-    found = (books.charge(case.charge, invoice=case.invoice.id) for case in cases if case.charge)
-    return [draft for draft in found if draft]
+    found = [(one, case.invoice.id) for case in cases if case.charge for one in case.charge.each]
+    return [draft for one, invoice in found if (draft := books.charge(one, invoice=invoice))]
 
 
 # -- the volumes that tiers are chosen by ------------------------------------------------------------------------------

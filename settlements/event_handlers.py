@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from uuid import UUID
 
+from django.db.models import Q
+
 from approvals import services as gate
 from approvals.models import Suggestion
 from billingops import jobs
@@ -13,6 +15,7 @@ from billingops.inbox.routes import EventNote, on
 from billingops.stripe import reader
 from billingops.stripe.facts import TransferFacts
 from settlements import findings, movements, payouts, reversals, services, tasks
+from settlements.happened import of_charge
 from settlements.lookups import SUGGESTION_KEY, Reversal, reversal_differs, reversals_in, transfer_differs
 from settlements.models import Earning, Finding, PayoutRecord
 from settlements.services import ACTOR
@@ -68,11 +71,12 @@ def look_at_the_credit(note: EventNote) -> None:
 
 
 def _look_at(charge_id: str, note: EventNote) -> None:
-    records = PayoutRecord.objects.filter(charge=charge_id).live()
+    concerned = of_charge(charge_id)
+    records = PayoutRecord.objects.filter(concerned).live()
     waiting = set(records.filter(state=PayoutRecord.State.PENDING_REVIEW).values_list("invoice", flat=True))
     waiting |= set(records.filter(items=None).values_list("invoice", flat=True))  # from before there were earnings
     # What was held for a dispute, or came to nothing, may be due again.
-    open_ones = Earning.objects.filter(charge=charge_id).exclude(invoice__in=records.values("invoice"))
+    open_ones = Earning.objects.filter(concerned).exclude(invoice__in=records.values("invoice"))
     for invoice_id in sorted(waiting | set(open_ones.values_list("invoice", flat=True))):
         services.settle_invoice(invoice_id=invoice_id, event_id=note.event_id, actor=ACTOR, live=True, at=note.created)
     reversals.look(charge_id=charge_id, event_id=note.event_id, actor=ACTOR, at=note.created)
@@ -154,9 +158,9 @@ def _look_at_what_waits(transfer: TransferFacts, note: EventNote) -> None:
     go out with a period's stays behind."""
     if not transfer.source_transaction:
         return
-    of = {"charge": transfer.source_transaction, "account": transfer.destination}
-    waiting = PayoutRecord.objects.filter(state=PayoutRecord.State.PENDING_REVIEW, **of)
-    unpaid = Earning.objects.filter(moved_by_stripe=False, **of).exclude(open=0)
+    concerned = of_charge(transfer.source_transaction) & Q(account=transfer.destination)
+    waiting = PayoutRecord.objects.filter(concerned, state=PayoutRecord.State.PENDING_REVIEW)
+    unpaid = Earning.objects.filter(concerned, moved_by_stripe=False).exclude(open=0)
     withdrawn = set(waiting.values_list("invoice", flat=True))
     for invoice_id in sorted(withdrawn | set(unpaid.values_list("invoice", flat=True))):
         live = invoice_id in withdrawn  # else the mirror, which knows this transfer, says enough

@@ -80,7 +80,7 @@ def without_charge(
     if moved_to:
         what = f"Stripe has already moved its payment to {moved_to}."
         return problem(what, "Settle other sellers' lines by hand.")
-    if charge is None or charge.amount == 0:
+    if charge is None or (charge.amount == 0 and invoice.total >= 0):
         how = "out of band" if invoice.paid_out_of_band else "without a charge (by credit, or nothing was due)"
         what = f"it was paid {how}, so there is no payment to pay from."
         return problem(what, "Pay the seller by hand if it is due.")

@@ -230,7 +230,10 @@ def settle(
         sellers=frozenset(by_seller),
         own=own,
         notes=tuple(notes),
-        earned=tuple(one for one in earned if one.moved_by_stripe or not over),
+        # Of a negative invoice what sellers give back is owed, whatever becomes of the others' shares.
+        earned=tuple(
+            one for one in earned if one.moved_by_stripe or not over or (invoice.total < 0 and one.amount < 0)
+        ),
     )
 
 
@@ -353,8 +356,9 @@ def _why_not_now(
 
 
 def shareable(invoice: InvoiceFacts, charge: ChargeFacts, before: int = 0) -> int:
-    """What may be shared out: what the charge brought, and what was credited before it, without the invoice's tax."""
-    return charge.amount + before - invoice.tax
+    """What may be shared out: what the charge brought, what was credited before it and what the customer's balance paid
+    (below zero: what it got), without the invoice's tax."""
+    return charge.amount + before + invoice.from_balance - invoice.tax
 
 
 def _over_charge(

@@ -286,7 +286,7 @@ def _propose(
             currency=row.currency,
             params={
                 "destination": row.account,
-                "source_transaction": row.charge if plan.from_charge else "",
+                "source_transaction": case.source(rows) if plan.from_charge else "",
                 "transfer_group": row.invoice,
                 "description": f"Payout for invoice {case.invoice.number or row.invoice}",
             },

@@ -8,8 +8,8 @@ The money that moves stands in facts_money.py, connected accounts in facts_accou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -115,6 +115,9 @@ class ChargeFacts:
     "" while the charge's balance transaction is not known.
 
     `transfer_destination`, `transfer_amount` (None: all of it), `transfer_id`: a destination charge's share.
+
+    `parts`: of an invoice that several charges paid, each of them; the rest then says what they are together, under the
+    name of the largest (see `together`).
     """
 
     id: str
@@ -147,16 +150,49 @@ class ChargeFacts:
     moved_at: datetime | None = None
     failure: PaymentFailure | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    parts: tuple[ChargeFacts, ...] = ()
 
     @property
     def converted(self) -> bool:
         """Whether it is known to have arrived in another currency."""
         return self.balance_currency not in ("", self.currency)
 
+    @property
+    def each(self) -> tuple[ChargeFacts, ...]:
+        """The charges at Stripe that this is: itself, or its parts."""
+        return self.parts or ((self,) if self.id else ())
+
+
+def together(charges: Sequence[ChargeFacts]) -> ChargeFacts:
+    """Charges that paid one invoice (at least one, the largest first) as one payment: sums, and of each word the first
+    that is out of the ordinary. Its fee is known when that of all is."""
+    first = charges[0]
+    if len(charges) == 1:
+        return first
+    fees = [one.fee for one in charges if one.fee is not None]
+    nets = [one.net for one in charges if one.net is not None]
+    odd_one = next((one for one in charges if one.converted), first)
+    return replace(
+        first,
+        amount=sum(one.amount for one in charges),
+        amount_refunded=sum(one.amount_refunded for one in charges),
+        currency=next((one.currency for one in charges if one.currency != first.currency), first.currency),
+        status=next((one.status for one in charges if one.status != "succeeded"), "succeeded"),
+        disputed=any(one.disputed for one in charges),
+        fee=sum(fees) if len(fees) == len(charges) else None,
+        net=sum(nets) if len(nets) == len(charges) else None,
+        balance_currency=odd_one.balance_currency,
+        exchange_rate=odd_one.exchange_rate,
+        transfer_destination=next((one.transfer_destination for one in charges if one.transfer_destination), ""),
+        parts=tuple(charges),
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class InvoiceFacts:
-    """`charge_id`: the charge of the payment that paid it, "" when paid out of band, by credit, or not at all.
+    """`charge_id`: the charge of the payment that paid it, "" when paid out of band, by credit, or not at all; where
+    several did (since 2025-05-28), that of the largest, and the others are `further_charges`. `from_balance`: what the
+    customer's balance with Stripe paid of the total; below zero: what went to it, as a negative total does.
     `auto_advance`: whether Stripe collects it by itself. `finalization_error`: the code of what kept a draft from being
     finalized, "" when nothing did. `automatic_tax`: whether Stripe works out the tax; `tax_status`: how that went last
     (complete, failed, requires_location_inputs); `tax_disabled_reason`: why Stripe has turned it off."""
@@ -185,8 +221,10 @@ class InvoiceFacts:
     billing_reason: str = ""
     subscription_id: str = ""
     charge_id: str = ""
+    further_charges: tuple[str, ...] = ()
     payment_intent_id: str = ""
     paid_out_of_band: bool = False
+    from_balance: int = 0
     on_behalf_of: str = ""
     transfer_destination: str = ""
     hosted_invoice_url: str = ""
@@ -205,9 +243,30 @@ class InvoiceFacts:
         return self.status == "paid"
 
     @property
+    def charge_ids(self) -> tuple[str, ...]:
+        """All charges that paid it, the largest first."""
+        return (self.charge_id, *self.further_charges) if self.charge_id else ()
+
+    @property
     def paid_in_all(self) -> int:
         """What was paid of it: out of band too, but no credit, which lowers what is due."""
         return self.amount_paid or (self.amount_due if self.is_paid and self.paid_out_of_band else 0)
+
+
+def nothing_due(invoice: InvoiceFacts) -> ChargeFacts:
+    """In place of a payment, of an invoice with a negative total: that went to the customer's balance."""
+    return ChargeFacts(
+        id="",
+        account=invoice.account,
+        amount=0,
+        currency=invoice.currency,
+        status="succeeded",
+        created=invoice.paid_at or invoice.created,
+        customer_id=invoice.customer_id,
+        invoice_id=invoice.id,
+        fee=0,
+        net=0,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,11 @@ from billingops.stripe.facts import (
     PriceFacts,
     RefundFacts,
     SubscriptionFacts,
+    together,
 )
 from billingops.stripe.models import CreditNote, InvoicePayment, MirroredBalanceTransaction, MirroredObject
 from billingops.stripe.relations import whole
-from billingops.stripe.shapes import metadata_of
+from billingops.stripe.shapes import balance_applied, metadata_of
 
 MOST = 1000
 MOST_CHARGES = 20_000
@@ -63,6 +64,47 @@ def charges_facts(ids: Iterable[str]) -> dict[str, ChargeFacts]:
     """As sync.charge_facts, by id, in at most 3 statements."""
     rows = _rows("charge", _bounded(ids))
     return {facts.id: facts for facts in completed([reader.read_charge(data, account) for _, data, account in rows])}
+
+
+def payments(
+    charges: Mapping[str, Sequence[str]], fresh: Mapping[str, ChargeFacts] | None = None
+) -> dict[str, ChargeFacts]:
+    """By invoice, its charges (ids, the largest first) as one payment: one of several is `together` with the others.
+    Left out where the mirror lacks one. `fresh`: charges, by id, that were read just now. As many statements as
+    charges_facts for each thousand charges."""
+    known = dict(fresh or {})
+    ids = [pk for named in charges.values() for pk in named if pk not in known]
+    for start in range(0, len(ids), MOST):
+        known |= charges_facts(ids[start : start + MOST])
+    return {
+        invoice: together([known[pk] for pk in named])
+        for invoice, named in charges.items()
+        if named and all(pk in known for pk in named)
+    }
+
+
+def charges_of_many(invoice_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The ids of the charges that paid these invoices, the largest first, as their payments name them (none did before
+    2025-03-31); in one statement."""
+    rows = InvoicePayment.objects.filter(invoice_id__in=_bounded(invoice_ids), status="paid").exclude(charge_id="")
+    found: dict[str, tuple[str, ...]] = {}
+    in_turn = rows.order_by("-amount_paid", "created", "id").values_list("invoice_id", "charge_id")
+    for invoice_id, charge_id in dict.fromkeys(in_turn):
+        found[invoice_id] = (*found.get(invoice_id, ()), charge_id)
+    return found
+
+
+def invoices_of_charge(charge_id: str) -> list[str]:
+    """The invoices that it paid, or a part of, as their payments name it (none did before 2025-03-31)."""
+    rows = InvoicePayment.objects.filter(charge_id=charge_id) if charge_id else InvoicePayment.objects.none()
+    return sorted(set(rows.values_list("invoice_id", flat=True)))
+
+
+def balances_applied(invoice_ids: Iterable[str]) -> dict[str, int]:
+    """What the customer's balance paid of each of these invoices (InvoiceFacts.from_balance), in one statement."""
+    rows = mirror.model_of("invoice").objects.filter(id__in=_bounded(invoice_ids))
+    names = ("id", "stripe_data__starting_balance", "stripe_data__ending_balance")
+    return {pk: balance_applied(start, end) for pk, start, end in rows.values_list(*names)}
 
 
 def completed(charges: Sequence[ChargeFacts]) -> list[ChargeFacts]:

@@ -46,6 +46,7 @@ from billingops.stripe.reader_payments import (
 )
 from billingops.stripe.shapes import (
     Json,
+    balance_applied,
     created_of,
     currency_of,
     decimal_of,
@@ -138,9 +139,10 @@ def read_invoice(data: Any, account: str = "") -> InvoiceFacts:
     out_of_band = paid_out_of_band(invoice, paid=paid)
     payments = paying(invoice)
     intent = payment_of(payments[0])[0] if payments else latest_intent(invoice)
-    charge = invoice.get("charge") if paid and not out_of_band else None
+    charges = [ident(invoice.get("charge"))] if paid and not out_of_band else []
     if payments:
-        charge = payment_of(payments[0])[1]
+        charges = [ident(payment_of(payment)[1]) for payment in payments]
+    charges = list(dict.fromkeys(filter(None, charges)))
     subscription = invoice_subscription(invoice)
     details = dig(invoice, "parent", "subscription_details") or invoice.get("subscription_details")
     taxes = invoice.get("total_taxes") if invoice.get("total_taxes") is not None else invoice.get("total_tax_amounts")
@@ -169,9 +171,11 @@ def read_invoice(data: Any, account: str = "") -> InvoiceFacts:
         collection_method=text(invoice.get("collection_method")) or "charge_automatically",
         billing_reason=text(invoice.get("billing_reason")),
         subscription_id=ident(subscription),
-        charge_id=ident(charge),
+        charge_id=charges[0] if charges else "",
+        further_charges=tuple(charges[1:]),
         payment_intent_id=ident(intent),
         paid_out_of_band=out_of_band,
+        from_balance=balance_applied(invoice.get("starting_balance"), invoice.get("ending_balance")),
         on_behalf_of=ident(invoice.get("on_behalf_of")),
         transfer_destination=ident(transfer_data.get("destination")),
         hosted_invoice_url=text(invoice.get("hosted_invoice_url")),

@@ -123,6 +123,12 @@ def paid_out_of_band(data: Json, *, paid: bool) -> bool:
     return paid and data.get("payments") is not None and whole(data.get("amount_due")) > 0 and not paying(data)
 
 
+def balance_applied(start: Any, end: Any) -> int:
+    """What a customer's balance (below zero: credit) paid of an invoice, by how it stood before and after it was
+    finalized; `end` is None until then. Below zero: what the invoice gave to it."""
+    return 0 if end is None else whole(end) - whole(start)
+
+
 def taxes_of(entries: Iterable[Json]) -> tuple[int, int]:
     """(inclusive, exclusive) of `taxes` (tax_behavior) or, before, `tax_amounts` (inclusive: bool)."""
     inclusive = exclusive = 0
