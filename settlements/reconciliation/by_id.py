@@ -171,7 +171,7 @@ def _new(scope: Scope) -> str:
         return f"""
             SELECT l.transaction_id, l.entry_id FROM mine l JOIN met m ON m.{member} = l.{column}
             LEFT JOIN mine own ON own.{partners} = m.{partner} AND own.item_id = l.item_id
-            WHERE m.same AND l.loose AND own.item_id IS NULL
+            WHERE m.same AND own.item_id IS NULL
         """
 
     return f"""
@@ -206,8 +206,7 @@ def _new(scope: Scope) -> str:
             SELECT {link} FROM {LINK} l WHERE l.transaction_id = ANY(ARRAY({t_ids})) UNION ALL
             SELECT {link} FROM {LINK} l WHERE l.entry_id = ANY(ARRAY({e_ids}))
         ), mine AS MATERIALIZED (
-            SELECT {link}, i.state IN ({SETTLED_STATES}) AS settled,
-                   i.state IN ({OPEN_STATES}) OR (i.state = 'matched' AND i.how IN ('reference', 'amount')) AS loose
+            SELECT {link}, i.state IN ({SETTLED_STATES}) AS settled
             FROM links l JOIN {ITEM} i ON i.id = l.item_id
             WHERE i.id = ANY(ARRAY(SELECT item_id FROM links)){scope.of("i", "account")}
         ), beside AS MATERIALIZED (
@@ -337,11 +336,9 @@ def gather(scope: Scope) -> None:
 
 
 def _freed(cursor: Any, scope: Scope) -> None:
-    """What was matched by reference or amount, or is open, and now has a partner that agrees by id. What is open is
-    judged anyway where everything is."""
-    loose = "(i.state = 'matched' AND i.how IN ('reference', 'amount'))"
-    if scope.since:
-        loose = f"(i.state IN ({OPEN_STATES}) OR {loose})"
+    """Members of items, corrected, written off and matched by hand among them, that have a partner by id which is not
+    in the item with them. What is open is judged anyway where everything is."""
+    states = f"{SETTLED_STATES}, {OPEN_STATES}" if scope.since else SETTLED_STATES
     for table, column, mine, other, new in (
         ("recon_t", "transaction_id", f"{TXN} t", f"{ENTRY} e", "e.posted_at"),
         ("recon_e", "entry_id", f"{ENTRY} e", f"{TXN} t", "t.synced_at"),
@@ -353,7 +350,7 @@ def _freed(cursor: Any, scope: Scope) -> None:
             JOIN {mine} ON {alias}.id = l.{column}
             JOIN {other} ON e.balance_transaction = t.object_id AND NOT (e.balance_transaction = '') AND {SAME}
             LEFT JOIN {LINK} own ON own.{partners} = {partner}.id AND own.item_id = l.item_id
-            WHERE {loose} AND own.id IS NULL
+            WHERE i.state IN ({states}) AND own.id IS NULL
             {f"AND {new} > %(since)s" if scope.since else ""}{scope.of("i", "account")}
             ON CONFLICT DO NOTHING
             """),

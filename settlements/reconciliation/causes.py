@@ -37,7 +37,7 @@ def cause_of(verdict: Verdict, known: Known) -> str:
         return Cause.TIMING
     if verdict.state == State.CURRENCY_MISMATCH:
         return Cause.FX
-    if verdict.doubled:
+    if verdict.doubled or verdict.corrected_too_soon:
         return Cause.DUPLICATE
     if verdict.transactions and verdict.entries:
         return _of_both(verdict, known)
@@ -128,8 +128,8 @@ WORDS = {
 
 def facts(verdict: Verdict, cause: str) -> dict[str, Any]:
     """What the words may be made of: amounts as they are to be written, days, counts. No ids, nothing personal."""
-    stripe = verdict.transactions or verdict.members
-    ledger = verdict.entries or verdict.members
+    stripe = verdict.counted("t") or verdict.members
+    ledger = verdict.counted("e") or verdict.members
     of_stripe, of_ledger = stripe[0].currency, ledger[0].currency
     return {
         "state": str(State(verdict.state).label),
@@ -137,18 +137,27 @@ def facts(verdict: Verdict, cause: str) -> dict[str, Any]:
         "stripe": format_money(verdict.stripe, of_stripe),
         "size": format_money(abs(verdict.stripe), of_stripe),  # where the verb says which way it went
         "ledger": format_money(verdict.ledger, of_ledger),
-        "stripe_fee": format_money(sum(one.fee for one in verdict.transactions), of_stripe),
-        "ledger_fee": format_money(sum(one.fee for one in verdict.entries), of_ledger),
+        "stripe_fee": format_money(verdict.stripe_fee, of_stripe),
+        "ledger_fee": format_money(verdict.ledger_fee, of_ledger),
         "difference": format_money(verdict.difference, of_ledger) if of_stripe == of_ledger else "",
         "day": verdict.at.date().isoformat(),
         "transactions": len(verdict.transactions),
         "entries": len(verdict.entries),
         "family": verdict.family.replace("_", " "),
-    }
+    } | ({"corrected": "before"} if verdict.corrected_too_soon else {})
+
+
+CORRECTED_TOO_SOON = (
+    "It had been put right by a correction or a write-off, and then what was missing came after all: with the "
+    "correction the ledger has {ledger}, Stripe moved {stripe}."
+)
 
 
 def words(found: Mapping[str, Any], cause: str) -> str:
-    return WORDS[Cause(cause)].format(**found) if cause else ""
+    if not cause:
+        return ""
+    known = CORRECTED_TOO_SOON if cause == Cause.DUPLICATE and found.get("corrected") else WORDS[Cause(cause)]
+    return known.format(**found)
 
 
 # -- what a correction goes against ------------------------------------------------------------------------------------
@@ -177,7 +186,7 @@ _BY_FAMILY = {
 
 def counter_account(cause: str, family: str, account: str) -> str:
     """Where the other half of a correction is booked unless somebody says otherwise. In a connected account's book what
-    comes and goes is settled with the platform."""
+    comes and goes is settled with the platform. `cause` "": by what the money was for alone."""
     if account and family not in ("payout", "payout_failed", "topup"):
         return str(Account.SETTLED)
     by_cause = _BY_CAUSE.get(cause)  # type: ignore[call-overload]

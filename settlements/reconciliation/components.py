@@ -83,6 +83,10 @@ class Member:
         return self.net + self.fee
 
     @property
+    def is_correction(self) -> bool:
+        return self.side == "e" and self.category in (Kind.CORRECTION, Kind.WRITE_OFF)
+
+    @property
     def figures(self) -> tuple[int, int, str]:
         return self.net, self.fee, self.currency
 
@@ -95,6 +99,8 @@ class Grace:
     entry: timedelta
 
     def until(self, member: Member) -> datetime:
+        if member.is_correction:
+            return member.at  # nothing is on its way to it
         return member.at + (self.transaction if member.side == "t" else self.entry)
 
 
@@ -125,17 +131,36 @@ class Verdict:
         """What has no counterpart."""
         return [one for one in self.members if (one.side, one.pk) not in self.paired]
 
+    def counted(self, side: str) -> list[Member]:
+        """What a sum of one side is made of: its members in the verdict's currency, else all, in the other one."""
+        mine = [one for one in self.members if one.side == side]
+        return [one for one in mine if one.currency == self.currency] or mine
+
     @property
     def stripe(self) -> int:
-        return sum(one.net for one in self.transactions)
+        return sum(one.net for one in self.counted("t"))
 
     @property
     def ledger(self) -> int:
-        return sum(one.net for one in self.entries)
+        return sum(one.net for one in self.counted("e"))
+
+    @property
+    def stripe_fee(self) -> int:
+        return sum(one.fee for one in self.counted("t"))
+
+    @property
+    def ledger_fee(self) -> int:
+        return sum(one.fee for one in self.counted("e"))
 
     @property
     def difference(self) -> int:
         return self.ledger - self.stripe
+
+    @property
+    def corrected_too_soon(self) -> bool:
+        """With a correction the ledger has more than agrees: what it stood for came after all."""
+        beside = self.rest if self.paired else []
+        return any(one.is_correction for one in self.members) and {one.side for one in beside} == {"e"}
 
     @property
     def reference(self) -> str:
@@ -258,14 +283,12 @@ def _together(members: list[Member], *, family: str = "", sticky: int = 0) -> Ve
     by_id = {one.txn for one in transactions} & {one.txn for one in entries if one.txn}
     verdict = Verdict(State.MATCHED, How.ID if by_id else How.REFERENCE, members, sticky=sticky)
     verdict.family = family or next((one.family for one in members if one.family), "")
-    fees = sum(one.fee for one in transactions), sum(one.fee for one in entries)
-    if len({one.currency for one in members}) > 1:
+    if _even(members):
+        verdict.state = State.MATCHED
+    elif len({one.currency for one in members}) > 1:
         verdict.state = State.CURRENCY_MISMATCH
     elif not transactions or not entries:
         verdict.state = State.MISSING_IN_LEDGER if transactions else State.MISSING_IN_STRIPE
-    elif verdict.difference == 0 and (fees[0] == fees[1] or any(one.family == "stripe_fee" for one in members)):
-        # Where Stripe takes a fee by itself it is the transaction's amount, and its fee is 0.
-        verdict.state = State.MATCHED
     else:
         verdict.paired = _pairs(transactions, entries)
         one_sided = len({one.side for one in verdict.rest}) == 1
@@ -276,6 +299,18 @@ def _together(members: list[Member], *, family: str = "", sticky: int = 0) -> Ve
             verdict.state = over_or_under(verdict.stripe, verdict.ledger)
             verdict.doubled = twice
     return verdict
+
+
+def _even(members: Sequence[Member]) -> bool:
+    """Both sides say the same in each currency; so may one side by itself, once it is corrected."""
+    apart: dict[str, list[int]] = {}
+    for one in members:
+        sums, sign = apart.setdefault(one.currency, [0, 0]), 1 if one.side == "t" else -1
+        sums[0] += sign * one.net
+        sums[1] += sign * one.fee
+    # Where Stripe takes a fee by itself it is the transaction's amount, and its fee is 0.
+    fees_count = not any(one.family == "stripe_fee" for one in members)
+    return not any(net or (fee and fees_count) for net, fee in apart.values())
 
 
 def over_or_under(stripe: int, ledger: int) -> State:

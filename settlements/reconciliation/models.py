@@ -87,8 +87,8 @@ class ReconciliationItem(models.Model):
     @property
     def ledger_currency(self) -> str:
         """What the ledger's side is in: another currency than Stripe's where the two are mixed up."""
-        entries = (self.evidence or {}).get("entries") or [{}]
-        return str(entries[0].get("currency") or self.currency)
+        named = {str(one.get("currency") or self.currency) for one in (self.evidence or {}).get("entries") or [{}]}
+        return self.currency if self.currency in named else min(named)
 
     @property
     def is_open(self) -> bool:

@@ -57,7 +57,7 @@ def _in(values: tuple[Any, ...]) -> str:
 
 
 OPEN_STATES, SETTLED_STATES = _in(OPEN), _in(SETTLED)
-STICKY = f"(i.how = 'hand' OR i.state IN ({_in(('explained', 'written_off'))}))"
+STICKY = f"(i.how IN ('hand', 'corrected') OR i.state IN ({_in(('explained', 'written_off'))}))"
 
 
 def prepare(*, few: bool = False) -> None:
@@ -143,35 +143,37 @@ def widen(*, rows: int | None = None) -> None:
                 break
 
 
-# One row a member, those of one component together. A match by hand, and what was corrected, stays together.
+# One row a member; an entry's id is a UUID, a transaction's a number: each has a column of its own. `held` is the item
+# of a match by hand or of a correction, which stays together.
 _MEMBERS = f"""
-SELECT 't', t.id, t.account, t.currency, t.net, t.fee, t.created, t.reporting_category, t.source_id, t.object_id,
-       t.synced_at, COALESCE(i.id, 0), COALESCE(l.id, 0),
-       CASE WHEN {STICKY} THEN 'item:' || i.id ELSE COALESCE(NULLIF(t.source_id, ''), t.object_id) END AS grp
+SELECT 't' AS side, t.id AS t_id, CAST(NULL AS uuid) AS e_id, t.account AS book, t.currency, t.net, t.fee,
+       t.created AS at, t.reporting_category AS category, t.source_id AS source, t.object_id AS txn,
+       t.synced_at AS seen_at, COALESCE(i.id, 0) AS item, COALESCE(l.id, 0) AS link,
+       CASE WHEN {STICKY} THEN i.id END AS held, COALESCE(NULLIF(t.source_id, ''), t.object_id) AS about
 FROM recon_t w JOIN {TXN} t ON t.id = w.id LEFT JOIN {LINK} l ON l.transaction_id = t.id
 LEFT JOIN {ITEM} i ON i.id = l.item_id
 UNION ALL
-SELECT 'e', NULL, e.book, e.currency, e.cash, e.fee, e.occurred_at, e.kind, e.source, e.balance_transaction,
-       e.posted_at, COALESCE(i.id, 0), COALESCE(l.id, 0),
-       CASE WHEN {STICKY} THEN 'item:' || i.id ELSE
+SELECT 'e', CAST(NULL AS bigint), e.id, e.book, e.currency, e.cash, e.fee, e.occurred_at,
+       e.kind, e.source, e.balance_transaction, e.posted_at,
+       COALESCE(i.id, 0), COALESCE(l.id, 0), CASE WHEN {STICKY} THEN i.id END,
        COALESCE(NULLIF(p.source_id, ''), p.object_id, NULLIF(e.source, ''), NULLIF(e.balance_transaction, ''), e.key)
-       END AS grp
 FROM recon_e w JOIN {ENTRY} e ON e.id = w.id LEFT JOIN {TXN} p ON p.object_id = e.balance_transaction
 AND p.account = e.book
 LEFT JOIN {LINK} l ON l.entry_id = e.id LEFT JOIN {ITEM} i ON i.id = l.item_id
+"""
+# Those of one component together. Whatever has an id in common with a member of such an item comes to it: what was
+# corrected or matched by hand while it was missing may have come after all.
+_GROUPED = f"""
+SELECT side, t_id, e_id, book, currency, net, fee, at, category, source, txn, seen_at, item, link,
+       COALESCE('item:' || COALESCE(held, CASE WHEN txn <> '' THEN MIN(held) OVER (PARTITION BY book, txn) END), about)
+FROM ({_MEMBERS}) m ORDER BY 4, 15, 1 DESC, 8, 2, 3
 """
 
 
 def members() -> Iterator[tuple[Any, ...]]:
     """(side, id, account, currency, net, fee, at, category or kind, source, txn, seen_at, item, link, group), ordered
     by account and group, then transactions first."""
-    # An entry's id is a UUID, a transaction's a number: each has a column of its own.
-    sql = _MEMBERS.replace("SELECT 't', t.id,", "SELECT 't', t.id, NULL,").replace(
-        "SELECT 'e', NULL,", "SELECT 'e', NULL, e.id,"
-    )
-    if connection.vendor == "postgresql":
-        sql = sql.replace("t.id, NULL,", "t.id, NULL::uuid,").replace("'e', NULL, e.id,", "'e', NULL::bigint, e.id,")
     with connection.cursor() as cursor:
-        cursor.execute(planned(f"SELECT * FROM ({sql}) m ORDER BY 4, 15, 1 DESC, 8, 2, 3"))
+        cursor.execute(planned(_GROUPED))
         while rows := cursor.fetchmany(FETCH):
             yield from rows

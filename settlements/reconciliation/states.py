@@ -55,6 +55,7 @@ class How(models.TextChoices):
     REFERENCE = "reference", "by reference"
     AMOUNT = "amount", "by amount, date and counterparty"
     HAND = "hand", "by hand"
+    CORRECTED = "corrected", "by a correction"
 
 
 class Cause(models.TextChoices):

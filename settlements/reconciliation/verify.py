@@ -1,7 +1,8 @@
 """What `manage.py verify_ledger` asks of reconciliation: does the ledger equal the mirror's balance transactions.
 
 It trusts no run: each side is compared with the other by id, and what stands in an item is allowed only where the item
-says so: it is matched, explained or written off with the very figures of today, or waits within its grace time.
+says so: it is matched, explained or written off with the very figures of today, or waits within its grace time (a
+correction waits for nothing).
 """
 # ruff: noqa: S608  (every name in these statements is our own)
 
@@ -15,29 +16,30 @@ from settlements.ledger.verify import Difference, Outcome, Progress, register_ch
 from settlements.reconciliation import config
 from settlements.reconciliation.sql import ENTRY, ITEM, LINK, MOVES, SAME, SETTLED_STATES, TXN, planned
 
-_ALLOWED = f"""
+_SETTLED = f"""
     SELECT 1 FROM {LINK} l JOIN {ITEM} i ON i.id = l.item_id WHERE i.state IN ({SETTLED_STATES})
 """
-# Whoever takes part in a matched sum: the sum itself is checked by _SUMS.
+# Whoever takes part in a matched sum counts there, and is nobody's partner by id besides: what comes later for it has
+# none. The sum itself is checked by _SUMS.
+_FREE_T, _FREE_E = (f"NOT EXISTS ({_SETTLED} AND l.{one})" for one in ("transaction_id = t.id", "entry_id = e.id"))
 _TRANSACTION = f"""
 SELECT t.object_id, t.net, t.fee, t.currency, t.account FROM {TXN} t WHERE t.created < %(txn_before)s AND NOT EXISTS (
     SELECT 1 FROM {ENTRY} e WHERE e.balance_transaction = t.object_id AND NOT (e.balance_transaction = '') AND {MOVES}
-    AND {SAME}
-) AND NOT EXISTS ({_ALLOWED} AND l.transaction_id = t.id AND l.net = t.net AND l.fee = t.fee
+    AND {SAME} AND {_FREE_E}
+) AND NOT EXISTS ({_SETTLED} AND l.transaction_id = t.id AND l.net = t.net AND l.fee = t.fee
                   AND l.currency = t.currency)
 ORDER BY t.created, t.id LIMIT 1
 """
 _ENTRY = f"""
 SELECT e.key, e.cash, e.fee, e.currency, e.book FROM {ENTRY} e
-WHERE {MOVES} AND e.occurred_at < %(entry_before)s AND NOT EXISTS (
-    SELECT 1 FROM {TXN} t WHERE t.object_id = e.balance_transaction AND {SAME}
-) AND NOT EXISTS ({_ALLOWED} AND l.entry_id = e.id AND l.net = e.cash AND l.fee = e.fee AND l.currency = e.currency)
+WHERE {MOVES} AND (e.occurred_at < %(entry_before)s OR e.kind IN ('correction', 'write_off')) AND NOT EXISTS (
+    SELECT 1 FROM {TXN} t WHERE t.object_id = e.balance_transaction AND {SAME} AND {_FREE_T}
+) AND NOT EXISTS ({_SETTLED} AND l.entry_id = e.id AND l.net = e.cash AND l.fee = e.fee AND l.currency = e.currency)
 ORDER BY e.occurred_at, e.id LIMIT 1
 """
 _TWICE = f"""
-SELECT e.balance_transaction FROM {ENTRY} e WHERE NOT (e.balance_transaction = '') AND {MOVES} AND NOT EXISTS (
-    {_ALLOWED} AND l.entry_id = e.id
-) GROUP BY e.balance_transaction HAVING COUNT(*) > 1 ORDER BY e.balance_transaction LIMIT 1
+SELECT e.balance_transaction FROM {ENTRY} e WHERE NOT (e.balance_transaction = '') AND {MOVES} AND {_FREE_E}
+GROUP BY e.balance_transaction HAVING COUNT(*) > 1 ORDER BY e.balance_transaction LIMIT 1
 """
 # Amounts matched by amount may differ by the tolerance; nothing else that is settled may.
 _SUMS = f"""

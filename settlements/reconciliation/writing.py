@@ -87,8 +87,8 @@ def _figures(verdict: Verdict, item: ReconciliationItem | None) -> dict[str, Any
         "state": state,
         "stripe": verdict.stripe,
         "ledger": verdict.ledger,
-        "stripe_fee": sum(one.fee for one in verdict.transactions),
-        "ledger_fee": sum(one.fee for one in verdict.entries),
+        "stripe_fee": verdict.stripe_fee,
+        "ledger_fee": verdict.ledger_fee,
         "currency": verdict.currency,
         "transactions": len(verdict.transactions),
         "entries": len(verdict.entries),
@@ -108,7 +108,7 @@ def _values(
     cause = causes.cause_of(verdict, known)
     found = causes.facts(verdict, cause)
     values: dict[str, Any] = {
-        "how": item.how if item is not None and verdict.sticky else verdict.how,
+        "how": _how(verdict, item),
         "cause": cause,
         "account": verdict.account,
         "family": verdict.family,
@@ -132,6 +132,13 @@ def _values(
         if item is not None and item.closed_at and item.state in SETTLED:
             values |= {"closed_at": item.closed_at, "closed_by": item.closed_by}
     return values
+
+
+def _how(verdict: Verdict, item: ReconciliationItem | None) -> str:
+    """What a person or a correction brought together stays so, also when it is open again."""
+    if item is None or not verdict.sticky:
+        return verdict.how
+    return How.CORRECTED if item.state in (State.EXPLAINED, State.WRITTEN_OFF) and item.how != How.HAND else item.how
 
 
 def _reason(was: str, item: ReconciliationItem) -> str:
