@@ -205,7 +205,7 @@ class ReconciliationItemAdmin(ReadOnlyAdmin):
         may = request.user.has_perm
         rows = ReconciliationLink.objects.filter(item=item).select_related("transaction", "entry").order_by("id")
         gaps = corrections.gaps(item) if item.state in DIFFERENCES else []
-        counter = corrections.default_counter(item)
+        counter = corrections.default_counter(item, gaps)
         obstacle = corrections.why_not(item)
         return {
             "item": item,

@@ -12,11 +12,14 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import Sum
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from approvals import services as gate
 from approvals.models import Execution, Suggestion
 from approvals.registry import Kind, Outcome, Preview
+from approvals.sealing import differences
 from approvals.states import State as Gate
 from billingops import access
 from billingops.actors import Actor, save_with_history
@@ -31,7 +34,7 @@ from settlements.ledger.journal import Draft, Line
 from settlements.ledger.models import JournalEntry
 from settlements.reconciliation import causes, config, engine
 from settlements.reconciliation.models import ReconciliationItem, ReconciliationLink
-from settlements.reconciliation.states import DIFFERENCES, State
+from settlements.reconciliation.states import DIFFERENCES, Cause, State
 
 KIND = "ledger_correction"
 MAX_REASON = 500
@@ -91,8 +94,21 @@ def item_facts(item: ReconciliationItem, counter: str) -> dict[str, Any]:
     }
 
 
-def default_counter(item: ReconciliationItem) -> str:
-    return causes.counter_account(item.cause, item.family, item.account)
+def default_counter(item: ReconciliationItem, found: Iterable[Gap] | None = None) -> str:
+    """Where the rest goes unless somebody says otherwise. `found`: its gaps, where they are known."""
+    if item.cause == Cause.DUPLICATE and (earlier := _earlier(item)):
+        return str(earlier.params["counter"])  # what was put right too much goes back where it came from
+    cause = item.cause
+    if not any(gap.cash for gap in (gaps(item) if found is None else found)):
+        cause = ""  # a fee alone is moved between the fees and what the money was for
+    return causes.counter_account(cause, item.family, item.account)
+
+
+def _earlier(item: ReconciliationItem) -> Suggestion | None:
+    """The last correction that was booked for it."""
+    booked = ReconciliationLink.objects.filter(item=item, entry__suggestion__isnull=False)
+    booked = booked.filter(entry__kind__in=(EntryKind.CORRECTION, EntryKind.WRITE_OFF)).order_by("-id")
+    return Suggestion.objects.filter(kind=KIND, pk__in=booked.values("entry__suggestion")[:1]).first()
 
 
 def why_not(item: ReconciliationItem) -> str:
@@ -139,13 +155,19 @@ def suggest(*, item_id: int, counter: str = "", write_off: bool = False, reason:
             raise PermissionDenied("This belongs to an account that you have no access to.")
         if problem := why_not(item):
             raise InvalidTransition(f"{problem} Nothing was suggested.")
-        counter = str(Account.WRITE_OFF) if write_off else counter or default_counter(item)
-        write_off = counter == Account.WRITE_OFF  # by whichever name it is asked for: the limit is the same
-        if counter not in {str(account) for account in COUNTER_ACCOUNTS}:
-            raise InvalidInput(f"{counter!r} is no account that a correction may go against.", field="counter")
         found = gaps(item)
         if not found:
             raise InvalidTransition("Both sides add up to the same: there is nothing to correct.")
+        counter = str(Account.WRITE_OFF) if write_off else counter or default_counter(item, found)
+        write_off = counter == Account.WRITE_OFF  # by whichever name it is asked for: the limit is the same
+        if counter not in {str(account) for account in COUNTER_ACCOUNTS}:
+            raise InvalidInput(f"{counter!r} is no account that a correction may go against.", field="counter")
+        if not all(lines(gap, counter) for gap in found):
+            raise InvalidInput(
+                f"Against {Account(counter).label} nothing would be booked, for that is what differs. Choose another "
+                "account. Nothing was suggested.",
+                field="counter",
+            )
         if write_off and (problem := may_write_off(user, item, found)):
             raise PermissionDenied(problem)
         facts = item_facts(item, counter)
@@ -178,14 +200,15 @@ def suggest(*, item_id: int, counter: str = "", write_off: bool = False, reason:
 
 
 def _item(suggestion: Suggestion) -> ReconciliationItem | None:
-    return ReconciliationItem.objects.filter(pk=suggestion.params["item"]).first()
+    """As it is now: what came since it was suggested may have settled or moved it. In the caller's transaction."""
+    engine.look_again([suggestion.params["item"]])
+    return ReconciliationItem.objects.select_for_update().filter(pk=suggestion.params["item"]).first()
 
 
 def _rebuild(suggestion: Suggestion) -> dict[str, Any]:
-    item = _item(suggestion)
-    if item is None:
-        return {"item": None}
-    return item_facts(item, suggestion.params["counter"])
+    with transaction.atomic():
+        item = _item(suggestion)
+        return item_facts(item, suggestion.params["counter"]) if item is not None else {"item": None}
 
 
 def _preview(suggestion: Suggestion) -> Preview:
@@ -246,9 +269,11 @@ def _execute(suggestion: Suggestion, execution: Execution) -> Outcome:
         engine.lock()
         if found := _look_up(suggestion, execution):
             return found
-        item = ReconciliationItem.objects.select_for_update().filter(pk=suggestion.params["item"]).first()
+        item = _item(suggestion)
         if item is None or item.state not in DIFFERENCES:
             raise Refused("The difference is gone; nothing was booked.", code="no_difference")
+        if differences(suggestion.facts, item_facts(item, suggestion.params["counter"])):
+            raise Refused("The difference moved while it was approved; nothing was booked.", code="moved")
         posted = journal.post(_drafts(suggestion, item), actor=actor)
         ReconciliationLink.objects.bulk_create(
             [
@@ -257,10 +282,11 @@ def _execute(suggestion: Suggestion, execution: Execution) -> Outcome:
                 if entry.cash or entry.fee
             ]
         )
-        item.ledger += sum(entry.cash for entry in posted if entry.currency == item.currency)
-        item.ledger_fee += sum(entry.fee for entry in posted if entry.currency == item.currency)
+        sums = ReconciliationLink.objects.filter(item=item, currency=item.currency).exclude(entry=None)
+        booked = sums.aggregate(cash=Coalesce(Sum("net"), 0), fee=Coalesce(Sum("fee"), 0))
+        item.ledger, item.ledger_fee = int(booked["cash"]), int(booked["fee"])
         item.entries += sum(1 for entry in posted if entry.cash or entry.fee)
-        item.difference = item.ledger - item.stripe if item.state != State.CURRENCY_MISMATCH else 0
+        item.difference = item.ledger - item.stripe
         item.state = State.WRITTEN_OFF if suggestion.params["write_off"] else State.EXPLAINED
         item.closed_at, item.closed_by, item.suggestion = timezone.now(), actor.name, suggestion.pk
         save_with_history(item, actor=actor, reason=f"booked by suggestion {suggestion.pk}")
