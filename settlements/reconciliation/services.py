@@ -8,6 +8,8 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Abs
 from django.utils import timezone
 
 from billingops import access
@@ -15,12 +17,12 @@ from billingops.actors import Actor, save_with_history
 from billingops.exceptions import InvalidInput, InvalidTransition
 from billingops.journal import Note, note
 from settlements.reconciliation import engine, writing
-from settlements.reconciliation.components import over_or_under
 from settlements.reconciliation.models import ReconciliationItem, ReconciliationLink
 from settlements.reconciliation.states import OPEN, SETTLED, How, State
 
 MAX_REASON = 500
 MAX_MEMBERS = 200
+_ONE_BOOK = "Only items of one book and one currency can be matched. Nothing was changed."
 
 
 def match_by_hand(*, item_id: int, others: Collection[int], reason: str, actor: Actor) -> ReconciliationItem:
@@ -40,10 +42,11 @@ def match_by_hand(*, item_id: int, others: Collection[int], reason: str, actor: 
         for one in (item, *rest):
             if one.state not in OPEN:
                 raise InvalidTransition(f"Item {one.pk} is {one.get_state_display()} already. Nothing was changed.")
-            if (one.account, one.currency) != (item.account, item.currency):
-                raise InvalidInput(
-                    "Only items of one book and one currency can be matched. Nothing was changed.", field="others"
-                )
+            if one.account != item.account:
+                raise InvalidInput(_ONE_BOOK, field="others")
+        members = ReconciliationLink.objects.filter(item__in=found)
+        if members.order_by().values("currency").distinct().count() > 1:
+            raise InvalidInput(_ONE_BOOK, field="others")  # also within one of them: no sum is made of two
         if not (any(one.transactions for one in found.values()) and any(one.entries for one in found.values())):
             raise InvalidInput(
                 "A match needs a transaction of Stripe’s and a journal entry. Nothing was changed.", field="others"
@@ -51,20 +54,12 @@ def match_by_hand(*, item_id: int, others: Collection[int], reason: str, actor: 
         if sum(one.transactions + one.entries for one in found.values()) > MAX_MEMBERS:
             raise InvalidInput(f"At most {MAX_MEMBERS} members can be matched by hand.", field="others")
         ReconciliationLink.objects.filter(item__in=wanted).update(item=item)
-        for name in ("stripe", "ledger", "stripe_fee", "ledger_fee", "transactions", "entries"):
-            setattr(item, name, getattr(item, name) + sum(getattr(one, name) for one in rest))
-        item.difference = item.ledger - item.stripe
-        item.how, item.reason, item.due_at = How.HAND, reason, None
-        agrees = item.difference == 0 and item.stripe_fee == item.ledger_fee
-        partly = State.PARTIALLY_MATCHED if item.difference == 0 else over_or_under(item.stripe, item.ledger)
-        item.state = State.MATCHED if agrees else partly
-        item.occurred_at = min(one.occurred_at for one in found.values())
-        if agrees:
-            item.closed_at, item.closed_by = timezone.now(), actor.name
-        # Recomputed when it is next looked at; until then it shows what came together.
-        item.evidence = {**item.evidence, "matched_items": [one.reference for one in rest]}
+        item.how, item.reason = How.HAND, reason
         save_with_history(item, actor=actor, reason=f"matched by hand: {reason}"[:100])
         writing.close(rest, reason=f"matched by hand with item {item.pk}", now=timezone.now(), actor=actor)
+        # State, sums, cause, words and evidence are of the whole now.
+        engine.look_again([item.pk], actor=actor)
+        item.refresh_from_db()
         _note("reconciliation.matched", item, actor, {"with": sorted(wanted), "reason": reason, "state": item.state})
     return item
 
@@ -90,10 +85,11 @@ def unmatch(*, item_id: int, reason: str, actor: Actor) -> ReconciliationItem:
 def candidates(item: ReconciliationItem, user: Any, *, most: int = 50) -> list[ReconciliationItem]:
     """Open items of the same book and currency that have the side this one lacks; the nearest amounts first."""
     rows = ReconciliationItem.objects.open().visible_to(user).filter(account=item.account, currency=item.currency)
-    rows = rows.exclude(pk=item.pk)
+    rows = rows.exclude(pk=item.pk).exclude(state=State.CURRENCY_MISMATCH)
     rows = rows.filter(entries__gt=0) if item.entries == 0 else rows.filter(transactions__gt=0)
     wanted = -item.difference  # what would make this one whole
-    return sorted(rows[:500], key=lambda one: (abs(one.difference - wanted), abs(one.occurred_at - item.occurred_at)))[
+    nearest = rows.order_by(Abs(F("difference") - wanted), "-id")[:500]
+    return sorted(nearest, key=lambda one: (abs(one.difference - wanted), abs(one.occurred_at - item.occurred_at)))[
         :most
     ]
 
