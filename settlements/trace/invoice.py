@@ -382,7 +382,12 @@ def _sentences(graph: Graph, facts: Facts) -> tuple[str, ...]:
     if not facts.earnings and not paid:
         return ("Nothing was paid and nothing shared out: there is no money to trace.",)
     found = [f"The customer paid {format_money(paid, facts.currency)}."] if facts.currency else []
-    at_bank = sum(node.stays for node in graph.nodes.values() if node.kind == "deposit")
-    if at_bank:
-        found.append(f"{graph.money(at_bank)} of it have gone on to sellers’ banks.")
+    payouts = [node for node in graph.nodes.values() if node.key.startswith("deposit:")]
+    for kind, said in (
+        ("deposit", "have gone on to sellers’ banks."),
+        ("on_its_way", "are on their way to sellers’ banks: Stripe does not call them paid yet."),
+        ("kept", "were to go on to sellers’ banks and are on their Stripe balances again."),
+    ):
+        if amount := sum(node.stays for node in payouts if node.kind == kind):
+            found.append(f"{graph.money(amount)} of it {said}")
     return tuple(found)

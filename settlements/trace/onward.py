@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from django.urls import reverse
 
 from billingops.money import format_money, round_half_even
+from billingops.stripe.facts import PayoutFacts
 from settlements.ledger.accounts import Account, Kind
 from settlements.models import Earning, PayoutItem, PayoutRecord
 from settlements.trace import people
@@ -205,19 +207,49 @@ def arrive(graph: Graph, facts: Later, key: str, transfer: str, account: str, am
     details = [("Bank’s trace id", payout.trace_id)] if payout and payout.trace_id else []
     if payout:
         details.append(("All of that payout", format_money(payout.amount, payout.currency)))
+    there = at_the_bank(payout, "seller’s")
     bank = graph.add(
         f"deposit:{arrival.payout}",
-        "deposit",
-        "Deposit at the seller’s bank",
+        there.kind,
+        there.label,
         account=account,
         ref=arrival.payout,
         owner=account,
         state=payout.status if payout else "",
         at=payout.arrival_date if payout else None,
         facts=tuple(details),
-        text="The bank has sent it back; it is on the seller’s Stripe balance again."
-        if payout and payout.status in ("failed", "canceled")
-        else "",
+        text=there.text,
     )
-    graph.flow(here, bank, amount, "paid out")
+    graph.flow(here, bank, amount, there.flow)
     graph.change(bank, stays=graph.nodes[bank].stays + max(amount, 0))
+
+
+@dataclass(frozen=True)
+class Bank:
+    """How a payout to a bank is told. `kind`: of its node; only what Stripe calls paid is a deposit. `total`: what its
+    amount is called."""
+
+    kind: str
+    label: str
+    flow: str
+    total: str
+    text: str = ""
+
+
+def at_the_bank(payout: PayoutFacts | None, whose: str) -> Bank:
+    """By Stripe's own word; `whose`: seller’s, platform’s. A payout that is paid may still come back within five
+    business days (https://docs.stripe.com/api/payouts/object)."""
+    status = payout.status if payout else ""
+    if status == "paid":
+        return Bank("deposit", f"Deposit at the {whose} bank", "paid out", "Deposited")
+    if status in ("failed", "canceled"):
+        what = "The bank has sent it back" if status == "failed" else "The payout was canceled"
+        text = f"{what}: it is on the {whose} Stripe balance again."
+        label = "Came back from the bank" if status == "failed" else "Canceled on its way to the bank"
+        return Bank("kept", label, "paid out, came back", "Came back", text)
+    text = "Stripe does not call it paid yet." if status else "Whether it has arrived is not mirrored yet."
+    return Bank("on_its_way", f"On its way to the {whose} bank", "on its way", "On its way", text)
+
+
+def title_of(payout: str, there: Bank) -> str:
+    return f"Deposit {payout}" if there.kind == "deposit" else f"Payout {payout}: {there.total.lower()}"

@@ -10,6 +10,7 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 from billingops.stripe import reader, store
 from billingops.stripe.models import MirroredBalanceTransaction, MirroredObject
 from settlements.ledger.models import JournalEntry
+from settlements.trace import onward
 from settlements.trace.facts import as_entry
 from settlements.trace.graph import Graph
 from settlements.trace.refs import Target
@@ -73,10 +74,11 @@ def trace(target: Target, *, user: Any, page: int) -> Trace:
     graph.flow(balance, "fee", sum(row["fees"] for row in sums), "fees")
     entries = JournalEntry.objects.filter(source=target.id, book="").prefetch_related("postings")
     net = sum(row["total"] for row in sums)
+    there = onward.at_the_bank(payout, "platform’s")
     bank = graph.add(
         "deposit",
-        "deposit",
-        "Deposit at the platform’s bank",
+        there.kind,
+        there.label,
         ref=target.id,
         state=payout.status if payout else "",
         at=payout.arrival_date if payout else None,
@@ -85,8 +87,9 @@ def trace(target: Target, *, user: Any, page: int) -> Trace:
         entries=tuple(as_entry(entry, user) for entry in entries[:PAGE_SIZE])
         if user.has_perm("ledger.view_journalentry")
         else (),
+        text=there.text,
     )
-    graph.flow(balance, bank, net, "paid out")
+    graph.flow(balance, bank, net, there.flow)
     count = sum(row["count"] for row in sums)
     if payout and not payout.automatic:
         graph.note(bank, "A payout made by hand: Stripe does not tell which movements it holds.")
@@ -99,11 +102,14 @@ def trace(target: Target, *, user: Any, page: int) -> Trace:
         graph,
         kind="deposit",
         subject=target.id,
-        title=f"Deposit {target.id}",
+        title=onward.title_of(target.id, there),
         focus=bank,
-        sentences=(f"One deposit made of {count:,} movement{'s' if count != 1 else ''} on the platform’s balance.",),
+        sentences=(
+            f"Made of {count:,} movement{'s' if count != 1 else ''} on the platform’s balance.",
+            *((there.text,) if there.text else ()),
+        ),
         totals=(
-            ("Deposited", payout.amount if payout else net),
+            (there.total, payout.amount if payout else net),
             ("Stripe’s fees in it", sum(row["fees"] for row in sums)),
             ("Not in the books", sum(row["unknown_sum"] for row in sums)),
         ),

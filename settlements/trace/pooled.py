@@ -196,10 +196,11 @@ def of_deposit(target: Target, *, user: Any, page: int) -> Trace:
     graph.flow("seller", sent, in_items.order_by().aggregate(sum=Sum("amount", default=0))["sum"], "transferred")
     graph.flow(sent, "arrivals", settled["sum"], "arrived")
     graph.add("arrivals", "arrival", "In the seller’s Stripe account", account=account)
+    there = onward.at_the_bank(payout, "seller’s")
     bank = graph.add(
         "deposit",
-        "deposit",
-        "Deposit at the seller’s bank",
+        there.kind,
+        there.label,
         account=account,
         ref=target.id,
         owner=account,
@@ -207,8 +208,9 @@ def of_deposit(target: Target, *, user: Any, page: int) -> Trace:
         at=payout.arrival_date if payout else None,
         stays=payout.amount if payout else sum(row[3] for row in held),
         facts=(("Bank’s trace id", payout.trace_id),) if payout and payout.trace_id else (),
+        text=there.text,
     )
-    graph.flow("arrivals", bank, arrived, "paid out")
+    graph.flow("arrivals", bank, arrived, there.flow)
     reversed_ = records.order_by().aggregate(sum=Sum("amount_reversed", default=0))["sum"]
     text = "Taken back since, out of the account’s balance."
     graph.add("reversed", "category", "Transfers reversed", brings=reversed_, account=account, text=text)
@@ -225,10 +227,13 @@ def of_deposit(target: Target, *, user: Any, page: int) -> Trace:
         graph,
         kind="deposit",
         subject=target.id,
-        title=f"Deposit {target.id}",
+        title=onward.title_of(target.id, there),
         focus=bank,
-        sentences=(f"Made of {len(held):,} movement{'s' if len(held) != 1 else ''} on the seller’s Stripe account.",),
-        totals=(("Deposited", payout.amount if payout else 0), ("From our transfers", arrived), ("Other", other)),
+        sentences=(
+            f"Made of {len(held):,} movement{'s' if len(held) != 1 else ''} on the seller’s Stripe account.",
+            *((there.text,) if there.text else ()),
+        ),
+        totals=((there.total, payout.amount if payout else 0), ("From our transfers", arrived), ("Other", other)),
         rows=_rows(held, transfers, known, account, start),
         row_count=len(held),
         page=start // PAGE_SIZE + 1,

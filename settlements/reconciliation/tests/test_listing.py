@@ -56,7 +56,7 @@ def test_a_fee_that_stripe_takes_by_itself_is_found_by_the_days_look(sandbox, le
     fee, hold = moved_by_stripe(sandbox), moved_by_stripe(sandbox, "other_adjustment", HOLD)
     tasks.daily()
     run_jobs()
-    found = {item.links.get().transaction.object_id: item for item in ReconciliationItem.objects.all()}
+    found = {one.evidence["transactions"][0]["id"]: one for one in ReconciliationItem.objects.all()}
     assert (found[fee].state, found[fee].cause) == (State.MISSING_IN_LEDGER, Cause.STRIPE_FEE)
     assert "a fee of its own" in found[fee].text
     assert "USD -499.00" in found[fee].text

@@ -9,6 +9,7 @@ import pytest
 from django.urls import reverse
 
 from approvals.admin import story_pdf
+from approvals.admin.story import Story
 from billingops.llm import client as llm_client
 from settlements.ledger import journal
 from settlements.ledger.accounts import Account, Kind
@@ -87,9 +88,14 @@ def test_the_model_is_given_every_part_and_its_words_stand_only_where_they_are_t
     model, unexplained, lead, client, monkeypatch, text
 ):
     model.answer({"text": text})
-    told = []
+    told: list[Story] = []
     whole = story_pdf.render
-    monkeypatch.setattr(story_pdf, "render", lambda story: told.append(story) or whole(story))
+
+    def render(story: Story) -> bytes:
+        told.append(story)
+        return whole(story)
+
+    monkeypatch.setattr(story_pdf, "render", render)
     client.force_login(lead)
     answer = client.post(reverse("admin:reconciliation_report", args=["2026-10", "acct_b"]))
     assert answer["Content-Type"] == "application/pdf"

@@ -242,3 +242,38 @@ def test_an_invoice_costs_a_fixed_number_of_statements(world, lead, django_asser
 
 
 STATEMENTS = 19
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "said"),
+    [
+        ("paid", "deposit", "USD 52.00 of it have gone on to sellers’ banks."),
+        ("in_transit", "on_its_way", "USD 52.00 of it are on their way to sellers’ banks"),
+        ("pending", "on_its_way", "USD 52.00 of it are on their way to sellers’ banks"),
+        ("failed", "kept", "USD 52.00 of it were to go on to sellers’ banks and are on their Stripe balances again."),
+        ("canceled", "kept", "USD 52.00 of it were to go on to sellers’ banks and are on their Stripe balances again."),
+    ],
+)
+def test_only_a_payout_that_stripe_calls_paid_is_told_as_money_at_the_bank(
+    world, sale, lead, finance, status, kind, said
+):
+    world.payout(sale.earning(), approver=finance)
+    deposit = world.deposit(BAKERY, status=status)
+    found = trace.of(sale.invoice, user=lead)
+    assert texts(found) == [], "it adds up all the same"
+    assert found.node(f"deposit:{deposit}").kind == kind
+    assert [one for one in found.sentences if said in one] == list(found.sentences[1:])
+    assert (f"deposit:{deposit}" in [one.node for one in found.rest]) == (status != "paid")
+    own = trace.of(deposit, user=lead)
+    assert own.node("deposit").kind == kind
+    assert (own.totals[0][0] == "Deposited") == (status == "paid") == own.title.startswith("Deposit")
+    assert (own.node("deposit").text in own.sentences) == (status != "paid")
+
+
+@pytest.mark.parametrize(
+    ("status", "total"), [("paid", "Deposited"), ("in_transit", "On its way"), ("failed", "Came back")]
+)
+def test_the_platforms_own_payout_is_a_deposit_only_once_it_is_paid(world, sale, lead, status, total):
+    found = trace.of(world.deposit(status=status), user=lead)
+    assert found.totals[0][0] == total
+    assert found.node("deposit").is_rest == (status != "paid")
