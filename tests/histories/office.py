@@ -54,7 +54,7 @@ class Record:
     kept: int = 0
     of_stripe: bool = False  # a destination charge
     asked: list[int] = field(default_factory=list)  # reversals on their way
-    refused: set[int] = field(default_factory=set)  # totals that a person rejected
+    refused: tuple[int, int, int] | None = None  # by Stripe: the amount; owed and reversed of the transfer then
 
 
 class Office:
@@ -222,13 +222,19 @@ class Office:
     # -- payouts -------------------------------------------------------------------------------------------------------
 
     def due(self, account: str, on: date) -> list[Earning]:
-        """As EarningQuerySet.due, without what Stripe moves itself."""
-        busy = {id(item.earning) for one in self.records for item in one.items if item.state == IN_FLIGHT}
+        """As EarningQuerySet.due; of what Stripe moves itself, what is owed after a refund or dispute (payouts.due)."""
+        busy = self._busy()
         rows = [own[account] for own in self.rows.values() if account in own]
         rows = [
-            row for row in rows if row.open and row.due_on <= on and not row.moved_by_stripe and id(row) not in busy
+            row
+            for row in rows
+            if row.open and row.due_on <= on and id(row) not in busy
+            if not row.moved_by_stripe or (row.open < 0 and row.taken)
         ]
         return sorted(rows, key=lambda row: (row.paid_at, row.invoice))
+
+    def _busy(self) -> set[int]:
+        return {id(item.earning) for one in self.records for item in one.items if item.state == IN_FLIGHT}
 
     def opens(self, account: str, on: date) -> list[Open]:
         """As payouts.due."""
@@ -300,6 +306,8 @@ class Office:
             self.features.add("several earnings in one transfer")
         if any(item.amount < 0 for item in record.items):
             self.features.add("debt netted")
+        if any(item.earning.moved_by_stripe for item in record.items):
+            self.features.add("debt of a destination charge netted")
         return record
 
     def _name(self, account: str, of: str) -> str:
@@ -390,10 +398,9 @@ class Office:
                 part = max(0, min(left[id(item.earning)], item.reversible))
                 left[id(item.earning)] -= part
                 claimed += part
-            total = record.amount_reversed + claimed
             amount = claimed - sum(record.asked)
             amount -= amount % self.step
-            if amount > 0 and total not in record.refused:
+            if amount > 0:
                 found.append((record, amount))
         return found
 
@@ -419,13 +426,33 @@ class Office:
         self.stripe[transfer.id] = transfer
         return transfer
 
-    def reject_reversal(self, record: Record, amount: int) -> None:
+    def net_instead(self, record: Record) -> None:
         """As reversals.net_instead: what is claimed of this transfer becomes a debt."""
         claimed = [item.earning for item in record.items if item.earning.claimed > 0]
-        record.refused.add(record.amount_reversed + amount)
         for row in claimed:
             row.offset = True
         self.bring_up_to_date(sorted(row.invoice for row in claimed))
+
+    def refuse_reversal(self, record: Record, amount: int) -> None:
+        """Stripe refuses it (the seller's bank has the money): netted, and a person may try it again."""
+        record.refused = amount, self.still_owed(record), self._reversed_so_far(record)
+        self.net_instead(record)
+
+    def may_try_again(self, record: Record) -> int:
+        """What a refused reversal is over; 0 when none was, or its facts have moved (facts.reversal_facts)."""
+        if record.refused is None:
+            return 0
+        amount, owed, gone = record.refused
+        return amount if (owed, gone) == (self.still_owed(record), self._reversed_so_far(record)) else 0
+
+    def still_owed(self, record: Record) -> int:
+        """As reversals.still_owed."""
+        busy = self._busy()
+        rows = [item.earning for item in record.items]
+        return sum(row.claimed + (max(0, -row.open) if id(row) not in busy else 0) for row in rows)
+
+    def _reversed_so_far(self, record: Record) -> int:
+        return (self.stripe.get(record.transfer) or self.mirror["transfer", record.transfer][1]).amount_reversed
 
     def _reversed(self, record: Record, transfer: TransferFacts) -> None:
         """As payouts.note_reversals and _book_reversals."""
@@ -438,7 +465,7 @@ class Office:
         by_row = {item.earning.pk: item for item in items}
         paid: dict[int, int] = {}
         drafts = []
-        claimed = {row.pk: row.claimed for row in rows.values()}
+        claimed = {row.pk: row.claimed + max(0, -row.open) for row in rows.values()}
         for one in fresh:
             self.booked.add(one.id)
             if one.metadata:

@@ -184,22 +184,33 @@ class _Run:
                 office.leave(record, CANCELLED)  # superseded: it is planned anew
             elif record.state == FAILED:
                 self._try_again(record, stage)
+        for record in office.records:
+            self._reverse_again(record, stage)
         for account in sorted(self.history.terms):
             for record in office.plan(account):
                 self._judge(record, stage)
         for record, amount in office.claims():
             chance = self._chance("claim", stage, record.name).random()
-            if record.of_stripe:
+            if chance < 0.15:
+                self.played.features.add("reversal rejected")
+                office.net_instead(record)
+            elif record.of_stripe:
                 continue  # a destination charge: what goes back is up to the refunds, until all is over
-            if chance < 0.55:
+            elif chance < 0.4:
+                self.played.features.add("reversal refused")
+                office.refuse_reversal(record, amount)
+            elif chance < 0.8:
                 self.played.features.add("transfer reversed")
                 self._tell_later(office.reverse(record, amount, ours=True), stage, of=record.invoice)
-            elif chance < 0.75:
-                self.played.features.add("reversal rejected")
-                office.reject_reversal(record, amount)
         for record in office.records:
             self._by_hand(record, stage)
         checks.transfers(office)
+
+    def _reverse_again(self, record: Record, stage: int) -> None:
+        if (amount := self.office.may_try_again(record)) and self._chance("back", stage, record.name).random() < 0.9:
+            self.played.features.add("refused reversal tried again")
+            record.refused = None
+            self._tell_later(self.office.reverse(record, amount, ours=True), stage, of=record.invoice)
 
     def _judge(self, record: Record, stage: int) -> None:
         chance = self._chance("payout", stage, record.account, record.invoice, record.period).random()
