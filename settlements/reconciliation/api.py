@@ -83,7 +83,8 @@ class LineSerializer(serializers.Serializer[Any]):
 
 
 class PartSerializer(serializers.Serializer[Any]):
-    """opening + lines = closing; `apart` is by how much not. Minor units."""
+    """opening + lines = closing; `apart` is by how much not. Of cash: the ledger has moved more than Stripe by
+    `unmatched` (open), `settled` (in another month, or within tolerance) and `unexplained`. Minor units."""
 
     what = serializers.ChoiceField(choices=["payable", "cash"])
     currency = serializers.CharField()
@@ -92,6 +93,7 @@ class PartSerializer(serializers.Serializer[Any]):
     lines = LineSerializer(many=True)
     apart = serializers.IntegerField()
     unmatched = serializers.IntegerField()
+    settled = serializers.IntegerField()
     unexplained = serializers.IntegerField()
     open_items = serializers.IntegerField()
     ties = serializers.BooleanField()
@@ -127,6 +129,7 @@ def as_json(report: reports.Report) -> dict[str, Any]:
                 "lines": [{"label": label, "amount": amount} for label, amount in part.rows],
                 "apart": part.apart,
                 "unmatched": part.unmatched,
+                "settled": part.settled,
                 "unexplained": part.unexplained,
                 "open_items": part.open_items,
                 "ties": part.ties,

@@ -28,7 +28,7 @@ from billingops.money import format_money
 from billingops.stripe import keeping_up
 from settlements.reconciliation import causes, memos, months, reports
 from settlements.reconciliation.models import PayoutCheck
-from settlements.reconciliation.reports import Part, Report
+from settlements.reconciliation.reports import SETTLED_LABEL, Part, Report
 
 PLATFORM = "platform"  # the platform's report in a URL
 MONTHS = 24
@@ -183,6 +183,7 @@ def lines_of(part: Part) -> list[tuple[str, int]]:
     lines = [("Opening", part.opening), *part.rows, ("Closing", part.closing), ("Apart", part.apart)]
     if part.what == "cash":
         lines += [("At Stripe in the month", part.stripe or 0), ("Unmatched", part.unmatched)]
+        lines.append((SETTLED_LABEL, part.settled))
         lines.append(("Unexplained", part.unexplained))
     return lines
 

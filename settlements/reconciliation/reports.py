@@ -27,9 +27,8 @@ from settlements.ledger.accounts import Account
 from settlements.ledger.accounts import Kind as EntryKind
 from settlements.ledger.models import JournalEntry, Posting
 from settlements.models import Seller
-from settlements.reconciliation import months
-from settlements.reconciliation.models import PayoutCheck, ReconciliationItem, ReconciliationLink
-from settlements.reconciliation.states import DIFFERENCES, State
+from settlements.reconciliation import at_stripe, months
+from settlements.reconciliation.models import PayoutCheck, ReconciliationItem
 
 # What a line is called, in the order of the report.
 SELLER_LINES = {
@@ -62,6 +61,7 @@ CASH_LINES = {
     "corrections": "Corrections",
     "other": "Other",
 }
+SETTLED_LABEL = "Settled in another month or within tolerance"
 
 
 @dataclass
@@ -70,7 +70,8 @@ class Part:
 
     what      "payable" (what a seller could be paid) or "cash" (money on a Stripe balance)
     stripe    of cash: the sum of Stripe's own transactions of the month; None where it is not about a balance
-    unmatched the sum of the open differences (ledger − Stripe) of the month, `open_items` how many
+    unmatched ledger − Stripe of what is open or expected, by the month's members; `open_items`: how many differences
+    settled   the same of what is settled: its other half stands in another month, or it is within the tolerance
     """
 
     what: str
@@ -81,6 +82,7 @@ class Part:
     lines: dict[str, int] = field(default_factory=dict)
     stripe: int | None = None
     unmatched: int = 0
+    settled: int = 0
     open_items: int = 0
 
     @property
@@ -89,10 +91,15 @@ class Part:
 
     @property
     def unexplained(self) -> int:
-        """Of cash: by how much ledger and Stripe differ beyond the open items."""
-        if self.stripe is None:
+        """Of cash: by how much ledger and Stripe differ beyond what is known."""
+        if self.what != "cash":
             return 0
-        return sum(self.lines.values()) - self.stripe - self.unmatched
+        return sum(self.lines.values()) - (self.stripe or 0) - self.unmatched - self.settled
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.opening or self.closing or any(self.lines.values()) or self.stripe or self.unmatched
+                    or self.settled or self.open_items)  # fmt: skip
 
     @property
     def ties(self) -> bool:
@@ -107,11 +114,17 @@ class Part:
             return f"{size} {'more' if self.unexplained > 0 else 'less'} in the ledger than at Stripe, unexplained"
         if self.unmatched:
             return f"ties, with {format_money(abs(self.unmatched), self.currency)} of it in open differences"
+        if self.open_items:
+            return f"ties, with {self.open_items} open difference{'s' if self.open_items > 1 else ''}"
         return "ties"
 
     @property
     def labels(self) -> Mapping[str, str]:
         return SELLER_LINES if self.what == "payable" else CASH_LINES
+
+    @property
+    def settled_label(self) -> str:
+        return SETTLED_LABEL
 
     @property
     def rows(self) -> list[tuple[str, int]]:
@@ -132,18 +145,11 @@ class Report:
     name: str
     month: str
     parts: list[Part] = field(default_factory=list)
+    open_items: int = 0  # a difference between two currencies is one, in both parts
 
     @property
     def ties(self) -> bool:
         return all(part.ties for part in self.parts)
-
-    @property
-    def open_items(self) -> int:
-        return sum(part.open_items for part in self.parts if part.what == "cash")
-
-    @property
-    def is_empty(self) -> bool:
-        return not any(part.opening or part.closing or part.lines for part in self.parts)
 
     def facts(self) -> dict[str, Any]:
         """For words: amounts as they are to be written. `apart` and `unexplained` are there where they are not
@@ -173,7 +179,8 @@ class Report:
                 f"{format_money(part.closing, part.currency)}; {part.verdict}."
             )
         if self.open_items:
-            said.append(f"{self.open_items} differences are still to be explained.")
+            many = self.open_items > 1
+            said.append(f"{self.open_items} difference{'s are' if many else ' is'} still to be explained.")
         return " ".join(said) or "Nothing moved in this month."
 
 
@@ -195,16 +202,16 @@ def month(month_name: str, *, user: Any, accounts: Iterable[str] | None = None) 
             report = reports[account] = Report(account, name, month_name)
         found = next((one for one in report.parts if (one.what, one.currency) == (what, currency)), None)
         if found is None:
-            found = Part(what, account, currency)
+            found = Part(what, account, currency, stripe=0 if what == "cash" else None)
             report.parts.append(found)
         return found
 
     _payable(part, window, wanted)
     _cash(part, window, wanted)
-    _stripe(part, window, wanted)
-    _open(part, window, wanted)
+    open_items = at_stripe.fill(part, window, wanted)
     for report in reports.values():
-        report.parts = [one for one in report.parts if one.opening or one.closing or one.lines or one.open_items]
+        report.open_items = open_items.get(report.account, 0)
+        report.parts = [one for one in report.parts if not one.is_empty]
         report.parts.sort(key=lambda one: (one.what != "payable", one.currency))
     found = [report for report in reports.values() if report.parts]
     return sorted(found, key=lambda report: (report.account != "", report.name.lower(), report.account))
@@ -337,37 +344,6 @@ def _cash(part: Any, window: tuple[datetime, datetime], wanted: frozenset[str] |
         for line, amount in ((name, int(row["cash_sum"]) + fee), ("fees", -fee)):
             if amount:
                 found.lines[line] = found.lines.get(line, 0) + amount
-
-
-def _stripe(part: Any, window: tuple[datetime, datetime], wanted: frozenset[str] | None) -> None:
-    rows = MirroredBalanceTransaction.objects.filter(created__gte=window[0], created__lt=window[1]).order_by()
-    for row in _only(rows, "account", wanted).values("account", "currency").annotate(sum=Sum("net")):
-        part("cash", row["account"], row["currency"]).stripe = int(row["sum"])
-
-
-def _open(part: Any, window: tuple[datetime, datetime], wanted: frozenset[str] | None) -> None:
-    """Open differences, and what is expected: both are apart for a reason that is known. Where two currencies meet,
-    each side stands in its own."""
-    rows: Any = (
-        ReconciliationItem.objects.open().filter(occurred_at__gte=window[0], occurred_at__lt=window[1]).order_by()
-    )
-    rows = _only(rows, "account", wanted)
-    one_currency = rows.exclude(state=State.CURRENCY_MISMATCH).values("account", "currency")
-    for row in one_currency.annotate(sum=Sum("difference"), count=Count("pk", filter=Q(state__in=DIFFERENCES))):
-        found = part("cash", row["account"], row["currency"])
-        found.unmatched, found.open_items = int(row["sum"]), row["count"]
-        if found.stripe is None:
-            found.stripe = 0
-    sides = ReconciliationLink.objects.filter(item__in=rows.filter(state=State.CURRENCY_MISMATCH)).order_by()
-    signed = Case(When(transaction=None, then=F("net")), default=-F("net"))
-    for row in sides.values("currency", account=F("item__account")).annotate(
-        sum=Sum(signed), count=Count("item", distinct=True)
-    ):
-        found = part("cash", row["account"], row["currency"])
-        found.unmatched += int(row["sum"])
-        found.open_items += row["count"]
-        if found.stripe is None:
-            found.stripe = 0
 
 
 # -- one payout --------------------------------------------------------------------------------------------------------
