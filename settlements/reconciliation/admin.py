@@ -339,12 +339,12 @@ def to_explain(request: HttpRequest) -> Iterator[home.WaitingLine]:
     count = capped_counts({"open": rows})["open"]
     if not count:
         return
-    totals = rows.totals_of_newest(COUNT_CAP)
+    totals = rows.sizes_of_newest(COUNT_CAP)
     yield home.WaitingLine(
         label="differences to explain",
         count=count,
         oldest=rows.aggregate(oldest=Min("found_at"))["oldest"],
         sums=sum_by_currency((total["amount"], total["currency"]) for total in totals),
         url=reverse("admin:reconciliation_reconciliationitem_changelist"),
-        hint="Stripe and the ledger do not say the same.",
+        hint="Stripe and the ledger do not say the same; the sizes are added up, whichever way each goes.",
     )

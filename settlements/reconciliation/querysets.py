@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
+from django.db.models.functions import Abs
 
 from billingops import access
 from billingops.admin.paging import COUNT_CAP, grouped
@@ -34,3 +35,7 @@ class ItemQuerySet(models.QuerySet["ReconciliationItem"]):
     def totals_of_newest(self, cap: int = COUNT_CAP) -> list[dict[str, Any]]:
         """[{currency, amount (sum of the differences), count}] of the newest `cap` rows, in one statement."""
         return grouped(self, ("currency",), amount="difference", when="found_at", cap=cap)
+
+    def sizes_of_newest(self, cap: int = COUNT_CAP) -> list[dict[str, Any]]:
+        """The same with the differences' sizes: one of +50 and one of −50 are 100 to look at."""
+        return grouped(self.annotate(size=Abs("difference")), ("currency",), amount="size", when="found_at", cap=cap)

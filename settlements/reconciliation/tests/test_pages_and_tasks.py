@@ -210,3 +210,14 @@ def test_the_built_in_words_of_every_fault_keep_to_the_facts():
     for item in ReconciliationItem.objects.exclude(state=State.MATCHED):
         assert item.text
         assert not memos.objection(item.text, item.evidence["facts"]), item.text
+
+
+def test_the_home_page_adds_up_sizes_so_that_two_differences_never_cancel_out(lead, rf):
+    from settlements.reconciliation.admin import to_explain
+
+    store_transactions(movement(Kind.PAYOUT, gross=-5_000).txn, movement(Kind.TOPUP, gross=5_000).txn)
+    reconcile(trigger="test")
+    request = rf.get("/admin/")
+    request.user = lead
+    (line,) = to_explain(request)
+    assert (line.count, dict(line.sums)) == (2, {"usd": 10_000})
