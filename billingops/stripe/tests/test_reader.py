@@ -112,15 +112,25 @@ def test_what_was_paid_outside_stripe_is_recognised_and_has_no_charge(invoice, o
     assert facts.charge_id == ""
 
 
-def test_the_charge_of_the_largest_payment_counts():
+def test_the_charges_of_all_payments_are_named_the_largest_first():
     intent = {"id": "pi_2", "object": "payment_intent", "latest_charge": "ch_2"}
     small = variant(
         PAYMENT, id="inpay_2", amount_paid=100, payment={"type": "payment_intent", "payment_intent": intent}
     )
     bare = variant(PAYMENT, id="inpay_3", amount_paid=50, payment={"type": "charge", "charge": "ch_3"})
     for order in ((small, PAYMENT, bare), (PAYMENT, bare, small)):
-        assert reader.read_invoice(variant(NEW_INVOICE, payments=listed(*order))).charge_id == "ch_1"
+        facts = reader.read_invoice(variant(NEW_INVOICE, payments=listed(*order)))
+        assert facts.charge_ids == ("ch_1", "ch_2", "ch_3")
     assert reader.read_invoice(variant(NEW_INVOICE, payments=listed(bare))).charge_id == "ch_3"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "applied"),
+    [(-2000, 0, 2000), (-5000, -1000, 4000), (0, -3000, -3000), (500, 0, -500), (0, 20, 20), (-2000, None, 0)],
+)
+def test_what_the_customers_balance_paid_of_an_invoice_is_read(start, end, applied):
+    invoice = variant(NEW_INVOICE, starting_balance=start, ending_balance=end)
+    assert reader.read_invoice(invoice).from_balance == applied
 
 
 def test_an_unpaid_invoice_names_its_intent_but_no_paying_charge():
