@@ -273,15 +273,17 @@ def _sums(accounts: list[dict[str, Any]]) -> tuple[int, int]:
 def export_page(request: HttpRequest) -> HttpResponseBase:
     """A form; with a period, the file. Noted in the audit log like every export; at most EXPORT_ENTRIES."""
     _check(request)
-    given = {name: request.GET.get(name, "").strip() for name in ("from", "to", "seller", "currency", "format")}
+    names_ = ("from", "to", "posted_since", "seller", "currency", "format")
+    given = {name: request.GET.get(name, "").strip() for name in names_}
     problem = ""
-    if given["from"] or given["to"]:
+    if given["from"] or given["to"] or given["posted_since"]:
         try:
             return _download(request, given)
         except InvalidInput as refused:
             problem = str(refused)
     last = timezone.now().date().replace(day=1) - timedelta(days=1)
-    defaults = {"from": last.replace(day=1).isoformat(), "to": last.isoformat(), "format": "csv"}
+    first = last.replace(day=1)
+    defaults = {"from": first.isoformat(), "to": last.isoformat(), "format": "csv"}
     context = {
         **site.each_context(request),
         "title": "Export the journal",
@@ -289,6 +291,8 @@ def export_page(request: HttpRequest) -> HttpResponseBase:
         "problem": problem,
         "formats": FORMATS.values(),
         "most": EXPORT_ENTRIES,
+        "month": first,
+        "late": export.Selection(first, last).late(FORMATS["csv"], request.user),
     }
     return TemplateResponse(request, "admin/ledger/export.html", context, status=400 if problem else 200)
 

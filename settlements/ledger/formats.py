@@ -142,29 +142,26 @@ BEANCOUNT_ACCOUNTS = {
 def write_beancount(entries: Iterable[JournalEntry], lines: Lines = every_posting) -> Iterator[str]:
     """Transactions of all books and currencies; a connected account's book has accounts of its own, named after it.
 
-    An account is opened (1970-01-01) in front of the first transaction that uses it; Beancount sorts by date.
+    A file loads by itself, and those of several months together: accounts are opened by Beancount's own plug-in
+    `auto_accounts`, for an `open` in each file would clash. Beancount runs the plug-ins of the file that it is given,
+    not of those that it includes, so a file that includes these needs the plug-in, or `open` lines of its own.
     Language: https://beancount.github.io/docs/beancount_language_syntax.html (read 2026-11): accounts are words of
     letters, digits and dashes that begin with a capital or a digit, texts stand in double quotes, metadata keys begin
     with a small letter. The tests read the file back with Beancount itself.
     """
-    yield '; The journal of BillingOps. Check it with bean-check.\noption "title" "BillingOps"\n'
-    opened: set[str] = set()
+    yield "; The journal of BillingOps. Check it with bean-check. A file that includes it needs the plug-in, too.\n"
+    yield 'option "title" "BillingOps"\nplugin "beancount.plugins.auto_accounts"\n'
     for entry in entries:
-        texts, opens = [f'\n{entry.occurred_at:%Y-%m-%d} * "{_quoted(entry.text or entry.get_kind_display())}"'], []
+        texts = [f'\n{entry.occurred_at:%Y-%m-%d} * "{_quoted(entry.text or entry.get_kind_display())}"']
         about = {"key": entry.key, "kind": entry.kind, "source": entry.source, "seller": entry.seller}
         about |= {"balance-transaction": entry.balance_transaction, "book": entry.book}
         texts += [f'  {name}: "{_quoted(value)}"' for name, value in about.items() if value]
         for posting in lines(entry):
             account = BEANCOUNT_ACCOUNTS[Account(posting.account)]
             account += f":{_word(entry.book)}" if entry.book else ""
-            if account not in opened:
-                opened.add(account)
-                opens.append(f"1970-01-01 open {account}")
             texts.append(f"  {account}  {decimal_of(posting.amount, posting.currency):f} {posting.currency.upper()}")
             notes = {"seller": posting.seller, "invoice": posting.invoice}
             texts += [f'    {name}: "{_quoted(value)}"' for name, value in notes.items() if value]
-        if opens:
-            yield "\n" + "\n".join(opens) + "\n"
         yield "\n".join(texts) + "\n"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,13 +13,15 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
 
 from approvals.models import AuditEntry
 from billingops.exceptions import InvalidInput
 from settlements.ledger import export
 from settlements.ledger.accounts import Account
 from settlements.ledger.formats import BEANCOUNT_ACCOUNTS, CSV_HEADER, FORMATS, decimal_of, journal_number
-from settlements.ledger.journal import Line
+from settlements.ledger.journal import Draft, Line
 from settlements.ledger.models import JournalEntry
 from settlements.ledger.tests.build import NOON, charge, post, sale
 
@@ -171,3 +173,108 @@ def test_a_selection_that_makes_no_sense_is_refused_by_its_field(given, field):
     with pytest.raises(InvalidInput) as caught:
         export.read_selection(given)
     assert caught.value.field == field
+
+
+def test_beancount_files_of_two_months_load_alone_and_together(books, tmp_path):
+    loader = pytest.importorskip("beancount.loader")
+    run(tmp_path / "october.beancount", format="beancount", **{"from": "2026-10-01", "to": "2026-10-31"})
+    run(tmp_path / "november.beancount", format="beancount")
+    included = 'include "october.beancount"\ninclude "november.beancount"\n'
+    (tmp_path / "all.beancount").write_text(f'plugin "beancount.plugins.auto_accounts"\n{included}')
+    found = {}
+    for name in ("october", "november", "all"):
+        entries, errors, _ = loader.load_file(str(tmp_path / f"{name}.beancount"))
+        assert errors == [], name
+        found[name] = sum(type(one).__name__ == "Transaction" for one in entries)
+    assert found["october"] == 1
+    assert found["all"] == found["october"] + found["november"] == len(books)
+
+
+# -- by the time of posting --------------------------------------------------------------------------------------------
+
+FIRST, SECOND = datetime(2026, 11, 1, 9, tzinfo=UTC), datetime(2026, 12, 1, 9, tzinfo=UTC)
+
+
+def posted(at: datetime, *drafts: Draft, monkeypatch: pytest.MonkeyPatch) -> list[JournalEntry]:
+    """As if the clock had said `at`: entries cannot be changed afterwards."""
+    with monkeypatch.context() as patch:
+        patch.setattr("settlements.ledger.journal.timezone.now", lambda: at)
+        found = post(*drafts)
+    assert {one.posted_at for one in found} == {at}
+    return found
+
+
+@pytest.fixture
+def late(monkeypatch) -> JournalEntry:
+    """October is exported on 1 November; then an event of 31 October comes in."""
+    of_october, of_november = datetime(2026, 10, 10, tzinfo=UTC), datetime(2026, 11, 20, tzinfo=UTC)
+    posted(FIRST - timedelta(days=20), charge(11, occurred_at=of_october), monkeypatch=monkeypatch)
+    (found,) = posted(
+        FIRST + timedelta(days=2), charge(12, occurred_at=of_october + timedelta(days=21)), monkeypatch=monkeypatch
+    )
+    posted(of_november, charge(13, occurred_at=of_november), monkeypatch=monkeypatch)
+    posted(SECOND, charge(14, occurred_at=SECOND), monkeypatch=monkeypatch)
+    return found
+
+
+def keys_of(path: Path) -> set[str]:
+    return {row["key"] for row in rows(path)}
+
+
+def test_what_is_posted_after_a_months_file_is_in_the_next_one_by_the_time_of_posting(late, tmp_path):
+    chain = [(str(date(2020, 1, 1)), FIRST), (FIRST.isoformat(), SECOND), (SECOND.isoformat(), None)]
+    found = []
+    for number, (since, until) in enumerate(chain):
+        given = {"from": "", "to": "", "posted-since": since, "posted-until": until.isoformat() if until else ""}
+        (said,) = run(tmp_path / f"{number}.csv", **given)
+        assert until is None or datetime.fromisoformat(said["posted_until"]) == until
+        found.append(keys_of(tmp_path / f"{number}.csv"))
+    assert found[1] == {late.key, "charge:ch_13"}
+    assert [len(one) for one in found[:2]] == [1, 2]
+    assert sum(map(len, found)) == len(set.union(*found)), "none is in two files"
+
+
+def test_a_file_by_the_time_of_posting_ends_where_no_open_transaction_can_add_to_it(tmp_path):
+    post(charge(1))
+    (said,) = run(tmp_path / "new.csv", **{"from": "", "to": "", "posted-since": "2026-01-01"})
+    assert said["entries"] == 0, "posted just now: it goes into the next file"
+    until = datetime.fromisoformat(said["posted_until"])
+    assert timezone.now() - until >= export.COMMITTED
+
+
+def test_a_months_file_says_how_much_of_earlier_months_came_after_them(late, tmp_path):
+    (said,) = run(tmp_path / "november.csv")
+    assert said["posted_late"] == 1
+    (said,) = run(tmp_path / "october.csv", **{"from": "2026-10-01", "to": "2026-10-31"})
+    assert said["posted_late"] == 0
+
+
+def test_the_page_offers_what_was_posted_since_the_last_file(late, lead, client):
+    client.force_login(lead)
+    page = reverse("admin:ledger_export")
+    assert "Posted since" in client.get(page).content.decode()
+    answer = client.get(page, {"posted_since": "2026-11-01T09:00Z", "format": "csv"})
+    assert "journal-posted-2026-11-01T090000Z-" in answer["Content-Disposition"]
+    text = b"".join(answer.streaming_content).decode()
+    assert late.key in text
+    assert "charge:ch_11" not in text
+    refused = client.get(page, {"posted_since": "yesterday"})
+    assert refused.status_code == 400
+    assert "is no time" in refused.content.decode()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"from": "2026-11-01", "to": "2026-11-30", "posted_since": "2026-11-01"},
+        {"posted_since": "2026-11-02", "posted_until": "2026-11-01"},
+        {"from": "2026-11-01", "to": "2026-11-30", "posted_until": "2026-11-01"},
+        {"posted_since": "the last file"},
+        {"posted_since": "0001-01-01"},
+        {},
+    ],
+)
+def test_a_period_and_a_time_of_posting_are_not_mixed(given):
+    """With a period, too, entries would fall between two files."""
+    with pytest.raises(InvalidInput):
+        export.read_selection(given)

@@ -1,4 +1,5 @@
-"""`manage.py export_journal --from 2026-11-01 --to 2026-11-30 [--seller acct_…] [--format quickbooks] FILE`"""
+"""`manage.py export_journal --from 2026-11-01 --to 2026-11-30 [--seller acct_…] [--format quickbooks] FILE`, or
+`--posted-since 2026-11-01T08:00Z` in place of the days: what was posted since then, whenever it occurred."""
 
 from __future__ import annotations
 
@@ -30,15 +31,21 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--from", dest="from", required=True, metavar="DAY", help="the first day, 2026-11-01")
-        parser.add_argument("--to", required=True, metavar="DAY", help="the last day, included; days are UTC")
+        parser.add_argument("--from", dest="from", default="", metavar="DAY", help="the first day, 2026-11-01")
+        parser.add_argument("--to", default="", metavar="DAY", help="the last day, included; days are UTC")
+        parser.add_argument(
+            "--posted-since", default="", metavar="TIME",
+            help="instead of days: what was posted since then, whenever it occurred; the line that is printed says "
+            "until when, which is the next file's --posted-since",
+        )  # fmt: skip
+        parser.add_argument("--posted-until", default="", metavar="TIME", help="to write an earlier file once more")
         parser.add_argument("--seller", default="", metavar="ACCT", help="only this seller's entries")
         parser.add_argument("--currency", default="", metavar="USD", help="only this currency")
         parser.add_argument("--format", default="csv", choices=list(FORMATS), help="default: csv")
         parser.add_argument("file", metavar="FILE")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        names = ("from", "to", "seller", "currency", "format")
+        names = ("from", "to", "posted_since", "posted_until", "seller", "currency", "format")
         try:
             chosen, form = export.read_selection({name: options[name] for name in names})
         except InvalidInput as problem:
@@ -52,9 +59,15 @@ class Command(BaseCommand):
         for part, target in files:
             entries = self._write(part, form, target)
             said = {"file": str(target), "format": form.name, "currency": part.currency or "all", "entries": entries}
-            self.stdout.write(json.dumps(said))
+            self.stdout.write(json.dumps(said | self._more(part, form)))
         if not files:
-            self.stdout.write(json.dumps({"format": form.name, "entries": 0}))
+            self.stdout.write(json.dumps({"format": form.name, "entries": 0} | self._more(chosen, form)))
+
+    def _more(self, chosen: Selection, form: Format) -> dict[str, Any]:
+        """Where the next file begins; or, of a period, how much of earlier ones came after them."""
+        if chosen.posted_until:
+            return {"posted_until": chosen.posted_until.isoformat()}
+        return {"posted_late": chosen.late(form)}
 
     def _write(self, chosen: Selection, form: Format, target: Path) -> int:
         """To a file beside it first: what is there under its name is whole."""
