@@ -3,11 +3,12 @@ in, journal entries out, each once, whatever the order and number of the events 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F
+from django.utils import timezone
 
 from billingops.actors import Actor
 from billingops.money import format_money
@@ -20,6 +21,7 @@ from settlements.ledger.models import JournalEntry
 from settlements.models import Earning, Finding, PayoutRecord, Seller
 
 CAME_BACK = ("failed", "canceled")
+ON_ITS_WAY = timedelta(days=1)  # after the payment; until then the transfer's event may just be late
 
 
 def book_charge(charge_id: str, *, actor: Actor) -> bool:
@@ -112,22 +114,65 @@ def book_destination_charge(transfer: TransferFacts, *, actor: Actor) -> PayoutR
     row = Earning.objects.get(invoice=record.invoice, account=record.account)
     for fee in store.load("application_fee", [charge.application_fee_id]).values() if charge.application_fee_id else ():
         book_fee_refunds(reader.read_fee_refunds(fee), charge_id=charge.id, actor=actor)
-    if row.paid != row.earned:
-        findings.open_finding(
-            code=Finding.Code.FEE_MISMATCH,
-            subject=record.invoice,
-            account=record.account,
-            text=(
-                f"Stripe moved {format_money(row.paid, row.currency)} of invoice {row.invoice_number or row.invoice} "
-                f"to {row.account} with the payment (destination charge); by the rules it is "
-                f"{format_money(row.earned, row.currency)}. Nothing was corrected. Set the application fee where the "
-                "charge is made, and settle the difference with the seller."
-            ),
-            amount=row.paid - row.earned,
-            currency=row.currency,
-            actor=actor,
-        )
+    row.refresh_from_db()
+    tell_what_is_left([row], actor=actor)
     return record
+
+
+def tell_what_is_left(rows: Iterable[Earning], *, actor: Actor) -> None:
+    """Of destination charges: Stripe moved another share than the rule's, or what went back is not what is due. Told as
+    long as anything is left."""
+    for row in rows:
+        if row.open == 0:
+            findings.resolve(
+                subject=row.invoice,
+                account=row.account,
+                actor=actor,
+                reason="nothing is left of it any more",
+                only=[Finding.Code.FEE_MISMATCH],
+            )
+        elif text := _what_is_left(row):
+            findings.open_finding(
+                code=Finding.Code.FEE_MISMATCH,
+                subject=row.invoice,
+                account=row.account,
+                text=text,
+                amount=-row.open,
+                currency=row.currency,
+                actor=actor,
+            )
+
+
+def _what_is_left(row: Earning) -> str:
+    """ "" while Stripe's transfer is still on its way to us."""
+    number, left = row.invoice_number or row.invoice, format_money(abs(row.open), row.currency)
+    if not row.items.exists():
+        if row.paid_at > timezone.now() - ON_ITS_WAY:
+            return ""
+        return (
+            f"Of invoice {number} {left} are {row.account}'s by the rules, and Stripe was to move them with the "
+            "payment (destination charge); no transfer in this currency is known. Nothing was paid out. Look at the "
+            "payment in Stripe: if it was converted, reconciliation shows the transfer, and nothing is left to do."
+        )
+    if not row.taken:
+        return (
+            f"Stripe moved {format_money(row.paid, row.currency)} of invoice {number} "
+            f"to {row.account} with the payment (destination charge); by the rules it is "
+            f"{format_money(row.earned, row.currency)}. Nothing was corrected. Set the application fee where the "
+            "charge is made, and settle the difference with the seller."
+        )
+    if row.open < 0:
+        return (
+            f"Of invoice {number}, which Stripe moved to {row.account} with the payment (destination charge), a part "
+            f"went back to the customer or the bank, and {left} of it were not taken back from the seller. They are "
+            "kept back from the seller's next payouts until those have covered it; this closes by itself then."
+        )
+    return (
+        f"Of invoice {number}, which Stripe moved to {row.account} with the payment (destination charge), a part went "
+        f"back to the customer or the bank, and {left} more than the rules' part were taken back from the seller: "
+        "mostly because the platform kept its application fee. Nothing is paid out for it. Refund the application fee "
+        "in Stripe, which is noted by itself, or dismiss this if the platform is to keep it."
+    )
 
 
 def book_fee_refunds(refunds: Sequence[FeeRefundFacts], *, charge_id: str, actor: Actor) -> int:

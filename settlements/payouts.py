@@ -64,9 +64,12 @@ def due(*, account: str, currency: str, on: date, schedule: str, sure: str = "")
     """What is open of the seller's earnings on the day `on`, oldest first. What a person rejected or gave up for an
     invoice waits for nobody, whatever the schedule is now; what nobody decided on is no longer fresh; what was sent by
     hand is not sent again, except of the invoice `sure`, of which Stripe says otherwise now. Of what Stripe moves
-    itself (destination charges) only what is owed after a refund or dispute is netted. Three statements."""
+    itself (destination charges) only what is owed after a refund or dispute is netted. What a payout in shadow mode
+    held, somebody else pays; a debt of what was paid from here is ours all the same. Three statements."""
     open_rows = Earning.objects.due(account=account, currency=currency, on=on)
     open_rows = open_rows.filter(Q(moved_by_stripe=False) | Q(open__lt=0) & ~Q(taken=0))
+    observed = PayoutItem.objects.filter(earning=OuterRef("pk"), record__suggestion__state=State.OBSERVED)
+    open_rows = open_rows.filter(~Exists(observed) | Q(open__lt=0, paid__gt=0))
     rows = list(open_rows.exclude(invoice__in=sent_by_hand(account).exclude(subject=sure).values("subject")))
     keys = {invoice_key(row.invoice, account): row.invoice for row in rows}
     ended = Suggestion.objects.filter(kind=KIND, account=account, state__in=ENDED)

@@ -14,6 +14,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 
 from approvals import services as gate
 from approvals.models import Suggestion
@@ -22,7 +23,19 @@ from billingops.actors import Actor, save_with_history
 from billingops.ids import seal
 from billingops.money import format_money
 from billingops.stripe import sync
-from settlements import cases, earnings, findings, flags, happened, memos, payouts, plans, reversals, rules
+from settlements import (
+    cases,
+    earnings,
+    findings,
+    flags,
+    happened,
+    memos,
+    movements,
+    payouts,
+    plans,
+    reversals,
+    rules,
+)
 from settlements.models import Earning, Finding, PayoutRecord, Seller
 from settlements.payouts import KIND
 from settlements.plans import Plan
@@ -31,6 +44,7 @@ from settlements.risk import holds
 logger = logging.getLogger(__name__)
 GROUP = "period"  # how a transfer group of these begins
 MOST_READ = 500  # charges that are read anew before such a payout is carried out; of more the mirror is believed
+MOST_TOLD = 500  # destination charges of which something is left, told of one seller
 ATTEMPTS = 3
 PAUSED = "paused"  # stands for the period in a finding: one for a seller and a currency, however many periods it lasts
 SWITCHED_OFF = "it is switched off in the config file"
@@ -51,9 +65,10 @@ def pay_what_is_due(*, account: str, currency: str, actor: Actor, on: date | Non
     seller = Seller.objects.filter(account=account).first()
     if seller is None:
         return []
+    _watch_the_debt(seller, currency, actor=actor)
+    _watch_what_stripe_moved(seller, currency, actor=actor)
     for _ in range(ATTEMPTS):
         period, plan = _planned(seller, currency, on)
-        _watch_the_debt(seller, currency, actor=actor)
         if plan is None:
             return []
         try:
@@ -282,6 +297,13 @@ def _watch_the_debt(seller: Seller, currency: str, *, actor: Actor) -> None:
         currency=currency,
         actor=actor,
     )
+
+
+def _watch_what_stripe_moved(seller: Seller, currency: str, *, actor: Actor) -> None:
+    told = Finding.objects.open().filter(code=Finding.Code.FEE_MISMATCH, account=seller.account, currency=currency)
+    rows = Earning.objects.filter(account=seller.account, currency=currency, moved_by_stripe=True)
+    left = rows.filter(~Q(open=0) | Q(invoice__in=told.values("subject"))).order_by("pk")
+    movements.tell_what_is_left(left[:MOST_TOLD], actor=actor)
 
 
 def withdraw_waiting(account: str, *, actor: Actor, reason: str) -> int:

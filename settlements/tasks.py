@@ -32,7 +32,7 @@ OF_THE_CONFIGURATION = (
 # What may heal by itself at Stripe without an event that names the invoice.
 OF_STRIPE = (Finding.Code.ACCOUNT_RESTRICTED, Finding.Code.NO_CHARGE, Finding.Code.ALREADY_TRANSFERRED)
 PAUSED = (Finding.Code.ACCOUNT_RESTRICTED, Finding.Code.RISK_HOLD)
-OF_DEBTS = (Finding.Code.NEGATIVE_BALANCE, Finding.Code.TAKE_BACK)
+OF_DEBTS = (Finding.Code.NEGATIVE_BALANCE, Finding.Code.TAKE_BACK, Finding.Code.FEE_MISMATCH)
 RESERVES_AT_ONCE = 1000
 
 

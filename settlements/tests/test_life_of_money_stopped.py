@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from approvals import services as gate
-from approvals.models import Suggestion
+from approvals.models import Policy, Suggestion
 from approvals.states import State
 from billingops.actors import Actor
 from settlements.ledger import journal
@@ -15,6 +15,7 @@ from settlements.ledger.accounts import Account
 from settlements.models import Earning, PayoutItem, PayoutRecord
 from settlements.risk import holds
 from settlements.states import PayoutState
+from settlements.tests.conftest import CONFIG
 
 pytestmark = pytest.mark.django_db
 ACTOR = Actor.system("test")
@@ -202,3 +203,54 @@ def test_an_invoice_is_earned_once_by_a_seller(life):
     with pytest.raises(IntegrityError), transaction.atomic():
         row.save(force_insert=True)
     assert Suggestion.objects.count() == 1
+
+
+# -- in shadow mode ----------------------------------------------------------------------------------------------------
+
+
+def test_what_a_period_held_in_shadow_mode_is_dealt_with(life):
+    """Another system pays meanwhile: each day's suggestion is of that day, and nothing goes out again afterwards."""
+    daily = CONFIG.replace("account: acct_bakery,", "account: acct_bakery, schedule: daily,")
+    life.market.import_config(daily + "policies:\n  - {kind: seller_payout, mode: shadow}\n")
+    life.market.run_jobs()
+    life.funds()
+    life.sold(10_000)
+    life.days(1)
+    (first,) = life.waiting()
+    life.approve(first)
+    life.market.run_jobs()
+    first.refresh_from_db()
+    assert first.state == State.OBSERVED
+    life.sold(2_000)
+    life.days(1)
+    (second,) = life.waiting()
+    assert second.amount == 1_400
+    life.approve(second)
+    life.market.import_config(daily + "policies:\n  - {kind: seller_payout, mode: review}\n")
+    life.market.run_jobs()
+    life.sold(1_000)
+    life.days(1)
+    assert [one.amount for one in life.waiting()] == [700]
+    life.say_yes()
+    assert life.amounts() == [700]
+    life.prove()
+
+
+def test_a_debt_of_what_was_paid_from_here_is_kept_back_whatever_shadow_mode_held(life):
+    life.terms("schedule: daily, recovery: offset")
+    life.funds()
+    paid = life.sold(10_000)
+    life.days(1)
+    life.say_yes()
+    life.refund(paid, 5_000)
+    life.sold(10_000)
+    Policy.objects.create(kind="seller_payout", mode="shadow")
+    life.days(1)
+    (held,) = life.waiting()
+    assert held.amount == 3_500
+    life.approve(held)
+    life.market.run_jobs()
+    Policy.objects.all().delete()
+    life.sold(10_000)
+    life.days(1)
+    assert [one.amount for one in life.waiting()] == [3_500]

@@ -9,6 +9,8 @@ from approvals import services as gate
 from approvals.models import Suggestion
 from approvals.states import State
 from billingops.actors import Actor
+from settlements.ledger import journal
+from settlements.ledger.accounts import Account
 from settlements.models import Earning
 from settlements.tests.conftest import CONFIG
 
@@ -173,3 +175,94 @@ def test_who_decides_on_a_payout_sees_what_is_still_to_be_taken_back(life):
     assert "USD 70.00" in life.finding("negative_balance").text
     (reversal,) = life.waiting("transfer_reversal")
     assert "kept back from the seller's next payouts" in reversal.rationale
+
+
+def test_what_a_person_refused_to_pay_covers_no_debt(life, finance):
+    life.terms("recovery: offset, negative_limit: {usd: 1000}")
+    paid = life.sold(10_000)
+    life.say_yes()
+    life.sold(10_000)
+    (waiting,) = life.waiting()
+    actor = Actor.person(finance)
+    gate.reject(suggestion_id=waiting.pk, actor=actor, version=waiting.version, reason_code="wrong_amount")
+    life.refund(paid)
+    life.hour()
+    assert life.finding("negative_balance").amount == -7_000
+
+
+def test_what_is_due_later_covers_a_debt(life):
+    life.terms("recovery: offset, negative_limit: {usd: 1000}")
+    paid = life.sold(10_000)
+    life.say_yes()
+    life.terms("recovery: offset, negative_limit: {usd: 1000}, hold_days: 30")
+    life.sold(10_000)
+    life.refund(paid)
+    life.hour()
+    assert life.finding("negative_balance") is None
+
+
+# -- destination charges -----------------------------------------------------------------------------------------------
+
+
+def destination_charge(life):
+    """10,000, of which Stripe itself moves 7,000 to the seller."""
+    invoice = life.market.paid(
+        ("acct_bakery", 10_000), transfer_data={"destination": "acct_bakery"}, application_fee_amount=3_000
+    )
+    life.hear()
+    return invoice
+
+
+def test_the_debt_of_a_destination_charge_is_kept_back_from_later_payouts(life, finance):
+    life.terms("negative_limit: {usd: 1000}")
+    invoice = destination_charge(life)
+    life.refund(invoice, 5_000)
+    (reversal,) = life.waiting("transfer_reversal")
+    gate.reject(suggestion_id=reversal.pk, actor=Actor.person(finance), version=1, reason_code="bad_timing")
+    life.market.run_jobs()
+    life.hour()
+    assert life.earning(invoice).open == -3_500
+    assert life.finding("negative_balance").amount == -3_500
+    assert "kept back" in life.finding("fee_mismatch").text
+    life.sold(10_000)
+    assert [one.amount for one in life.waiting()] == [3_500]
+    life.say_yes()
+    life.hour()
+    assert life.earning(invoice).open == 0
+    assert life.finding("fee_mismatch") is None
+    life.looks_the_same_after_a_replay()
+    life.prove()
+
+
+def test_a_destination_charge_of_which_too_much_was_taken_back_is_told_and_nothing_is_paid(life):
+    invoice = destination_charge(life)
+    life.refund(invoice, reverse_transfer=True)  # the platform keeps its application fee
+    life.hour()
+    assert life.earning(invoice).open == 3_000
+    told = life.finding("fee_mismatch")
+    assert (told.subject, told.amount) == (invoice.id, -3_000)
+    assert "kept its application fee" in told.text
+    life.days(40)
+    assert life.waiting() == []
+    life.prove()
+
+
+def test_what_stripe_moved_beyond_the_rules_is_told_and_not_kept_back(life):
+    invoice = life.market.paid(
+        ("acct_bakery", 10_000), transfer_data={"destination": "acct_bakery"}, application_fee_amount=1_000
+    )
+    life.hear()
+    life.sold(10_000)
+    life.hour()
+    assert life.earning(invoice).open == -2_000
+    assert "Nothing was corrected" in life.finding("fee_mismatch").text
+    assert [one.amount for one in life.waiting()] == [7_000]
+
+
+def test_no_tax_is_withheld_of_what_stripe_moves_itself(life):
+    life.terms('tax_withholding_percent: "10"')
+    invoice = destination_charge(life)
+    row = life.earning(invoice)
+    assert (row.withheld, row.paid, row.open) == (0, 7_000, 0)
+    assert journal.balance(Account.TAX_WITHHELD, seller="acct_bakery", currency="usd") == 0
+    assert life.finding("fee_mismatch") is None
