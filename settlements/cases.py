@@ -15,11 +15,11 @@ from billingops.stripe import mirrored, reader, store, sync
 from billingops.stripe.facts import ChargeFacts, InvoiceFacts, TransferFacts, nothing_due, together
 from billingops.stripe.models import MirroredObject
 from settlements import facts as sealed
-from settlements import lookups, rules
+from settlements import lookups, obstacles, rules
 from settlements.happened import of_many
-from settlements.models import Earning, PayoutRecord, Seller, ShareRule
+from settlements.models import Earning, PayoutRecord, Seller, SettledLine, ShareRule
 from settlements.positions import Happened
-from settlements.rules import Problem, Rule, Settlement, Terms, VolumeKey
+from settlements.rules import Assignment, Past, Problem, Rule, Settlement, Terms, VolumeKey
 from settlements.states import PayoutState
 
 COMMITTED = (PayoutState.PENDING_TRANSFER, PayoutState.TRANSFERRED)
@@ -28,7 +28,8 @@ MAX_LISTED = 500  # of one seller's transfers since the charge: five reads
 
 @dataclass(frozen=True)
 class Case:
-    """`happened`: what has become of the payment, None when there is none."""
+    """`happened`: what has become of the payment, None when there is none. `settled`: the lines that were shared out
+    before, and whose they were then."""
 
     invoice: InvoiceFacts
     charge: ChargeFacts | None
@@ -39,6 +40,7 @@ class Case:
     tier: str = ""
     committed: Mapping[str, int] = field(default_factory=dict)
     foreign: Sequence[TransferFacts] = ()
+    settled: Mapping[str, Assignment] = field(default_factory=dict)
 
     @property
     def brought_money(self) -> bool:
@@ -61,13 +63,14 @@ class Case:
 
     @property
     def tier_keys(self) -> frozenset[VolumeKey]:
-        return rules.tier_keys(self.invoice, self.charge, self.known, self.tier)
+        return rules.tier_keys(self.invoice, self.charge, self.known, self.tier, Past(self.settled))
 
-    def with_volumes(self, volumes: Mapping[VolumeKey, int]) -> Settlement:
-        """The settlement once it is known what was earned before under tiered rules."""
-        if not self.tier_keys:
-            return self.settlement
-        return rules.settle(
+    def after(self, earned: Mapping[str, int], volumes: Mapping[VolumeKey, int]) -> Case:
+        """The case once it is known who has `earned` of the invoice already (shares, by seller), and what was earned
+        before under tiered rules."""
+        if not (earned or self.settled or self.tier_keys):
+            return self
+        settlement = rules.settle(
             self.invoice,
             self.charge,
             rules=self.known,
@@ -77,28 +80,40 @@ class Case:
             tier=self.tier,
             volumes=volumes,
             before=self.happened.before if self.happened else 0,
+            past=Past(self.settled, earned),
         )
+        return replace(self, settlement=settlement)
 
     def waits_for_the_fee(self, seller: str) -> bool:
         """Whether the seller bears Stripe's fee, and Stripe has not told it yet: until then nothing can be computed."""
         bears = seller in self.sellers and self.sellers[seller].stripe_fees == Seller.FeesBy.SELLER
         return bears and self.charge is not None and self.charge.fee is None
 
-    def problems_of(self, seller: str) -> list[Problem]:
-        """What stands in the way of paying this seller. A dispute that is closed does not any more."""
-        found = [problem for problem in self.settlement.problems if problem.seller == seller]
-        disputed = self.happened is not None and self.happened.still_disputed > 0
-        return [problem for problem in found if disputed or problem.code != "charge_disputed"]
+    def problems_of(self, row: Earning) -> list[Problem]:
+        """What stands in the way of paying out an earning, whatever the rules say now. What a dispute holds in part is
+        paid out but for that part."""
+        if row.moved_by_stripe:
+            return []
+        terms, invoice = self.sellers.get(row.account), self.invoice
+        lines = tuple(line["line"] for line in row.lines)
+        if terms is None or not terms.active:
+            return [obstacles.unknown_seller(invoice, row.account, lines, listed=terms is not None)]
+        if nothing := obstacles.without_charge(invoice, self.charge, row.account, lines, moved_to=""):
+            return [nothing]
+        assert self.charge is not None  # else nothing is there to pay from
+        has, amount = self.happened, row.share + row.adjustment
+        disputed = has is not None and 0 < has.still_disputed == has.amount - has.taken
+        return rules.why_not_now(invoice, self.charge, terms, lines, amount, self.foreign, disputed=disputed)
 
-    def facts(self, seller: str, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        terms = self.sellers.get(seller)
+    def facts(self, row: Earning, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        terms = self.sellers.get(row.account)
         return sealed.payout_facts(
             self.invoice,
             self.charge,
             self.settlement,
-            seller=seller,
+            seller=row.account,
             obstacle=terms.obstacle if terms else "",
-            extra={"problems": sorted({problem.code for problem in self.problems_of(seller)}), **(extra or {})},
+            extra={"problems": sorted({problem.code for problem in self.problems_of(row)}), **(extra or {})},
         )
 
 
@@ -118,15 +133,17 @@ def load(invoice_id: str, *, live: bool, but: str = "") -> Case | None:
     charge = _as_disputed(charge, happened) if charge else None
     known = rules_for(invoice)
     tier = _tier(invoice, known)
-    sellers = terms_of(rules.sellers_of(invoice, charge, known, tier), live=live)
+    settled = _settled({invoice.id: known})[invoice.id]
+    sellers = terms_of(rules.sellers_of(invoice, charge, known, tier) | _sellers_in(settled), live=live)
     inputs: dict[str, Any] = {
         "committed": _committed(invoice.id, but=but),
         "foreign": _foreign(invoice, charge, sellers, live=live),
         "tier": tier,
     }
     before = happened.before if happened else 0
-    settlement = rules.settle(invoice, charge, rules=known, sellers=sellers, before=before, **inputs)
-    return Case(invoice, charge, settlement, sellers, happened=happened, known=known, **inputs)
+    given: dict[str, Any] = {"rules": known, "sellers": sellers, "before": before, "past": Past(settled)}
+    settlement = rules.settle(invoice, charge, **given, **inputs)
+    return Case(invoice, charge, settlement, sellers, happened=happened, known=known, settled=settled, **inputs)
 
 
 def load_many(invoice_ids: Iterable[str]) -> dict[str, Case]:
@@ -143,7 +160,11 @@ def load_many(invoice_ids: Iterable[str]) -> dict[str, Case]:
     if any(rule.match_tier for rule in book.rules):
         tiers = mirrored.customers_metadata(one.customer_id for one in invoices.values() if one.customer_id)
     of_tier = {key: tiers.get(one.customer_id, {}).get(rules.TIER_KEY, "") for key, one in invoices.items()}
-    named = {key: rules.sellers_of(one, paid.get(key), known[key], of_tier[key]) for key, one in invoices.items()}
+    settled = _settled(known)
+    named = {
+        key: rules.sellers_of(one, paid.get(key), known[key], of_tier[key]) | _sellers_in(settled[key])
+        for key, one in invoices.items()
+    }
     terms = _terms_of_many({account for accounts in named.values() for account in accounts})
     committed = _committed_of_many(invoices)
     foreign = _foreign_of_many(paid)
@@ -156,16 +177,41 @@ def load_many(invoice_ids: Iterable[str]) -> dict[str, Case]:
             "tier": of_tier[key],
         }
         before = happened[key].before if key in happened else 0
-        settlement = rules.settle(invoice, paid.get(key), rules=known[key], sellers=sellers, before=before, **inputs)
-        found[key] = Case(
-            invoice, paid.get(key), settlement, sellers, happened=happened.get(key), known=known[key], **inputs
-        )
+        given: dict[str, Any] = {"rules": known[key], "sellers": sellers, "before": before, "past": Past(settled[key])}
+        settlement = rules.settle(invoice, paid.get(key), **given, **inputs)
+        of_it: dict[str, Any] = {"happened": happened.get(key), "known": known[key], "settled": settled[key], **inputs}
+        found[key] = Case(invoice, paid.get(key), settlement, sellers, **of_it)
     return found
 
 
+def settled_anew(found: Sequence[Case]) -> list[Case]:
+    """The cases with the lines that somebody shared out since they were loaded. Call it outside any transaction."""
+    settled = _settled({case.invoice.id: case.known for case in found})
+    missing = {account for case in found for account in _sellers_in(settled[case.invoice.id]) - case.sellers.keys()}
+    terms = terms_of(missing, live=False) if missing else {}
+    return [replace(case, settled=settled[case.invoice.id], sellers={**terms, **case.sellers}) for case in found]
+
+
+def _settled(known: Mapping[str, Sequence[Rule]]) -> dict[str, dict[str, Assignment]]:
+    """Of these invoices (with the rules that may concern each) the lines that were shared out, and whose they were.
+    One statement."""
+    versions = {key: {(rule.name, rule.version): rule for rule in of} for key, of in known.items()}
+    answer: dict[str, dict[str, Assignment]] = {key: {} for key in known}
+    rows = SettledLine.objects.filter(invoice__in=list(known))
+    for invoice, line, rule, version, parts in rows.values_list("invoice", "line", "rule", "rule_version", "parts"):
+        given = tuple((account, weight) for account, weight in parts)
+        answer[invoice][line] = Assignment(versions[invoice].get((rule, version)), given)
+    return answer
+
+
+def _sellers_in(settled: Mapping[str, Assignment]) -> frozenset[str]:
+    return frozenset(account for given in settled.values() for account, _ in given.parts)
+
+
 def _as_disputed(charge: ChargeFacts, happened: Happened | None) -> ChargeFacts:
-    """The event of a dispute brings the dispute, not the charge: the mirror's charge may not say so yet."""
-    return replace(charge, disputed=True) if happened is not None and happened.still_disputed else charge
+    """Disputed as long as the dispute is open: its event brings the dispute, not the charge, so the mirror's charge may
+    not say so yet; and Stripe's says so for ever."""
+    return replace(charge, disputed=happened.still_disputed > 0) if happened is not None else charge
 
 
 class RuleBook:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q, Sum
@@ -20,12 +20,12 @@ from django.utils import timezone
 from billingops import bulk
 from billingops.actors import Actor
 from settlements import books, positions, rules
-from settlements.cases import Case
+from settlements.cases import Case, settled_anew
 from settlements.ledger import journal
 from settlements.ledger.accounts import Account, Kind
 from settlements.ledger.journal import Draft
 from settlements.ledger.models import JournalEntry, Posting
-from settlements.models import Earning, PayoutItem, PayoutRecord, Seller, TierVolume
+from settlements.models import Earning, PayoutItem, PayoutRecord, Seller, SettledLine, TierVolume
 from settlements.positions import Agreed, Happened, Lost, Position
 from settlements.rules import Proposal
 
@@ -40,54 +40,93 @@ def today() -> date:
 # -- recording what was earned -----------------------------------------------------------------------------------------
 
 
-def record(cases: Sequence[Case], *, actor: Actor) -> list[Earning]:
+class Recorded(NamedTuple):
+    """`rows`: all earnings of the invoices. `cases`: as they were settled, whoever had earned of them before."""
+
+    rows: list[Earning]
+    cases: list[Case]
+
+
+def record(cases: Sequence[Case], *, actor: Actor) -> Recorded:
     """The earnings of these paid invoices: those that were not there yet are made, with their sales in the journal.
 
-    What was computed once stays as it is, whatever the rules say now.
+    What was computed once stays as it is, whatever the rules say now, and so does whose each line is (SettledLine).
+    Call it outside any transaction.
     """
+    without = [case for case in cases if not case.brought_money]
     cases = [case for case in cases if case.brought_money]
     if not cases:
-        return []
+        return Recorded([], without)
     try:
         with transaction.atomic():
-            return _record(cases, actor)
+            rows, settled = _record(cases, actor)
     except IntegrityError:  # somebody recorded one of them between our look and our insert
+        cases = settled_anew(cases)
         with transaction.atomic():
-            return _record(cases, actor)
+            rows, settled = _record(cases, actor)
+    return Recorded(rows, [*settled, *without])
 
 
-def _record(cases: Sequence[Case], actor: Actor) -> list[Earning]:
+def _record(cases: Sequence[Case], actor: Actor) -> Recorded:
     rows = list(Earning.objects.filter(invoice__in=[case.invoice.id for case in cases]))
-    known = {(row.invoice, row.account) for row in rows}
+    known: dict[str, dict[str, Earning]] = {case.invoice.id: {} for case in cases}
+    for row in rows:
+        known[row.invoice][row.account] = row
     volumes = _lock_volumes(cases, known)
     sellers = {row.account: row for row in Seller.objects.filter(account__in={a for c in cases for a in c.sellers})}
     fresh: list[Earning] = []
+    settled: list[Case] = []
+    lines: list[SettledLine] = []
     counted = dict(volumes)
-    for case in sorted(cases, key=lambda case: (case.paid_at, case.invoice.id)):
-        settlement = case.with_volumes(counted)
-        for proposal in settlement.earned:
-            if (case.invoice.id, proposal.seller) not in known and not case.waits_for_the_fee(proposal.seller):
-                fresh.append(_computed(case, proposal, sellers[proposal.seller]))
-                for rule, version, period, base in proposal.volume:
-                    key = (proposal.seller, rule, version, period)
-                    counted[key] = counted.get(key, 0) + base
+    for found in sorted(cases, key=lambda case: (case.paid_at, case.invoice.id)):
+        before = known[found.invoice.id]
+        case = found.after({account: row.share for account, row in before.items()}, counted)
+        earned = [one for one in case.settlement.earned if not case.waits_for_the_fee(one.seller)]
+        for proposal in earned:
+            fresh.append(_computed(case, proposal, sellers[proposal.seller], before=before.values()))
+            for rule, version, period, base in proposal.volume:
+                key = (proposal.seller, rule, version, period)
+                counted[key] = counted.get(key, 0) + base
+        settled.append(case)
+        lines += _settled_lines(case, {proposal.seller for proposal in earned})
     _as_paid_before(fresh)
     _store_volumes({key: volume for key, volume in counted.items() if volume != volumes.get(key)}, cases)
     Earning.objects.bulk_create(fresh)
+    SettledLine.objects.bulk_create(lines)
     # A line given away earns nothing, and nothing is no entry.
     drafts = [draft for draft in map(books.sale, fresh) if any(line.amount for line in draft.lines)]
-    drafts += [own for case in cases if (own := _own_sale(case))]
-    drafts += charge_drafts(cases)
+    drafts += [own for case in settled if (own := _own_sale(case))]
+    drafts += charge_drafts(settled)
     journal.post(drafts, actor=actor)
-    return [*rows, *fresh]
+    return Recorded([*rows, *fresh], settled)
 
 
-def _computed(case: Case, proposal: Proposal, seller: Seller) -> Earning:
+def _settled_lines(case: Case, sellers: Collection[str]) -> list[SettledLine]:
+    """The lines that are shared out now, for the first time: those of these sellers, and the platform's own."""
+    return [
+        SettledLine(
+            invoice=case.invoice.id,
+            line=line.id,
+            base=line.base,
+            rule=given.rule.name if given.rule else "",
+            rule_version=given.rule.version if given.rule else 0,
+            parts=given.parts,
+        )
+        for line in case.invoice.lines
+        if line.id not in case.settled
+        and (given := case.settlement.lines[line.id])
+        and (not given.parts or any(account in sellers for account, _ in given.parts))
+    ]
+
+
+def _computed(case: Case, proposal: Proposal, seller: Seller, *, before: Iterable[Earning] = ()) -> Earning:
+    """`before`: who has earned of the invoice already; Stripe's fee is borne by all together."""
     invoice, charge = case.invoice, case.charge
     assert charge is not None  # case.brought_money
-    bases = [each.base for each in case.settlement.earned]
-    parts = positions.fee_parts(charge.fee or 0, bases, charge.amount + invoice.from_balance - sum(bases))
-    by_seller = dict(zip((each.seller for each in case.settlement.earned), parts, strict=True))
+    bases = {row.account: row.base for row in before} | {one.seller: one.base for one in case.settlement.earned}
+    rest = charge.amount + invoice.from_balance - sum(bases.values())
+    parts = positions.fee_parts(charge.fee or 0, list(bases.values()), rest)
+    by_seller = dict(zip(bases, parts, strict=True))
     terms = case.sellers[proposal.seller]
     of = agreed(terms.snapshot())
     computed = positions.compute(
@@ -199,13 +238,13 @@ def charge_drafts(cases: Sequence[Case]) -> list[Draft]:
 VolumeKey = tuple[str, str, int, str]  # seller, rule, version, period
 
 
-def _lock_volumes(cases: Sequence[Case], known: Collection[tuple[str, str]]) -> dict[VolumeKey, int]:
+def _lock_volumes(cases: Sequence[Case], known: Mapping[str, Collection[str]]) -> dict[VolumeKey, int]:
     """What was earned before under the tiered rules that concern these invoices; whoever records more waits."""
     wanted = {
         (key, case.invoice.currency)
         for case in cases
         for key in case.tier_keys
-        if (case.invoice.id, key[0]) not in known and _counts(case, key)
+        if key[0] not in known[case.invoice.id] and _counts(case, key)
     }
     if not wanted:
         return {}
@@ -412,10 +451,9 @@ def _own_taken(
     for invoice, code in currency.items():
         of = happened[invoice]
         tax = -posted.get((invoice, Kind.SALE, Account.SALES_TAX), 0)
-        sold = posted.get((invoice, Kind.SALE, Account.RECEIVABLE), 0)
-        amount, tax_taken = positions.own_taken(of, sellers=sum(row.taken for row in rows.get(invoice, ())), tax=tax)
-        if not rows.get(invoice):
-            amount = min(amount, max(sold, 0))
+        earned = rows.get(invoice, ())
+        sold = posted.get((invoice, Kind.SALE, Account.RECEIVABLE), 0) + sum(row.base for row in earned)
+        amount, tax_taken = positions.own_taken(of, sellers=sum(row.taken for row in earned), tax=tax, sold=sold)
         more = amount + posted.get((invoice, Kind.TAKEN, Account.RECEIVABLE), 0)
         more_tax = tax_taken - posted.get((invoice, Kind.TAKEN, Account.SALES_TAX), 0)
         if more or more_tax:

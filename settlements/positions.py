@@ -184,11 +184,15 @@ def taken_with(part: int, taken: int, *, gross: int) -> int:
     return min(part, round_half_even(Fraction(part * taken, gross))) if gross else 0
 
 
-def own_taken(happened: Happened, *, sellers: int, tax: int) -> tuple[int, int]:
+def own_taken(happened: Happened, *, sellers: int, tax: int, sold: int) -> tuple[int, int]:
     """(what was taken of the platform's own part and its fees, of that the sales tax): the rest beyond the `sellers`'
-    parts together. What was credited before the payment never came in, so nothing of it is in the books to be taken."""
-    amount = happened.taken - min(happened.before, happened.taken) - sellers
-    return amount, round_half_even(Fraction(tax * happened.taken, happened.amount)) if happened.amount else 0
+    parts together, and beyond the part of what nobody has earned yet. What was credited before the payment never came
+    in, so nothing of it is in the books to be taken. `sold`: what of the payment is in the books as sold."""
+    if not happened.amount:
+        return happened.taken - sellers, 0
+    nobodys = max(0, happened.amount - happened.before - sold)
+    waits, tax_taken = (round_half_even(Fraction(part * happened.taken, happened.amount)) for part in (nobodys, tax))
+    return happened.taken - min(happened.before, happened.taken) - sellers - waits, tax_taken
 
 
 def standings(

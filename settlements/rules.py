@@ -38,6 +38,7 @@ from settlements.ruleset import (
     TIERED,
     WHOLE,
     YEAR,
+    Assignment,
     Rule,
     Tier,
     assign,
@@ -129,18 +130,38 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """What was shared out of the invoice before. It stays as it is, whatever the rules and the metadata say now.
+
+    `lines`: by line (id), whose it is and by which rule's version. `earned`: each seller's share, minor units.
+    """
+
+    lines: Mapping[str, Assignment] = field(default_factory=dict)
+    earned: Mapping[str, int] = field(default_factory=dict)
+
+
+NOTHING_YET = Past()
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """`earned`: every seller's share that can be computed. `proposals`: of these, what may be paid out now (> 0).
 
-    `sellers`: all that the invoice's lines name, so that their older findings can be closed. `own`: the platform's.
+    `sellers`: all that may still earn of the invoice's lines, so that their older findings can be closed. `lines`: by
+    line (id), whose it is.
     """
 
     proposals: tuple[Proposal, ...]
     problems: tuple[Problem, ...]
     sellers: frozenset[str]
-    own: tuple[str, ...]
+    lines: Mapping[str, Assignment] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     earned: tuple[Proposal, ...] = ()
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The lines that are the platform's."""
+        return tuple(line for line, given in self.lines.items() if not given.parts)
 
     def proposal(self, seller: str) -> Proposal | None:
         return next((found for found in self.proposals if found.seller == seller), None)
@@ -160,14 +181,14 @@ class _Piece:
 
 
 def tier_keys(
-    invoice: InvoiceFacts, charge: ChargeFacts | None, rules: Iterable[Rule], tier: str = ""
+    invoice: InvoiceFacts, charge: ChargeFacts | None, rules: Iterable[Rule], tier: str = "", past: Past = NOTHING_YET
 ) -> frozenset[VolumeKey]:
     """The volumes (of the invoice's currency) that `settle` needs to know, so that they can be read and locked."""
     day = paid_day(invoice, charge)
     valid = in_force(rules, day)
     found = set()
     for line in invoice.lines:
-        given = assign(line, invoice, valid, tier)
+        given = past.lines.get(line.id) or assign(line, invoice, valid, tier)
         if given.rule is not None and given.rule.share_type == TIERED:
             period = period_of(day, given.rule.period)
             found |= {(seller, given.rule.name, given.rule.version, period) for seller, _ in given.parts}
@@ -185,18 +206,22 @@ def settle(
     tier: str = "",
     volumes: Mapping[VolumeKey, int] | None = None,
     before: int = 0,
+    past: Past = NOTHING_YET,
 ) -> Settlement:
     """Share a paid invoice out. `committed`: what sellers already got or will get of this invoice, by account.
 
     `foreign`: transfers of this invoice or its charge that no payout of ours made, as far as they are not reversed.
     `tier`: the customer's (metadata.tier). `volumes`: what `tier_keys` asks for, before this invoice (minor units of
     its currency); a volume that is not named is 0. `before`: what a credit note took off before the payment; the shares
-    are of the whole, and give their part of it back as they do of any credit (positions.py).
+    are of the whole, and give their part of it back as they do of any credit (positions.py). `past`: what was shared
+    out before, which is not shared out again: its sellers earn no more of the invoice, and its lines are nobody else's.
     """
     taken = dict(committed or {})
+    for account, share in past.earned.items():
+        taken[account] = max(share, taken.get(account, 0))
     for transfer in foreign:
         taken[transfer.destination] = taken.get(transfer.destination, 0) + transfer.amount - transfer.amount_reversed
-    by_seller, own = _pieces(invoice, in_force(rules, paid_day(invoice, charge)), tier)
+    by_seller, lines = _pieces(invoice, in_force(rules, paid_day(invoice, charge)), tier, past)
     moved_to = invoice.transfer_destination or (charge.transfer_destination if charge else "")
     earned: list[Proposal] = []
     payable: list[Proposal] = []
@@ -218,8 +243,8 @@ def settle(
         assert terms is not None  # else it could not have been computed
         assert charge is not None
         earned.append(found)
-        sent = [transfer for transfer in foreign if transfer.destination == seller]
-        why = _why_not_now(invoice, charge, found, terms, sent)
+        ids = tuple(share.line.id for share in found.lines)
+        why = why_not_now(invoice, charge, terms, ids, found.amount, foreign, disputed=charge.disputed)
         problems += why
         if not why and found.amount > 0:
             payable.append(found)
@@ -228,7 +253,7 @@ def settle(
         proposals=() if over else tuple(payable),
         problems=tuple(problems + over),
         sellers=frozenset(by_seller),
-        own=own,
+        lines=lines,
         notes=tuple(notes),
         # Of a negative invoice what sellers give back is owed, whatever becomes of the others' shares.
         earned=tuple(
@@ -237,23 +262,26 @@ def settle(
     )
 
 
-def _pieces(invoice: InvoiceFacts, rules: Sequence[Rule], tier: str) -> tuple[dict[str, list[_Piece]], tuple[str, ...]]:
-    """Each seller's parts of the lines, in the invoice's order, and the lines that are the platform's own."""
+def _pieces(
+    invoice: InvoiceFacts, rules: Sequence[Rule], tier: str, past: Past
+) -> tuple[dict[str, list[_Piece]], dict[str, Assignment]]:
+    """The parts of the lines of each seller who has not earned of the invoice yet, in its order; and whose each line
+    is."""
     by_seller: dict[str, list[_Piece]] = {}
-    own: list[str] = []
+    lines: dict[str, Assignment] = {}
     for line in invoice.lines:
-        given = assign(line, invoice, rules, tier)
+        given = lines[line.id] = past.lines.get(line.id) or assign(line, invoice, rules, tier)
         if not given.parts:
-            own.append(line.id)
             continue
         rule, weights = given.rule, [weight for _, weight in given.parts]
         known = rule is not None and rule.share_type != TIERED
         share = line.base - fee_of(line.base, line.quantity, rule, invoice.currency) if rule and known else 0
         parts = split(line.base, share, weights, invoice.currency)
         for (seller, _), part in zip(given.parts, parts, strict=True):
-            piece = _Piece(line, rule, part[0], part if known else None)
-            by_seller.setdefault(seller, []).append(piece)
-    return by_seller, tuple(own)
+            if seller not in past.earned:
+                piece = _Piece(line, rule, part[0], part if known else None)
+                by_seller.setdefault(seller, []).append(piece)
+    return by_seller, lines
 
 
 def _computed(
@@ -278,7 +306,10 @@ def _computed(
     if without := [piece.line for piece in pieces if piece.rule is None]:
         problems.append(obstacles.missing_rule(invoice, charge, seller, who, without))
     elsewhere = "" if moved_to == seller else moved_to
-    if nothing := obstacles.without_charge(invoice, charge, seller, ids, moved_to=elsewhere):
+    nothing = obstacles.without_charge(invoice, charge, seller, ids, moved_to=elsewhere)
+    if nothing and not any(piece.base for piece in pieces):
+        return problems  # a trial, say: nobody is to be paid for it
+    if nothing:
         problems.append(nothing)
     elif charge and charge.converted and (moved_to != seller or terms.stripe_fees == "seller"):
         problems.append(obstacles.converted(invoice, charge, seller, ids))
@@ -342,16 +373,24 @@ def _shared(
     return lines, adjustment, tuple(sorted(added))
 
 
-def _why_not_now(
-    invoice: InvoiceFacts, charge: ChargeFacts, found: Proposal, terms: Terms, sent: Sequence[TransferFacts]
+def why_not_now(
+    invoice: InvoiceFacts,
+    charge: ChargeFacts,
+    terms: Terms,
+    lines: tuple[str, ...],
+    amount: int,
+    foreign: Sequence[TransferFacts],
+    *,
+    disputed: bool,
 ) -> list[Problem]:
-    """What stands in the way of paying out what is earned."""
-    ids = tuple(share.line.id for share in found.lines)
-    problems = [_restricted(terms, ids)] if terms.obstacle else []
-    if charge.disputed:
-        problems.append(obstacles.charge_disputed(invoice, charge, found.seller, ids))
-    if sent:
-        problems.append(obstacles.already_transferred(invoice, found.seller, _who(terms), found.amount, ids, sent))
+    """What stands in the way of paying out what a seller has earned (`amount`, minor units) of these lines. `disputed`:
+    whether a dispute holds all of it."""
+    seller = terms.account
+    problems = [_restricted(terms, lines)] if terms.obstacle else []
+    if disputed:
+        problems.append(obstacles.charge_disputed(invoice, charge, seller, lines))
+    if sent := [transfer for transfer in foreign if transfer.destination == seller]:
+        problems.append(obstacles.already_transferred(invoice, seller, _who(terms), amount, lines, sent))
     return problems
 
 

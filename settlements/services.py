@@ -6,7 +6,7 @@ Nothing here writes to Stripe. What is read from Stripe, and what a model is ask
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from billingops import jobs
 from billingops.actors import Actor, save_with_history
 from billingops.ids import seal
 from billingops.money import format_money
+from billingops.stripe.facts import LineFacts
 from settlements import cases, earnings, findings, flags, memos, movements, payouts, plans, rules
 from settlements.cases import Case
 from settlements.memos import Memo
@@ -28,7 +29,7 @@ from settlements.models import Earning, Finding, PayoutLine, PayoutRecord, Selle
 from settlements.payouts import KIND
 from settlements.plans import Plan
 from settlements.risk import holds
-from settlements.rules import Problem, Proposal
+from settlements.rules import Problem, Proposal, ShareLine
 
 ACTOR = Actor.system("settlements")
 RELEASE_BATCH = 200
@@ -84,8 +85,9 @@ def settle_invoice(
     case = cases.load(invoice_id, live=live)
     if case is None:
         return Settled(notes=("Stripe no longer has this invoice",))
+    (case,), rows = _recorded([case], actor=actor, at=at)
     look = _Look(actor, live, event_id, previous, holds.reasons_for(case.sellers), release=release)
-    return _settle(case, _recorded([case], actor=actor, at=at).get(case.invoice.id, {}), look)
+    return _settle(case, rows.get(case.invoice.id, {}), look)
 
 
 def settle_many(*, invoice_ids: Sequence[str], actor: Actor) -> Iterator[tuple[str, Settled | None]]:
@@ -100,7 +102,8 @@ def settle_many(*, invoice_ids: Sequence[str], actor: Actor) -> Iterator[tuple[s
         incomplete = case is None or (case.invoice.charge_id and (case.charge is None or case.charge.fee is None))
         if incomplete and (read := cases.load(invoice_id, live=False)) is not None:
             loaded[invoice_id] = read
-    rows = _recorded(list(loaded.values()), actor=actor)
+    settled, rows = _recorded(list(loaded.values()), actor=actor)
+    loaded = {case.invoice.id: case for case in settled}
     held = holds.reasons_for({account for case in loaded.values() for account in case.sellers})
     found = Finding.objects.open().filter(subject__in=list(loaded)).values_list("subject", "account")
     look = _Look(actor, held=held, open=frozenset(found))
@@ -109,9 +112,12 @@ def settle_many(*, invoice_ids: Sequence[str], actor: Actor) -> Iterator[tuple[s
         yield invoice_id, _settle(case, rows.get(invoice_id, {}), look) if case else None
 
 
-def _recorded(found: Sequence[Case], *, actor: Actor, at: datetime | None = None) -> dict[str, dict[str, Earning]]:
-    """The earnings of these invoices as they stand after all that is known has been booked: invoice → seller → row."""
-    rows = earnings.record(found, actor=actor)
+def _recorded(
+    found: Sequence[Case], *, actor: Actor, at: datetime | None = None
+) -> tuple[list[Case], dict[str, dict[str, Earning]]]:
+    """The cases as they were settled, and the earnings as they stand after all that is known has been booked: invoice →
+    seller → row."""
+    rows, settled = earnings.record(found, actor=actor)
     payouts.adopt(rows, actor=actor)
     moved = movements.book_destination_charges(rows, actor=actor)
     rows = [moved.get(row.pk, row) for row in rows]
@@ -129,7 +135,7 @@ def _recorded(found: Sequence[Case], *, actor: Actor, at: datetime | None = None
     if stirred:
         for row in earnings.bring_up_to_date(stirred, actor=actor, on=today, at=at):
             by_invoice[row.invoice][row.account] = row
-    return by_invoice
+    return settled, by_invoice
 
 
 def _may_move(rows: Mapping[str, Earning], today: Any) -> bool:
@@ -142,15 +148,16 @@ def _may_move(rows: Mapping[str, Earning], today: Any) -> bool:
 
 def _settle(case: Case, rows: Mapping[str, Earning], look: _Look) -> Settled:
     settled = Settled(notes=case.settlement.notes)
-    for seller in sorted(case.settlement.sellers):
+    for seller in sorted(case.settlement.sellers | rows.keys()):
         row = rows.get(seller)
-        problems = case.problems_of(seller)
-        if row is not None and row.moved_by_stripe:
-            problems = []
-        elif row is None and not problems and case.waits_for_the_fee(seller):
-            problems = [_no_fee_yet(case, seller)]
-        elif row is not None and not problems and (reason := look.held.get(seller)):
-            problems = [_on_hold(case, row, reason)]
+        if row is None:
+            problems = [problem for problem in case.settlement.problems if problem.seller == seller]
+            if not problems and case.waits_for_the_fee(seller):
+                problems = [_no_fee_yet(case, seller)]
+        else:
+            problems = case.problems_of(row)
+            if not problems and not row.moved_by_stripe and (reason := look.held.get(seller)):
+                problems = [_on_hold(case, row, reason)]
         if problems or row is None or not _goes_out_alone(case, row):
             _report(case, seller, problems, settled, look)
         else:
@@ -225,7 +232,7 @@ def facts_of(case: Case, row: Earning, rows: Sequence[Earning], others: Sequence
     """What the payout of one earning is decided on. `rows`: all earnings of the invoice; `others`: what is netted."""
     assert case.happened is not None  # an earning has a payment
     amounts = payouts.sealed_amounts(rows, row, others, case.happened)
-    return case.facts(row.account, {**amounts, "hold": holds.reason_for(row.account)})
+    return case.facts(row, {**amounts, "hold": holds.reason_for(row.account)})
 
 
 def _planned(case: Case, row: Earning, *, release: bool) -> tuple[Plan | None, int]:
@@ -265,7 +272,9 @@ def _propose(
     if gate.is_off(kind=KIND, account=row.account):
         return None
     seller = Seller.objects.get(account=row.account)
-    proposal = _as_earned(case, row)
+    names = {line["rule"] for line in row.lines}
+    by_version = {(rule.name, rule.version): rule for rule in ShareRule.objects.filter(name__in=names)}
+    proposal = _as_earned(case, row, by_version)
     memo = memos.write(
         case.invoice,
         proposal,
@@ -275,7 +284,13 @@ def _propose(
         amount=plan.amount,
     )
     usual = PayoutRecord.objects.usual(seller_id=seller.pk, currency=row.currency)
-    noticed = flags.payout_flags(amount=plan.amount, currency=row.currency, over=settings.PAYOUT_FLAG_OVER, usual=usual)
+    noticed = flags.payout_flags(
+        amount=plan.amount,
+        currency=row.currency,
+        over=settings.PAYOUT_FLAG_OVER,
+        usual=usual,
+        claimed=payouts.claimed_back(row.account, row.currency),
+    )
     with transaction.atomic():
         proposed = gate.propose(
             kind=KIND,
@@ -302,7 +317,7 @@ def _propose(
         )
         if not proposed.created or proposed.suggestion is None:
             return None
-        record = _record(row, plan, seller, proposed.suggestion, memo, noticed, actor=look.actor)
+        record = _record(row, plan, seller, proposed.suggestion, memo, noticed, by_version, actor=look.actor)
         findings.resolve(
             subject=row.invoice, account=row.account, actor=look.actor, reason="a payout is suggested", keep=KEEP
         )
@@ -311,16 +326,17 @@ def _propose(
     return record
 
 
-def _as_earned(case: Case, row: Earning) -> Proposal:
-    """The proposal with the figures that were recorded: a tiered rule's depend on what was earned before."""
-    proposal = case.settlement.earning(row.account)
-    assert proposal is not None  # problems_of was empty
-    known = {line["line"]: line for line in row.lines}
-    lines = tuple(
-        replace(one, fee=known[one.line.id]["fee"], share=known[one.line.id]["share"]) if one.line.id in known else one
-        for one in proposal.lines
-    )
-    return replace(proposal, lines=lines, fee=row.fee, amount=row.share + row.adjustment, adjustment=row.adjustment)
+def _as_earned(case: Case, row: Earning, by_version: Mapping[tuple[str, int], ShareRule]) -> Proposal:
+    """What was recorded, by the rules' versions of then."""
+    known = {line.id: line for line in case.invoice.lines}
+    lines = []
+    for one in row.lines:
+        line = known.get(one["line"])
+        if line is None:  # the payload is cut short
+            line = LineFacts(one["line"], one["base"], row.currency, quantity=one["quantity"])
+        rule = by_version[one["rule"], one["rule_version"]].as_rule()
+        lines.append(ShareLine(line, rule, one["base"], one["fee"], one["share"]))
+    return Proposal(row.account, tuple(lines), row.share + row.adjustment, row.fee, row.adjustment)
 
 
 def _withdrawn(held: Suggestion, *, actor: Actor, reason: str) -> bool:
@@ -359,7 +375,15 @@ def _rationale(case: Case, proposal: Proposal, seller: Seller, facts: Mapping[st
 
 
 def _record(
-    row: Earning, plan: Plan, seller: Seller, suggestion: Suggestion, memo: Memo, noticed: list[Any], *, actor: Actor
+    row: Earning,
+    plan: Plan,
+    seller: Seller,
+    suggestion: Suggestion,
+    memo: Memo,
+    noticed: list[Any],
+    by_version: Mapping[tuple[str, int], ShareRule],
+    *,
+    actor: Actor,
 ) -> PayoutRecord:
     record = PayoutRecord(
         seller=seller,
@@ -377,8 +401,6 @@ def _record(
         flags=noticed,
     )
     save_with_history(record, actor=actor, reason="suggested")
-    names = {line["rule"] for line in row.lines}
-    by_version = {(rule.name, rule.version): rule for rule in ShareRule.objects.filter(name__in=names)}
     PayoutLine.objects.bulk_create(
         PayoutLine(
             record=record,

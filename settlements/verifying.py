@@ -8,7 +8,9 @@ from typing import Any
 from django.db import connection
 from django.db.models import Sum
 
-from settlements.ledger.models import JournalEntry
+from settlements import books
+from settlements.ledger.accounts import Account
+from settlements.ledger.models import JournalEntry, Posting
 from settlements.ledger.verify import Difference, Outcome, Progress, register_check
 from settlements.models import Earning, PayoutRecord
 from settlements.states import PayoutState
@@ -60,6 +62,28 @@ def earnings_agree(say: Progress) -> Outcome:
     return Outcome(count)
 
 
+_SOLD = """
+SELECT s.invoice, s.sold, COALESCE(l.base, 0) FROM (
+    SELECT e.invoice, SUM(p.amount) AS sold FROM ledger_journalentry e JOIN ledger_posting p ON p.entry_id = e.id
+    WHERE e.kind = 'sale' AND e.seller <> '' AND p.account = 'receivable' GROUP BY e.invoice
+) s LEFT JOIN (
+    SELECT invoice, SUM(CASE WHEN base > 0 THEN base ELSE 0 END) AS base FROM settlements_settledline
+    WHERE rule <> '' GROUP BY invoice
+) l ON l.invoice = s.invoice
+WHERE s.sold > COALESCE(l.base, 0) ORDER BY s.invoice LIMIT 1
+"""
+
+
+def sales_agree(say: Progress) -> Outcome:
+    """Nothing is sold twice: the sellers' sales of an invoice come to no more than its lines that were shared out."""
+    count = JournalEntry.objects.filter(kind="sale").count()
+    if row := _first(_SOLD):
+        invoice, sold, base = row
+        where = f"sellers' sales of invoice {invoice}"
+        return Outcome(count, Difference(where, f"at most {int(base)}, its lines that were shared out", f"{int(sold)}"))
+    return Outcome(count)
+
+
 _TRANSFERS = """
 SELECT r.id, r.transfer, r.amount, j.cash FROM settlements_payoutrecord r
 LEFT JOIN ledger_journalentry j ON j.key = 'transfer:' || r.transfer
@@ -82,7 +106,8 @@ ORDER BY r.id LIMIT 1
 
 def payouts_agree(say: Progress) -> Outcome:
     """Each payout that Stripe confirmed has its entry over the same amount, and no transfer is without a payout; items
-    add up; per seller and currency, what was paid is what was transferred less what was reversed."""
+    add up; per seller and currency, what was paid is what was transferred less what was reversed or given back
+    elsewhere."""
     count = PayoutRecord.objects.count()
     if row := _first(_TRANSFERS):
         number, transfer, amount, cash = row
@@ -102,6 +127,9 @@ def _totals_agree(count: int) -> Outcome:
     fees = JournalEntry.objects.filter(kind="application_fee").exclude(seller="")
     for account, currency, total in fees.order_by().values_list("seller", "currency").annotate(sum=Sum("cash")):
         expected[account, currency] = expected.get((account, currency), 0) - total
+    elsewhere = Posting.objects.filter(entry__key__startswith=books.ELSEWHERE, account=Account.SELLER_PAYABLE)
+    for account, currency, total in elsewhere.order_by().values_list("seller", "currency").annotate(sum=Sum("amount")):
+        expected[account, currency] = expected.get((account, currency), 0) + total
     paid = Earning.objects.order_by().values_list("account", "currency").annotate(sum=Sum("paid"))
     found = {(account, currency): total for account, currency, total in paid}
     for key in sorted(expected.keys() | found.keys()):
@@ -121,4 +149,5 @@ def _first(sql: str) -> tuple[Any, ...] | None:
 def register() -> None:
     """Called in AppConfig.ready()."""
     register_check("sellers' earnings", earnings_agree)
+    register_check("sellers' sales", sales_agree)
     register_check("payout records", payouts_agree)

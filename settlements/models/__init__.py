@@ -4,7 +4,7 @@ way.
 Amounts: BigInteger, minor units of the row's currency.
 """
 
-from settlements.models.earnings import Earning
+from settlements.models.earnings import Earning, SettledLine
 from settlements.models.findings import Finding
 from settlements.models.payouts import PayoutItem, PayoutLine, PayoutRecord
 from settlements.models.rules import ShareRule, TierVolume
@@ -18,6 +18,7 @@ __all__ = [
     "PayoutRecord",
     "Seller",
     "SellerBankChange",
+    "SettledLine",
     "ShareRule",
     "TierVolume",
 ]

@@ -78,6 +78,7 @@ class Earning(models.Model):
             models.Index(fields=["reserve_until"], condition=~Q(reserve_left=0), name="earning_reserve"),
             models.Index(fields=["account", "currency", "paid_at"], name="earning_paid_at"),
             models.Index(fields=["id"], condition=~Q(claimed=0), name="earning_claimed"),
+            models.Index(fields=["id"], condition=~Q(held=0), name="earning_held"),
         ]
 
     def __str__(self) -> str:
@@ -87,3 +88,22 @@ class Earning(models.Model):
     def earned(self) -> int:
         """What the seller is to get of this invoice in the end, when nothing is taken back."""
         return self.share + self.adjustment - self.stripe_fee - self.withheld
+
+
+class SettledLine(models.Model):
+    """A line of a paid invoice that was shared out, or is the platform's own: once, for ever. Who had no part of it
+    then has none later, whatever rules and metadata say by then; who had one earns it by this version of the rule.
+    """
+
+    invoice = models.CharField(max_length=255)
+    line = models.CharField(max_length=255)
+    base = models.BigIntegerField(help_text="the line − its discounts, without tax; minor units")
+    rule = models.CharField(max_length=80, blank=True, default="", help_text='"" = the platform\'s own')
+    rule_version = models.PositiveIntegerField(default=0)
+    parts = models.JSONField(default=list, help_text="[[seller, weight]]; empty = the platform's own")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["invoice", "line"], name="a_line_is_shared_out_once")]
+
+    def __str__(self) -> str:
+        return f"{self.line} of {self.invoice}"

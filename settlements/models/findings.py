@@ -46,10 +46,11 @@ class Finding(models.Model):
     currency = models.CharField(max_length=3, blank=True, default="")
     event_id = models.CharField(max_length=255, blank=True, default="")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    looked_at = models.DateTimeField(null=True, blank=True, help_text="when the hourly sweep last looked again")
     closed_at = models.DateTimeField(null=True, blank=True)
     closed_reason = models.CharField(max_length=500, blank=True, default="")
 
-    history = HistoricalRecords()
+    history = HistoricalRecords(excluded_fields=["looked_at"])
     objects = FindingQuerySet.as_manager()
 
     class Meta:

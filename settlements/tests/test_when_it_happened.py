@@ -111,7 +111,7 @@ def test_after_a_backfill_what_was_refunded_stands_on_the_day_of_the_refund(mark
 
 def test_what_is_disputed_is_not_suggested_again_by_who_looks_at_the_mirror_alone(market):
     invoice, _ = market.settled(("acct_bakery", 10_000))
-    market.sandbox.create_dispute(market.charge_of(invoice), amount=4_000)
+    market.sandbox.create_dispute(market.charge_of(invoice))
     market.deliver()
     tasks.pay_seller("acct_bakery", "usd")
     call_command("suggest", stdout=StringIO(), stderr=StringIO())

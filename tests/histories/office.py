@@ -205,10 +205,8 @@ class Office:
             return
         own = self.ledger.own
         tax = -own.get((invoice, Kind.SALE.value, Account.SALES_TAX.value), 0)
-        sold = own.get((invoice, Kind.SALE.value, Account.RECEIVABLE.value), 0)
-        amount, tax_taken = positions.own_taken(has, sellers=sum(row.taken for row in rows), tax=tax)
-        if not rows:
-            amount = min(amount, max(sold, 0))
+        sold = own.get((invoice, Kind.SALE.value, Account.RECEIVABLE.value), 0) + sum(row.base for row in rows)
+        amount, tax_taken = positions.own_taken(has, sellers=sum(row.taken for row in rows), tax=tax, sold=sold)
         more = amount + own.get((invoice, Kind.TAKEN.value, Account.RECEIVABLE.value), 0)
         more_tax = tax_taken - own.get((invoice, Kind.TAKEN.value, Account.SALES_TAX.value), 0)
         if more or more_tax:
