@@ -1,27 +1,24 @@
 """The memo: what the seller is told about a payout, in plain words. A model may phrase it, never decide anything in it;
 without one, or when its words do not hold, the built-in rules write it and are named as its author.
 
-Every number of a model's memo must stand in the facts (texts.numbers_not_in_facts), every percentage as a percentage,
-and no quantity may be written in a way that no check can read ("half", "a dozen", "½"). What no check can tell: an
-amount that stands in the facts and is called by another's name, and number words of other languages than English.
+Every figure of a model's memo must stand in the facts, as what it is; see figures.py.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, Field
 
-from billingops.llm import agents, texts
+from billingops.llm import agents
 from billingops.llm.redaction import Redactions
 from billingops.llm.registry import Agent, Task
 from billingops.money import format_money
 from billingops.stripe.facts import InvoiceFacts
 from settlements import rules
+from settlements.figures import number_problem
 from settlements.rules import Proposal
 from settlements.wording import share_text
 
@@ -38,12 +35,6 @@ TAKEN_OFF = {
     "earlier_debts": "owed from earlier payouts",
 }
 ADDED = {"reserve_released": "reserve released", "dispute_released": "released after a dispute"}
-_PERCENT = re.compile(r"(\d+(?:[.,]\d+)*)\s*(?:%|percent\b|per cent\b)", re.IGNORECASE)
-_LOOSE = re.compile(
-    r"\b(?:half|halves|halved|third|thirds|quarter|quarters|fifth|tenth|twice|thrice|double[ds]?|triple[ds]?|dozens?"
-    r"|couple|billions?|trillions?|zero|per mille|basis points?)\b",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -145,41 +136,6 @@ def objection(memo: str, facts: dict[str, Any]) -> str | None:
     if facts["payout"] not in memo:
         return "the memo does not name the payout"
     return None
-
-
-def number_problem(text: str, facts: Mapping[str, Any]) -> str | None:
-    """The first figure of a model's text that is not in the facts, or that no check can read, and which of the two."""
-    if missing := texts.numbers_not_in_facts(text, facts):
-        return f"{missing[0]}, which is not in the facts"
-    if strange := next((mark for mark in text if _is_strange_number(mark)), ""):
-        return f"{strange}, which cannot be checked"
-    if loose := _LOOSE.search(text):
-        return f"a quantity in words ({loose.group()})"
-    known = {_plain(match.group(1)) for words in _texts(facts) for match in _PERCENT.finditer(words)}
-    for match in _PERCENT.finditer(text):
-        if _plain(match.group(1)) not in known:
-            return f"{match.group()}, which is no percentage of the facts"
-    return None
-
-
-def _is_strange_number(mark: str) -> bool:
-    """`½`, `²`, `Ⅻ`, and digits of other scripts, which a reader may not know for what they are."""
-    return unicodedata.category(mark) in ("No", "Nl") or (mark.isdigit() and not mark.isascii())
-
-
-def _plain(number: str) -> str:
-    return number.rstrip("0").rstrip(".") if "." in number else number
-
-
-def _texts(facts: Any) -> Iterator[str]:
-    if isinstance(facts, str):
-        yield facts
-    elif isinstance(facts, Mapping):
-        for item in facts.values():
-            yield from _texts(item)
-    elif isinstance(facts, list):
-        for item in facts:
-            yield from _texts(item)
 
 
 # -- facts -------------------------------------------------------------------------------------------------------------

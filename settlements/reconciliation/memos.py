@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from billingops.actors import Actor, save_with_history
 from billingops.llm import agents, client, texts
 from billingops.llm.registry import Agent, Task
-from settlements.memos import number_problem
+from settlements.figures import number_problem
 from settlements.reconciliation import causes
 from settlements.reconciliation.models import ReconciliationItem
 from settlements.reconciliation.states import DIFFERENCES
