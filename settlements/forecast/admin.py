@@ -40,11 +40,11 @@ EXPORT = ("made_on", "seller", "currency", "day", *_FIGURES, *IN_KINDS, *OUT_KIN
 WHAT = {
     "renewals": "Active and trialing subscriptions renew at price × quantity; the collection rate says how much of it "
     "is paid. It counts when Stripe makes it available. New customers and price changes are not assumed.",
-    "claims": "Money that sellers have and that refunds took back: it comes when the reversal is approved.",
     "scheduled": "What sellers earned and may be paid, on the day that their schedule says.",
     "holds": "Earned, but still within the seller's hold days; it goes out with the payout after them.",
     "reserves": "Kept back of earlier invoices; it goes out with the payout after the reserve's last day.",
     "debts": "What a seller owes, taken off its next payouts.",
+    "claims": "Money that sellers have and that refunds took back: less goes out once the reversal is approved.",
     "shares": "The sellers' part of the expected renewals, as large as it was lately, on their schedule.",
 }
 

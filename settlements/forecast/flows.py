@@ -18,15 +18,16 @@ from settlements.plans import next_payout_day
 
 RENEWALS, CLAIMS = "renewals", "claims"
 SCHEDULED, HOLDS, RESERVES, DEBTS, SHARES = "scheduled", "holds", "reserves", "debts", "shares"
-IN_KINDS = (RENEWALS, CLAIMS)
-OUT_KINDS = (SCHEDULED, HOLDS, RESERVES, DEBTS, SHARES)
+IN_KINDS = (RENEWALS,)
+# What comes back from sellers is less out, as in what then happened (actuals.py): transfers less reversals.
+OUT_KINDS = (SCHEDULED, HOLDS, RESERVES, DEBTS, CLAIMS, SHARES)
 LABELS = {
     RENEWALS: "expected renewals × collection rate",
-    CLAIMS: "reversals that sellers owe",
     SCHEDULED: "scheduled payouts",
     HOLDS: "holds released",
     RESERVES: "reserves released",
     DEBTS: "debts netted",
+    CLAIMS: "reversals that sellers owe",
     SHARES: "sellers' shares of expected renewals",
 }
 HELD, PAUSED, CARRIED, BEYOND = "held", "paused", "carried", "beyond"
@@ -66,7 +67,8 @@ class Position:
 
 @dataclass(frozen=True)
 class Flow:
-    """`amount` counts up in its direction: out of the platform for OUT_KINDS, in for IN_KINDS. Debts are negative."""
+    """`amount` counts up in its direction: out of the platform for OUT_KINDS, in for IN_KINDS. Debts and claims are
+    negative."""
 
     day: date
     kind: str
@@ -87,8 +89,8 @@ def known(
 
     Each part counts on its payout day; what was due before `start` on `start`; all of them `approval_days` later,
     which is how long people take to approve. A payout goes out when what has come together reaches the minimum; debts
-    are netted, and carried until there is enough. So the flows out and `carried`, `beyond`, `paused` add up to all that
-    is open and in reserve.
+    are netted, and carried until there is enough. So the flows out but the claims, and `carried`, `beyond`, `paused`
+    add up to all that is open and in reserve.
     """
     found, end, lag = Known(), start + timedelta(days=days), timedelta(days=approval_days)
     by_day: dict[date, list[Flow]] = defaultdict(list)
@@ -103,8 +105,8 @@ def known(
 
     for one in positions:
         found.apart[HELD] += one.held
-        if one.claimed:
-            _place(found, Flow(start + lag, CLAIMS, one.claimed, one.label), end)
+        if one.claimed and start + lag < end:
+            found.flows.append(Flow(start + lag, CLAIMS, -one.claimed, one.label))
         if not terms.active:
             found.apart[PAUSED] += one.open + one.reserve_left
             continue

@@ -29,7 +29,7 @@ from settlements.forecast.flows import (
 )
 from settlements.forecast.models import CashDay, Forecast, ForecastDay
 
-VERSION = "1"
+VERSION = "2"
 HORIZON = 90
 ITEMS = 12  # of a day's known parts, the largest; the rest is counted
 RECENT = timedelta(days=10)  # what happened is read again for this long: late entries and corrections

@@ -13,6 +13,7 @@ from settlements.forecast.bands import bands, seed_of
 from settlements.forecast.flows import (
     BEYOND,
     CARRIED,
+    CLAIMS,
     HELD,
     OUT_KINDS,
     PAUSED,
@@ -82,9 +83,9 @@ def test_what_is_held_and_what_belongs_to_an_inactive_seller_is_not_counted():
     assert (made.flows, made.apart[HELD], made.apart[PAUSED]) == ([], 70, 100)
 
 
-def test_a_claim_comes_in_and_people_take_their_time():
+def test_a_claim_is_less_out_and_people_take_their_time():
     made = found([Position(START, open=100, claimed=30)], approval_days=2)
-    assert made.flows == [Flow(date(2026, 11, 24), "claims", 30), Flow(date(2026, 11, 24), "scheduled", 100)]
+    assert made.flows == [Flow(date(2026, 11, 24), "claims", -30), Flow(date(2026, 11, 24), "scheduled", 100)]
 
 
 def test_a_destination_charge_waits_for_no_schedule_and_no_person():
@@ -107,6 +108,7 @@ positions = st.lists(
         reserve_until=st.none() | st.dates(START - timedelta(days=5), START + timedelta(days=150)),
         reserve_left=st.integers(0, 5_000),
         held=st.integers(0, 900),
+        claimed=st.integers(0, 900),
         moved_by_stripe=st.booleans(),
     ),
     max_size=25,
@@ -117,12 +119,15 @@ schedules = st.sampled_from(["per_invoice", "daily", "weekly", "monthly"])
 @given(positions, schedules, st.sampled_from([0, 1, 2_500]), st.sampled_from([30, 60, 90]), st.integers(0, 4))
 def test_all_that_is_open_and_in_reserve_is_forecast_or_stands_apart(rows, schedule, minimum, days, lag):
     made = found(rows, Terms(schedule, minimum={"usd": minimum}), days=days, approval_days=lag)
-    out = sum(flow.amount for flow in made.flows if flow.kind in OUT_KINDS)
+    out = sum(flow.amount for flow in made.flows if flow.kind in OUT_KINDS and flow.kind != CLAIMS)
     assert out + made.apart[CARRIED] + made.apart[BEYOND] == sum(one.open + one.reserve_left for one in rows)
     assert all(START <= flow.day < START + timedelta(days=days) for flow in made.flows)
     by_day = defaultdict(int)
     for flow in made.flows:
-        by_day[flow.day] += flow.amount
+        by_day[flow.day] += flow.amount if flow.kind != CLAIMS else 0
+    claimed = sum(flow.amount for flow in made.flows if flow.kind == CLAIMS)
+    assert claimed == -sum(one.claimed for one in rows)
+    by_day = {day: amount for day, amount in by_day.items() if amount}
     assert all(amount > 0 for amount in by_day.values())  # a payout is never negative
 
 

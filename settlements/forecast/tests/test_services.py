@@ -31,6 +31,8 @@ from settlements.forecast.tests.build import (
     subscription,
     transfer,
 )
+from settlements.ledger.accounts import Account, Kind
+from settlements.ledger.journal import Draft, Line
 from settlements.models import Earning, PayoutRecord
 from settlements.risk.models import RiskHold
 
@@ -324,6 +326,28 @@ def test_where_stripe_does_not_say_when_money_is_available_the_usual_delay_count
     book_sale(earning(seller(), days_before(5)))
     MirroredBalanceTransaction.objects.all().delete()
     assert ("", "usd", days_before(1)) in actuals.read(days_before(20), settlement={"usd": 4})
+
+
+@pytest.mark.parametrize("account", ["", "acct_bakery"])
+def test_a_reversal_that_was_forecast_and_came_back_is_no_error_of_either_side(monkeypatch, account):
+    monkeypatch.setattr(reads, "approval_days", lambda on: 1)
+    owed = earning(seller(), ON - timedelta(days=20), open=0, claimed=5_000)
+    services.make(on=ON)
+    back = Draft(
+        key="reversal:trr_1",
+        kind=Kind.TRANSFER_REVERSAL,
+        currency="usd",
+        occurred_at=at(ON + timedelta(days=1)),
+        seller=owed.account,
+        source="trr_1",
+        lines=(Line(Account.CASH, 5_000), Line(Account.REVERSAL, -5_000, owed.account, owed.invoice)),
+    )
+    book([back])
+    services.catch_up(on=ON + timedelta(days=2))
+    past = history.past(account=account, currency="usd", today=ON + timedelta(days=3))
+    assert past.inflow.ours.off == 0
+    assert past.outflow.ours.off == 0
+    assert CashDay.objects.get(account=account, day=ON + timedelta(days=1)).outflow == -5_000
 
 
 def test_what_happened_is_put_in_place_of_what_was_known_before():
