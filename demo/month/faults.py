@@ -157,12 +157,12 @@ def transfer_changed(to: Saboteur) -> None:
 
 def stripes_own_fee(to: Saboteur) -> None:
     one = to.balance.add("stripe_fee", -500, description="Radar")
-    to.add("Stripe’s own account fee", Wanted("", one["id"], State.MISSING_IN_LEDGER, Cause.UNKNOWN))
+    to.add("Stripe’s own account fee", Wanted("", one["id"], State.MISSING_IN_LEDGER, Cause.STRIPE_FEE))
 
 
 def adjustment(to: Saboteur) -> None:
     one = to.balance.add("adjustment", -777, "eur")
-    to.add("adjustment", Wanted("", one["id"], State.MISSING_IN_LEDGER, Cause.UNKNOWN))
+    to.add("adjustment", Wanted("", one["id"], State.MISSING_IN_LEDGER, Cause.ADJUSTMENT))
 
 
 def top_up(to: Saboteur) -> None:
