@@ -395,6 +395,7 @@ def position(row: Earning, reversible: int = 0) -> Position:
         paid=row.paid,
         reversible=reversible,
         reverses=agreed(row.terms).reverses and not row.offset,
+        lines=tuple((line["line"], line["base"], line["share"]) for line in row.lines),
         adjustment=row.adjustment,
     )
 

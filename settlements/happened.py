@@ -41,6 +41,7 @@ def happened(
         disputed=disputed,
         credited=before + sum(note.credit_amount + note.out_of_band_amount for note in notes),
         before=before,
+        lines=tuple(line for note in notes for line in note.lines),
         at=_latest(disputes, notes, refunds),
     )
 

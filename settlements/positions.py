@@ -4,9 +4,9 @@ and what was paid out come in; where the money has to stand comes out. No databa
 Whatever the order in which refunds, disputes, transfers and days become known, the same facts give the same answer:
 earnings.py posts the difference to what stands in the books.
 
-* taken: the seller's part of what refunds, credit notes without a refund and lost disputes took of the payment, in the
-  proportion of what was computed then (the share, and the adjustment that came with it); largest remainder over the
-  invoice's sellers, so that the parts add up
+* taken: the seller's part of what refunds, credit notes without a refund and lost disputes took of the payment. Of the
+  lines that a credit note names it is taken of their sellers; the rest of all, in the proportion of what was computed
+  then (the share, and the adjustment that came with it); largest remainder, so that the parts add up
 * tax withheld and reserve go back in the same proportion; Stripe keeps its fee, and so does whoever bears it
 * held: the part of an open dispute that has not been paid out yet
 * claimed: what has been paid out beyond what is due after `taken`, when it is taken back by a reversal: never more than
@@ -22,6 +22,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from billingops.money import allocate, percent_of, round_half_even
+from billingops.stripe.facts import CreditedLineFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Happened:
     disputed: int = 0  # in disputes that are open, inquiries aside
     credited: int = 0  # by credit notes that refunded nothing
     before: int = 0  # of `credited`: before the payment, which came in smaller for it
+    lines: tuple[CreditedLineFacts, ...] = ()  # of what was taken, what credit notes named the lines of
     dispute: str = ""  # the latest, whatever has become of it
     at: datetime | None = None  # the latest of it that is known, None when nothing has happened
 
@@ -75,6 +77,11 @@ class Happened:
     @property
     def taken_but_by_disputes(self) -> int:
         return max(0, min(self.refunded + self.credited, self.amount))
+
+    @property
+    def named(self) -> int:
+        """What credit notes named the lines of."""
+        return max(0, min(sum(line.amount for line in self.lines), self.amount))
 
     @property
     def still_disputed(self) -> int:
@@ -93,6 +100,7 @@ class Position:
     paid: int = 0
     reversible: int = 0  # of the transfers it was paid with, what can still be reversed
     reverses: bool = True
+    lines: tuple[tuple[str, int, int], ...] = ()  # (line, base, share)
     adjustment: int = 0  # of whole-volume tiers: what changed on earlier invoices; a refund takes its part of it too
 
 
@@ -179,6 +187,32 @@ def taken_parts(shares: Sequence[int], *, amount: int, taken: int, step: int = 1
     return parts
 
 
+def named_parts(positions: Sequence[Position], happened: Happened, *, step: int = 1) -> list[int]:
+    """Of each seller's share what belongs to the lines that credit notes named, in the proportion of each line's base;
+    never more than the share, so that what is owed of other lines stays with those."""
+    credited: dict[str, int] = {}
+    for one in happened.lines:
+        credited[one.line_id] = credited.get(one.line_id, 0) + one.base
+    bases: dict[str, int] = {}
+    for position in positions:
+        for line, base, _ in position.lines:
+            bases[line] = bases.get(line, 0) + base
+    found = []
+    for position in positions:
+        exact = sum(
+            (
+                Fraction(share * min(credited[line], bases[line]), bases[line])
+                for line, _, share in position.lines
+                if line in credited and bases[line] > 0
+            ),
+            Fraction(0),
+        )
+        whole = max(0, position.share)
+        part = max(0, min(round_half_even(exact), whole))
+        found.append(part if part == whole else part - part % step)
+    return found
+
+
 def taken_with(part: int, taken: int, *, gross: int) -> int:
     """Of `part` (tax, reserve) of a seller's `gross` (share + adjustment) what goes with what is `taken` of it."""
     return min(part, round_half_even(Fraction(part * taken, gross))) if gross else 0
@@ -201,10 +235,21 @@ def standings(
     """Where each seller's earning of one invoice has to stand today."""
     order = sorted(positions)
     shares = [positions[seller].share + positions[seller].adjustment for seller in order]
-    taken = taken_parts(shares, amount=happened.amount, taken=happened.taken, step=step)
-    gone = happened.taken + happened.still_disputed
-    at_stake = taken_parts(shares, amount=happened.amount, taken=gone, step=step)
-    others = taken_parts(shares, amount=happened.amount, taken=happened.taken_but_by_disputes, step=step)
+    named = named_parts([positions[seller] for seller in order], happened, step=step)
+
+    def parts(gone: int) -> list[int]:
+        """Of each seller: of the lines that were named, and of the rest in proportion."""
+        if gone >= happened.amount > 0:
+            return shares
+        of_lines = min(happened.named, gone)
+        first = taken_parts(named, amount=happened.named, taken=of_lines, step=step)
+        rest = [share - part for share, part in zip(shares, first, strict=True)]
+        then = taken_parts(rest, amount=happened.amount - of_lines, taken=gone - of_lines, step=step)
+        return [part + more for part, more in zip(first, then, strict=True)]
+
+    taken = parts(happened.taken)
+    at_stake = parts(happened.taken + happened.still_disputed)
+    others = parts(happened.taken_but_by_disputes)
     return {
         seller: replace(
             _standing(positions[seller], part, max(0, both - part), today=today),

@@ -16,6 +16,7 @@ from decimal import Decimal
 from billingops.stripe.facts_accounts import AccountFacts
 from billingops.stripe.facts_money import (
     BalanceTransactionFacts,
+    CreditedLineFacts,
     CreditNoteFacts,
     DisputeFacts,
     FeeFacts,
@@ -31,6 +32,7 @@ __all__ = [
     "BalanceTransactionFacts",
     "ChargeFacts",
     "CreditNoteFacts",
+    "CreditedLineFacts",
     "CustomerFacts",
     "DisputeFacts",
     "FeeFacts",

@@ -164,9 +164,21 @@ class DisputeFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class CreditedLineFacts:
+    """What a credit note takes of one line of the invoice: `base` as LineFacts has it (less discounts, without tax),
+    `amount` with its tax."""
+
+    line_id: str
+    base: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class CreditNoteFacts:
     """`amount` = pre_payment_amount (less to pay) + post_payment_amount (of what was paid), and the latter
     = refunded_amount (its `refund_ids`) + credit_amount (to the customer's balance) + out_of_band_amount.
+
+    `lines`: those of the invoice that it names; it may name none, or something else besides.
     """
 
     id: str
@@ -187,6 +199,7 @@ class CreditNoteFacts:
     out_of_band_amount: int = 0
     customer_balance_transaction_id: str = ""
     refund_ids: tuple[str, ...] = ()
+    lines: tuple[CreditedLineFacts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

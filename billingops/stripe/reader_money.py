@@ -9,6 +9,7 @@ from typing import Any
 
 from billingops.stripe.facts_money import (
     BalanceTransactionFacts,
+    CreditedLineFacts,
     CreditNoteFacts,
     DisputeFacts,
     FeeFacts,
@@ -29,6 +30,7 @@ from billingops.stripe.shapes import (
     items_of,
     metadata_of,
     plain,
+    taxes_of,
     text,
     when,
     whole,
@@ -197,7 +199,18 @@ def read_credit_note(data: Any, account: str = "") -> CreditNoteFacts:
         out_of_band_amount=outside,
         customer_balance_transaction_id=ident(note.get("customer_balance_transaction")),
         refund_ids=tuple(refund for refund in refund_ids if refund),
+        lines=tuple(_credited_line(line) for line in items_of(note.get("lines")) if line.get("invoice_line_item")),
     )
+
+
+def _credited_line(line: Json) -> CreditedLineFacts:
+    """Its `amount` is before discounts and without exclusive tax."""
+    discounts = sum(whole(item.get("amount")) for item in items_of(line.get("discount_amounts")))
+    amount = whole(line.get("amount")) - discounts
+    inclusive, exclusive = taxes_of(
+        items_of(line.get("taxes") if line.get("taxes") is not None else line.get("tax_amounts"))
+    )
+    return CreditedLineFacts(ident(line["invoice_line_item"]), amount - inclusive, amount + exclusive)
 
 
 def _refunded_and_credited(note: Json, refunds: list[Json], both: int) -> tuple[int, int]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from ..billing import collection
 from ..billing import invoices as billing
+from ..billing.lines import rounded
 from ..errors import Json, bad_parameter, invalid
 from ..render import embedded_list, listing, page, virtual
 from ..shapes import shape
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from ..world import World
 
 
+SUMMED = {"amount", "taxable_amount"}
+
+
 def create(call: Call) -> Json:
     """POST /v1/credit_notes"""
     params, world, scope = call.params, call.world, call.scope
@@ -25,7 +30,7 @@ def create(call: Call) -> Json:
     if invoice["status"] not in ("open", "paid"):
         raise invalid("Credit notes can only be created for open or paid invoices.", param="invoice")
     entries = _lines(call, invoice)
-    amount = sum(entry["amount"] for entry in entries) or params.get("amount") or sum(
+    amount = sum(_credited(entry) for entry in entries) or params.get("amount") or sum(
         params.get(name) or 0 for name in ("refund_amount", "credit_amount", "out_of_band_amount")
     )  # fmt: skip
     if not amount:
@@ -38,14 +43,17 @@ def create(call: Call) -> Json:
     before_payment = invoice["status"] == "open"
     refunds = [] if before_payment else _refunds(call, invoice, amount)
     number = len(scope.children("credit_note", invoice["id"])) + 1
+    taxes = sum(tax["amount"] for entry in entries for tax in entry["taxes"])
     note = shape(
         "credit_note", id=call.store.new_id("cn"), amount=amount, created=call.now, currency=invoice["currency"],
-        customer=customer["id"], discount_amounts=[], effective_at=params.get("effective_at") or call.now,
+        customer=customer["id"], discount_amounts=_summed(entries, "discount_amounts", "discount"),
+        effective_at=params.get("effective_at") or call.now,
         invoice=invoice["id"], memo=params.get("memo"), metadata=params.get("metadata") or {},
         number=f"{invoice['number']}-CN-{number:02d}", out_of_band_amount=params.get("out_of_band_amount"),
         pdf=f"https://pay.stripe.com/credit_notes/{scope.account_id}/pdf", reason=params.get("reason"),
-        refunds=refunds, status="issued", subtotal=amount, subtotal_excluding_tax=amount, total=amount,
-        total_excluding_tax=amount, total_taxes=[], pretax_credit_amounts=[],
+        refunds=refunds, status="issued", subtotal=sum(entry["amount"] for entry in entries) or amount,
+        subtotal_excluding_tax=amount - taxes, total=amount, total_excluding_tax=amount - taxes,
+        total_taxes=_summed(entries, "taxes", "tax_rate_details"), pretax_credit_amounts=[],
         type="pre_payment" if before_payment else "post_payment",
         pre_payment_amount=amount if before_payment else 0, post_payment_amount=0 if before_payment else amount,
     )  # fmt: skip
@@ -80,12 +88,28 @@ def create(call: Call) -> Json:
 
 
 def _lines(call: Call, invoice: Json) -> list[Json]:
+    """Of a line of the invoice its discounts and taxes are credited in proportion."""
     made = []
     for index, entry in enumerate(call.params.get("lines") or []):
         amount, description, line_id = entry.get("amount"), entry.get("description"), entry.get("invoice_line_item")
+        discounts: list[Json] = []
+        taxes: list[Json] = []
         if line_id:
             line = call.scope.get("line_item", line_id, param=f"lines[{index}][invoice_line_item]")
-            amount, description = amount if amount is not None else line["amount"], description or line["description"]
+            description = description or line["description"]
+            if amount is None:  # so many of its units
+                of = entry.get("quantity") or line["quantity"] or 1
+                amount = rounded(Decimal(line["amount"]) * of / (line["quantity"] or 1))
+            part = Decimal(amount) / line["amount"] if line["amount"] else Decimal(0)
+            discounts = [{**one, "amount": rounded(one["amount"] * part)} for one in line["discount_amounts"]]
+            taxes = [
+                {
+                    **one,
+                    "amount": rounded(one["amount"] * part),
+                    "taxable_amount": rounded(one["taxable_amount"] * part),
+                }
+                for one in line["taxes"]
+            ]
         elif amount is None:
             amount = (entry.get("unit_amount") or 0) * (entry.get("quantity") or 1)
         made.append(
@@ -94,16 +118,33 @@ def _lines(call: Call, invoice: Json) -> list[Json]:
                 id=call.store.new_id("cnli"),
                 amount=amount,
                 description=description,
-                discount_amounts=[],
+                discount_amount=sum(one["amount"] for one in discounts),
+                discount_amounts=discounts,
                 invoice_line_item=line_id,
                 quantity=entry.get("quantity"),
                 tax_rates=[],
-                taxes=[],
+                taxes=taxes,
                 type="invoice_line_item" if line_id else "custom_line_item",
                 unit_amount=entry.get("unit_amount"),
             )
         )
     return made
+
+
+def _credited(entry: Json) -> int:
+    """What the customer gets of it: less its discounts, with the tax on top."""
+    exclusive = sum(tax["amount"] for tax in entry["taxes"] if tax["tax_behavior"] == "exclusive")
+    return int(entry["amount"] - sum(one["amount"] for one in entry["discount_amounts"]) + exclusive)
+
+
+def _summed(entries: list[Json], of: str, by: str) -> list[Json]:
+    """The discounts or taxes of all lines, one for each discount or rate."""
+    found: dict[str, Json] = {}
+    for one in (one for entry in entries for one in entry[of]):
+        total = found.setdefault(str(one[by]), {**one, **dict.fromkeys(one.keys() & SUMMED, 0)})
+        for name in one.keys() & SUMMED:
+            total[name] += one[name]
+    return list(found.values())
 
 
 def _refunds(call: Call, invoice: Json, amount: int) -> list[Json]:

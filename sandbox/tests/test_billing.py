@@ -355,6 +355,29 @@ def test_credit_notes_lower_what_is_due_or_refund_what_was_paid(shop: Shop) -> N
         shop.v1.credit_notes.create({"invoice": unpaid.id, "refund_amount": 2500})
 
 
+def test_a_credit_note_on_a_line_credits_its_discount_and_tax_in_proportion(shop: Shop) -> None:
+    customer = shop.customer()
+    coupon = shop.v1.coupons.create({"percent_off": 10, "duration": "forever"})
+    rate = shop.v1.tax_rates.create({"display_name": "VAT", "percentage": 20, "inclusive": False})
+    draft = shop.v1.invoices.create(
+        {"customer": customer.id, "discounts": [{"coupon": coupon.id}], "default_tax_rates": [rate.id]}
+    )
+    for amount in (1000, 4000):
+        of = {"customer": customer.id, "invoice": draft.id, "currency": "usd"}
+        shop.v1.invoice_items.create({**of, "unit_amount_decimal": str(amount), "quantity": 2})
+    shop.v1.invoices.finalize_invoice(draft.id)
+    shop.v1.invoices.pay(draft.id)
+    lines = {line.amount: line.id for line in shop.v1.invoices.retrieve(draft.id).lines.data}
+    one = {"type": "invoice_line_item", "invoice_line_item": lines[8000], "quantity": 1}
+    note = shop.v1.credit_notes.create({"invoice": draft.id, "lines": [one], "refund_amount": 4320})
+    (line,) = note.lines.data
+    assert (line.amount, line.invoice_line_item, line.type) == (4000, lines[8000], "invoice_line_item")
+    assert [item.amount for item in line.discount_amounts] == [400]
+    assert [tax.amount for tax in line.taxes] == [720]
+    assert (note.subtotal, note.total_excluding_tax, note.total, note.amount) == (4000, 3600, 4320, 4320)
+    assert [tax.amount for tax in note.total_taxes] == [720]
+
+
 def test_a_customer_is_delinquent_while_stripes_attempts_fail(shop: Shop) -> None:
     customer = shop.customer()
     subscription = shop.subscription(customer)

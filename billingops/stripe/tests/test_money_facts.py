@@ -209,6 +209,18 @@ def test_a_note_before_2025_03_31_divides_alike(changes, parts):
     assert facts.pre_payment_amount + facts.post_payment_amount == facts.amount == 900
 
 
+def test_the_lines_that_a_note_names_are_read_less_their_discounts_and_with_and_without_tax():
+    discount = [{"amount": 100, "discount": "di_1"}]
+    taxes = [{"amount": 90, "tax_behavior": "inclusive"}, {"amount": 50, "tax_behavior": "exclusive"}]
+    new = {"invoice_line_item": "il_1", "amount": 1_000, "discount_amounts": discount, "taxes": taxes}
+    amounts = [{"amount": 90, "inclusive": True}, {"amount": 50, "inclusive": False}]
+    old = {"invoice_line_item": "il_1", "amount": 1_000, "discount_amounts": discount, "tax_amounts": amounts}
+    custom = {"invoice_line_item": None, "type": "custom_line_item", "amount": 5}
+    for line in (new, old):
+        (found,) = reader.read_credit_note({**OLD, "lines": {"object": "list", "data": [line, custom]}}).lines
+        assert (found.line_id, found.base, found.amount) == ("il_1", 810, 950)
+
+
 # -- accounts ----------------------------------------------------------------------------------------------------------
 def test_an_account_tells_what_it_lacks_and_who_it_is(sandbox, api):
     account = api.accounts.create(
