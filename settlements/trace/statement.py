@@ -180,8 +180,11 @@ def moments(month: str) -> tuple[datetime, datetime]:
 
 
 def currencies(account: str) -> list[str]:
-    """In which a seller has ever had a posting, by the journal's own balances. Two statements."""
-    return sorted({currency for _, currency in journal.balances(Account.SELLER_PAYABLE, account)})
+    """In which a seller has ever had a position, be all of it in reserve, or something was withheld. One statement, of
+    the index of balances alone."""
+    accounts = [*(one for several in POSITION.values() for one in several), Account.TAX_WITHHELD]
+    rows = Posting.objects.filter(account__in=accounts, seller=account).order_by()
+    return sorted(rows.values_list("currency", flat=True).distinct())
 
 
 def first_month(account: str) -> str:

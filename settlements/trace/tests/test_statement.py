@@ -65,6 +65,16 @@ def test_one_months_closing_is_the_nexts_opening(busy):
     assert (october.count, december.count) == (1, 0)
 
 
+@pytest.mark.parametrize("part", [Part(reserve=7_000), Part(withheld=7_000)])
+def test_a_seller_of_whom_all_is_kept_back_or_withheld_has_a_statement(world, part, lead, client):
+    world.sale(part)
+    assert statements.currencies(BAKERY) == ["usd"]
+    (made,) = statements.all_of(BAKERY, NOVEMBER)
+    assert made.ties
+    assert (made.closing.payable, made.closing.kept) == (0, part.reserve)
+    assert "NR-in_0001" in page(client, lead).content.decode()
+
+
 def test_sellers_are_kept_apart(busy):
     made = of(NOVEMBER, STUDIO)
     assert (made.count, made.closing.owed) == (1, 4_500)
