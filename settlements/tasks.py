@@ -6,12 +6,15 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+from django.db.models import F
+from django.utils import timezone
+
 from approvals.models import Suggestion
 from approvals.states import State
 from billingops import jobs
 from billingops.stripe import sync
 from billingops.stripe.errors import StripeProblem
-from settlements import cases, earnings, payouts, periods, plans, reversals, services
+from settlements import cases, earnings, happened, movements, payouts, periods, plans, reversals, services
 from settlements.happened import of_charges
 from settlements.models import Earning, Finding, PayoutItem, Seller
 from settlements.payouts import KIND
@@ -107,6 +110,40 @@ def look_at_claims(after: int = 0) -> int:
     return len(batch)
 
 
+@jobs.every(60, name="settlements-look-at-disputes")
+def look_at_disputes(after: int = 0) -> int:
+    """What is held for a dispute whose event was lost, or came before we listened: Stripe says how it stands. A batch
+    at a time; returns of how many charges something was new."""
+    rows = Earning.objects.filter(pk__gt=after).exclude(held=0).order_by("pk")
+    batch = list(rows.values("pk", "invoice", "charge")[:BATCH])
+    if len(batch) == BATCH:
+        jobs.enqueue("settlements.tasks.look_at_disputes", batch[-1]["pk"])
+    charges = happened.charge_ids({row["invoice"]: row["charge"] for row in batch})
+    new = 0
+    for charge_id in dict.fromkeys(charge for each in charges.values() for charge in each):
+        try:
+            new += _look_at_disputes_of(charge_id)
+        except StripeProblem as problem:
+            logger.warning("the disputes of charge %s were not looked at again: %s", charge_id, problem.code)
+        except Exception:
+            logger.exception("the disputes of charge %s could not be looked at again", charge_id)
+    return new
+
+
+def _look_at_disputes_of(charge_id: str) -> bool:
+    """Whether Stripe says something else of them than the mirror did; that is booked, as with its event."""
+    stored = sync.disputes_of(charge_id, live=False)
+    for dispute in list(sync.list_objects("dispute", charge=charge_id)):
+        sync.store(dispute)
+    if sync.disputes_of(charge_id, live=False) == stored:
+        return False
+    movements.book_refunds_and_disputes(charge_id, actor=ACTOR)
+    invoices = Earning.objects.filter(happened.of_charge(charge_id)).values_list("invoice", flat=True)
+    _look_again(sorted(set(invoices)), live=True)
+    reversals.look(charge_id=charge_id, event_id="", actor=ACTOR, live=False)
+    return True
+
+
 def release_reserves() -> int:
     """Reserves whose day has come become payable. Returns how many earnings moved; goes on by itself while there are
     more."""
@@ -165,14 +202,17 @@ def held_up(account: str) -> Any:
 
 @jobs.every(60, name="settlements-look-again")
 def sweep() -> dict[str, int]:
-    """What an event or a task should have settled and did not: stale payouts without a successor, findings that
-    heal."""
+    """What an event or a task should have settled and did not: stale payouts without a successor, the latest first;
+    findings that heal, those first that were not looked at for longest: some never do, and each has its turn."""
     since = services.recheck_since()
     stale = Suggestion.objects.filter(kind=KIND, state=State.STALE, successors=None, updated_at__gte=since)
-    held_up = Finding.objects.open().filter(code__in=OF_STRIPE, created_at__gte=since).order_by("pk")
-    stale = stale.exclude(subject__startswith=f"{periods.GROUP}:")
+    stale = stale.exclude(subject__startswith=f"{periods.GROUP}:").order_by("-updated_at")
+    held_up = Finding.objects.open().filter(code__in=OF_STRIPE, created_at__gte=since)
     held_up = held_up.exclude(subject__startswith=f"{periods.GROUP}:")
-    subjects = [*stale.values_list("subject", flat=True)[:BATCH], *held_up.values_list("subject", flat=True)[:BATCH]]
+    held_up = held_up.order_by(F("looked_at").asc(nulls_first=True), "pk")
+    turn = dict(held_up.values_list("pk", "subject")[:BATCH])
+    Finding.objects.filter(pk__in=list(turn)).update(looked_at=timezone.now())
+    subjects = [*stale.values_list("subject", flat=True)[:BATCH], *turn.values()]
     return {"looked_at": len(set(subjects)), "proposed": _look_again(dict.fromkeys(subjects), live=True)}
 
 
