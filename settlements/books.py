@@ -26,6 +26,7 @@ from settlements.models import Earning
 from settlements.positions import Lost, Standing
 
 LOST = ":lost"  # at the end of an entry's key: taken by a dispute
+ELSEWHERE = "given_back_elsewhere:"  # at its beginning: not by a reversal
 
 # -- what an invoice is made of ----------------------------------------------------------------------------------------
 
@@ -350,6 +351,25 @@ def departure(facts: ReversalFacts, *, transfer: TransferFacts) -> Draft:
         book=transfer.destination,
         source=facts.destination_refund_id,
         text=f"Transfer {transfer.id} reversed",
+    )
+
+
+def given_back_elsewhere(earning: Earning, amount: int, *, transfer: str, at: datetime, suggestion: UUID) -> Draft:
+    """A seller gave back what was claimed, and not by a reversal: a person says so. Where it came in is not known."""
+    return Draft(
+        key=f"{ELSEWHERE}{suggestion}:{earning.invoice}",
+        kind=Kind.CORRECTION,
+        currency=earning.currency,
+        occurred_at=at,
+        lines=(
+            Line(Account.SUSPENSE, amount, invoice=earning.invoice),
+            Line(Account.SELLER_PAYABLE, -amount, seller=earning.account, invoice=earning.invoice),
+        ),
+        seller=earning.account,
+        invoice=earning.invoice,
+        source=transfer,
+        suggestion=suggestion,
+        text=f"Given back elsewhere, as was said of the reversal of transfer {transfer}",
     )
 
 

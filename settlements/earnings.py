@@ -129,12 +129,14 @@ def _computed(case: Case, proposal: Proposal, seller: Seller, *, before: Iterabl
     by_seller = dict(zip(bases, parts, strict=True))
     terms = case.sellers[proposal.seller]
     of = agreed(terms.snapshot())
+    if proposal.moved_by_stripe:  # of what Stripe moves nothing is kept
+        of = replace(of, reserve_days=0, tax_withholding_percent=Decimal(0))
     computed = positions.compute(
         base=proposal.base,
         fee=proposal.fee,
         adjustment=proposal.adjustment,
         stripe_fee=by_seller[proposal.seller],
-        agreed=replace(of, reserve_days=0) if proposal.moved_by_stripe else of,  # of what Stripe moves nothing is kept
+        agreed=of,
         paid_on=rules.paid_day(invoice, charge),
     )
     return Earning(

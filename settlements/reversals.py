@@ -8,16 +8,16 @@ rejects the reversal, it is netted against later earnings.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q, Sum
+from django.db.models import Q, QuerySet, Sum
 
 from approvals import services as gate
-from approvals.models import Suggestion
+from approvals.models import Decision, Suggestion
 from approvals.signals import Change
 from approvals.states import WAITING_FOR_A_PERSON, State
 from billingops import jobs
@@ -27,16 +27,21 @@ from billingops.money import format_money
 from billingops.stripe import sync
 from billingops.stripe.facts import ChargeFacts
 from billingops.stripe.models import MirroredObject
-from settlements import earnings, findings, rules
+from settlements import books, earnings, findings, rules
 from settlements import facts as sealed
 from settlements.happened import of_charge, of_charges
+from settlements.ledger import journal
+from settlements.ledger.accounts import Account, Kind
+from settlements.ledger.models import JournalEntry
 from settlements.models import Earning, Finding, PayoutItem, PayoutRecord
+from settlements.positions import Happened
 from settlements.states import PayoutState
 
 KIND = "transfer_reversal"
 # Rejected, let lie, refused by Stripe (mostly: the seller's bank has it already), given up: the money is still the
 # platform's to get. One that failed may be tried again, as long as what it was to take back is still owed.
 NOTHING_CAME_OF_IT = (State.REJECTED, State.EXPIRED, State.FAILED, State.CANCELLED)
+CAME_BACK_ELSEWHERE = "already_handled"  # of approvals' reasons to reject; any other leaves the money to be netted
 IN_FLIGHT = (State.APPROVED, State.EXECUTING, State.EXECUTED, State.UNKNOWN)
 
 
@@ -134,12 +139,17 @@ def _plan(record: PayoutRecord, claim: Claim) -> _Plan | None:
     amount = claim.part - already
     amount -= amount % rules.smallest_step(record.currency)
     # Of one transfer two earnings may be owed the same: what a person said of one is not said of the other.
-    of = seal(claim.earnings)[:8]
-    key = f"{KIND}:{record.transfer}:{claim.part}:{earlier.filter(state=State.CONFIRMED).count()}:{of}"
+    came_back = earlier.filter(state=State.CONFIRMED).count() + _given_back(record.transfer).count()
+    key = f"{KIND}:{record.transfer}:{claim.part}:{came_back}:{seal(claim.earnings)[:8]}"
     held = Suggestion.objects.holding(key).first()
     if amount <= 0 or (held is not None and not (held.is_waiting and held.amount != amount)):
         return None
     return _Plan(amount, already, key, earlier.filter(state__in=WAITING_FOR_A_PERSON).first())
+
+
+def _given_back(transfer: str) -> QuerySet[JournalEntry]:
+    """What was booked as given back elsewhere of what it paid."""
+    return JournalEntry.objects.filter(source=transfer, kind=Kind.CORRECTION, key__startswith=books.ELSEWHERE)
 
 
 def _lock(record: PayoutRecord) -> PayoutRecord:
@@ -188,7 +198,8 @@ def _propose(
                 f"from the platform alone. {record.seller.name} got {record.money} {got_for}; in proportion "
                 f"{format_money(claim.part, record.currency)} is to be taken back, "
                 f"{format_money(plan.already, record.currency)} of it already is. Rejected, or where the seller's "
-                "Stripe balance cannot give it, it is kept back from the seller's next payouts instead."
+                "Stripe balance cannot give it, it is kept back from the seller's next payouts instead; rejected as "
+                "already handled elsewhere, it is booked as given back."
             ),
             reason_code="dispute_lost" if lost else "refunded",
             suggested_by=rules.VERSION,
@@ -233,14 +244,17 @@ def follow(*, changes: Sequence[Change], actor: Actor) -> None:
 
 
 def net_instead(suggestion: Suggestion, *, actor: Actor) -> int:
-    """Nobody wants the reversal, or it could not be: what was claimed of this transfer becomes a debt. Returns how many
-    earnings moved."""
+    """Nobody wants the reversal, or it could not be: what was claimed of this transfer becomes a debt, unless a person
+    said that it came back elsewhere. Returns how many earnings moved."""
     if suggestion.kind != KIND or suggestion.state not in NOTHING_CAME_OF_IT:
         return 0
     with transaction.atomic():
         items = PayoutItem.objects.filter(record__transfer=suggestion.subject, earning__claimed__gt=0)
         charges = dict(items.values_list("earning__invoice", "earning__charge"))
         earnings.lock(charges)
+        verdict = suggestion.decisions.filter(verdict=Decision.Verdict.REJECT).order_by("-id").first()
+        if verdict is not None and verdict.reason_code == CAME_BACK_ELSEWHERE:
+            return _given_back_elsewhere(suggestion, verdict, items, of_charges(charges), actor=actor)
         rows = Earning.objects.filter(pk__in=items.values("earning"))
         rows.update(offset=True)
         moved = earnings.bring_up_to_date(of_charges(charges), actor=actor)
@@ -249,6 +263,48 @@ def net_instead(suggestion: Suggestion, *, actor: Actor) -> int:
         else:
             _close(suggestion.subject, suggestion.account, actor=actor, reason="given up: it is netted instead")
         return len(moved)
+
+
+def _given_back_elsewhere(
+    suggestion: Suggestion,
+    verdict: Decision,
+    items: QuerySet[PayoutItem],
+    happened: Mapping[str, Happened],
+    *,
+    actor: Actor,
+) -> int:
+    """The seller has given it back, and not by a reversal: neither taken back nor netted. One person has said so,
+    hence the finding, which stays until another look. Under the earnings' locks."""
+    if _given_back(suggestion.subject).filter(suggestion=suggestion.pk).exists():
+        return 0
+    left = suggestion.amount or 0
+    drafts, paid = [], {}
+    for item in items.select_related("earning").order_by("earning_id"):
+        if part := min(left, item.earning.claimed, item.reversible):
+            left -= part
+            paid[item.earning_id] = -part
+            drafts.append(
+                books.given_back_elsewhere(
+                    item.earning, part, transfer=suggestion.subject, at=verdict.created_at, suggestion=suggestion.pk
+                )
+            )
+    journal.post(drafts, actor=actor)
+    moved = earnings.bring_up_to_date(happened, actor=actor, paid=paid)
+    findings.open_finding(
+        code=Finding.Code.TAKE_BACK,
+        subject=f"{books.ELSEWHERE}{suggestion.pk}",
+        account=suggestion.account,
+        text=(
+            f"{verdict.actor_name} rejected the reversal of {suggestion.money} of transfer {suggestion.subject} as "
+            f"already handled elsewhere ({verdict.comment or 'no comment'}). It is booked as given back, against "
+            f"{Account.SUSPENSE.label}, and neither taken back nor kept back from {suggestion.account}. Make sure "
+            "that the money has come, and dismiss this with where it is."
+        ),
+        amount=suggestion.amount,
+        currency=suggestion.currency,
+        actor=actor,
+    )
+    return len(moved)
 
 
 def _tell_of_the_failure(suggestion: Suggestion, *, actor: Actor) -> None:

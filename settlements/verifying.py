@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models import Sum
 
 from settlements import books
-from settlements.ledger.accounts import Account
+from settlements.ledger.accounts import Account, Kind
 from settlements.ledger.models import JournalEntry, Posting
 from settlements.ledger.verify import Difference, Outcome, Progress, register_check
 from settlements.models import Earning, PayoutRecord
@@ -127,7 +127,8 @@ def _totals_agree(count: int) -> Outcome:
     fees = JournalEntry.objects.filter(kind="application_fee").exclude(seller="")
     for account, currency, total in fees.order_by().values_list("seller", "currency").annotate(sum=Sum("cash")):
         expected[account, currency] = expected.get((account, currency), 0) - total
-    elsewhere = Posting.objects.filter(entry__key__startswith=books.ELSEWHERE, account=Account.SELLER_PAYABLE)
+    elsewhere = Posting.objects.filter(entry__kind=Kind.CORRECTION, entry__key__startswith=books.ELSEWHERE)
+    elsewhere = elsewhere.filter(account=Account.SELLER_PAYABLE)
     for account, currency, total in elsewhere.order_by().values_list("seller", "currency").annotate(sum=Sum("amount")):
         expected[account, currency] = expected.get((account, currency), 0) + total
     paid = Earning.objects.order_by().values_list("account", "currency").annotate(sum=Sum("paid"))

@@ -11,8 +11,10 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from approvals.models import Suggestion
-from settlements import earnings, tasks
+from settlements import books, earnings, tasks
 from settlements.ledger import verify
+from settlements.ledger.accounts import Account
+from settlements.ledger.models import Posting
 from settlements.models import Earning, Finding, PayoutRecord
 from settlements.tests.conftest import CONFIG, Market
 
@@ -105,6 +107,9 @@ class Life:
         moved: dict[str, int] = {}
         for one in self.market.transfers():
             moved[one.destination] = moved.get(one.destination, 0) + one.amount - one.amount_reversed
+        elsewhere = Posting.objects.filter(entry__key__startswith=books.ELSEWHERE, account=Account.SELLER_PAYABLE)
+        for posting in elsewhere:
+            moved[posting.seller] += posting.amount
         kept = {row.account for row in Earning.objects.filter(moved_by_stripe=True)}
         for account in {*paid, *moved} - kept:
             assert paid.get(account, 0) == moved.get(account, 0), account
@@ -119,8 +124,6 @@ class Life:
         assert self.state() == before
 
     def state(self) -> Any:
-        from settlements.ledger.models import Posting
-
         columns = ("invoice", "account", "taken", "held", "reserve_left", "claimed", "paid", "open")
         return (
             sorted(Earning.objects.values_list(*columns)),

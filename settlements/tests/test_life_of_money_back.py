@@ -103,7 +103,7 @@ def test_a_reversal_that_a_person_rejects_is_netted_against_later_earnings(life,
     life.say_yes()
     life.refund(invoice, 5_000)
     (reversal,) = life.waiting("transfer_reversal")
-    gate.reject(suggestion_id=reversal.pk, actor=Actor.person(finance), version=1, reason_code="already_handled")
+    gate.reject(suggestion_id=reversal.pk, actor=Actor.person(finance), version=1, reason_code="bad_timing")
     life.market.run_jobs()
     row = life.earning(invoice)
     assert (row.claimed, row.open, row.offset) == (0, -3_500, True)

@@ -9,9 +9,12 @@ from approvals import services as gate
 from approvals.models import Suggestion
 from approvals.states import State
 from billingops.actors import Actor
+from billingops.stripe import sync
+from settlements import tasks, trace
 from settlements.ledger import journal
 from settlements.ledger.accounts import Account
 from settlements.models import Earning
+from settlements.reconciliation import reports
 from settlements.tests.conftest import CONFIG
 
 pytestmark = pytest.mark.django_db
@@ -266,3 +269,68 @@ def test_no_tax_is_withheld_of_what_stripe_moves_itself(life):
     assert (row.withheld, row.paid, row.open) == (0, 7_000, 0)
     assert journal.balance(Account.TAX_WITHHELD, seller="acct_bakery", currency="usd") == 0
     assert life.finding("fee_mismatch") is None
+
+
+# -- given back elsewhere ----------------------------------------------------------------------------------------------
+
+
+def handled_elsewhere(life, finance, reversal):
+    gate.reject(
+        suggestion_id=reversal.pk,
+        actor=Actor.person(finance),
+        version=reversal.version,
+        reason_code="already_handled",
+        comment="By bank transfer on Monday",
+    )
+    life.market.run_jobs()
+
+
+def test_what_a_seller_gave_back_elsewhere_is_neither_taken_back_nor_kept_back(life, finance, lead):
+    invoice = life.sold(10_000)
+    life.say_yes()
+    life.refund(invoice, 5_000)
+    (reversal,) = life.waiting("transfer_reversal")
+    assert "already handled elsewhere, it is booked as given back" in reversal.rationale
+    handled_elsewhere(life, finance, reversal)
+    row = life.earning(invoice)
+    assert (row.claimed, row.open, row.paid, row.offset) == (0, 0, 3_500, False)
+    assert journal.balance(Account.SUSPENSE, currency="usd") == 3_500
+    told = life.finding("take_back")
+    assert "By bank transfer on Monday" in told.text
+    tasks.net_instead(str(reversal.pk))  # at least once, and more
+    life.hour()
+    assert life.finding("take_back") == told
+    life.sold(10_000)
+    assert [one.amount for one in life.waiting()] == [7_000]
+    assert life.waiting("transfer_reversal") == []
+    life.looks_the_same_after_a_replay()
+    life.prove()
+    assert reports.one("2026-11", "acct_bakery", user=lead).ties
+
+
+def test_what_is_refunded_after_that_is_claimed_by_itself(life, finance):
+    invoice = life.sold(10_000)
+    life.say_yes()
+    life.refund(invoice, 5_000)
+    (reversal,) = life.waiting("transfer_reversal")
+    handled_elsewhere(life, finance, reversal)
+    life.refund(invoice)
+    assert [one.amount for one in life.waiting("transfer_reversal")] == [3_500]
+    life.say_yes("transfer_reversal")
+    row = life.earning(invoice)
+    assert (row.claimed, row.open, row.paid) == (0, 0, 0)
+    life.prove()
+
+
+def test_the_trace_of_an_invoice_says_what_was_given_back_elsewhere(life, finance, lead):
+    invoice = life.sold(10_000)
+    life.say_yes()
+    life.refund(invoice, 5_000)
+    (reversal,) = life.waiting("transfer_reversal")
+    handled_elsewhere(life, finance, reversal)
+    for account in ("", "acct_bakery"):
+        sync.balance_transactions(account)
+    found = trace.of(invoice.id, user=lead)
+    assert [problem.text for problem in found.problems] == []
+    (node,) = (node for node in found.nodes if node.kind == "correction")
+    assert (node.brings, "Given back elsewhere" in node.text) == (3_500, True)
