@@ -106,9 +106,12 @@ def _taken(office: Office, name: str, rows: Sequence[Earning], has: Happened) ->
     for sign in (1, -1):
         of = [row for row in rows if _gross(row) * sign > 0]
         share, taken = sum(map(_gross, of)) * sign, sum(row.taken for row in of) * sign
-        off = share * has.taken - taken * has.amount
-        slack = has.amount if office.step == 1 else 2 * has.amount * office.step * max(1, len(of))
-        demand(abs(off) * 2 <= slack, f"{name}: {taken} taken of {share}, {has.taken} of {has.amount}")
+        named, lines = min(has.named, has.taken), sum(_named(row, rows, has) for row in of) if sign > 0 else Fraction(0)
+        lines = lines * named / has.named if has.named else lines
+        rest = Fraction(has.taken - named, has.amount - named) if has.amount > named else 0
+        due = lines + (share - lines) * rest if has.taken < max(1, has.amount) else share
+        units = Fraction(1, 2) + len(of) * bool(named) if office.step == 1 else 2 * office.step * max(1, len(of))
+        demand(abs(due - taken) <= units, f"{name}: {taken} taken of {share}, {has.taken} of {has.amount}")
     whole = has.still_disputed == has.amount - has.taken > 0
     for row in rows:
         demand(not row.held or has.still_disputed > 0, f"{name} of {row.account}: {row.held} held without a dispute")
@@ -117,21 +120,35 @@ def _taken(office: Office, name: str, rows: Sequence[Earning], has: Happened) ->
             demand(row.open <= 0, f"{name} of {row.account}: {row.open} payable while all of it is disputed")
 
 
+def _named(row: Earning, rows: Sequence[Earning], has: Happened) -> Fraction:
+    """Of a share what belongs to the lines that credit notes named: never more than it."""
+    found = Fraction(0)
+    for line in row.lines:
+        base = sum(one["base"] for other in rows for one in other.lines if one["line"] == line["line"])
+        named = sum(one.base for one in has.lines if one.line_id == line["line"])
+        found += Fraction(line["share"] * min(named, base), base) if base > 0 else 0
+    return min(max(found, Fraction(0)), Fraction(max(0, row.share)))
+
+
 def _receivable(office: Office, name: str, has: Happened) -> None:
-    """Once all is booked nothing is left to receive, except what customers got as a credit or banks still hold."""
+    """Once all is booked nothing is left to receive, except what customers got as a credit, or used of one, or banks
+    still hold."""
     ledger = office.ledger
-    charge = office.known("charge", name)[0]
-    moved = ledger.entries.get(f"charge:{charge.id}")
+    invoice, charge = office.known("invoice", name)[0], office.payment(name)
+    assert charge is not None  # there is an earning
+    moved = all(f"charge:{one.id}" in ledger.entries for one in charge.each)
     refunds, disputes = office.known("refund", name), office.known("dispute", name)
     counted = sum(one.amount for one in refunds if one.counts)
     on_the_way = any(one.is_open and one.balance_transactions for one in disputes)
     sold = len(office.rows[name])
-    if moved is None or counted != charge.amount_refunded or on_the_way or _unsold(office, name, sold):
+    if not moved or counted != charge.amount_refunded or on_the_way or _unsold(office, name, sold):
         return
     left = ledger.of.get((str(Account.RECEIVABLE), "", name), 0)
     asked = has.refunded + has.lost + has.credited
-    credited = has.credited - has.before - max(0, asked - has.amount)  # a credit may be void, and nobody heard so
-    demand(left == -credited, f"{name}: {left} left to receive, {credited} credited")
+    # A credit may be void, and nobody heard so.
+    credited = has.credited - has.before - max(0, asked - max(0, has.amount))
+    used = invoice.from_balance
+    demand(left == used - credited, f"{name}: {left} left to receive, {credited} credited, {used} of a credit used")
 
 
 def _unsold(office: Office, name: str, sold: int) -> bool:

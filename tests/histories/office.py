@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
-from billingops.stripe.facts import ChargeFacts, InvoiceFacts, ReversalFacts, TransferFacts
+from billingops.stripe.facts import ChargeFacts, InvoiceFacts, ReversalFacts, TransferFacts, nothing_due, together
 from settlements import books, earnings, happened, payouts, plans, positions, rules
 from settlements.cases import Case
 from settlements.fees import smallest_step
@@ -99,10 +99,24 @@ class Office:
 
     def happened(self, invoice: str) -> Happened | None:
         """As happened.of_charges."""
-        charges = self.known("charge", invoice)
-        if not charges:
+        payment = self.payment(invoice)
+        if payment is None:
             return None
-        return happened.happened(charges[0], disputes=self.known("dispute", invoice), notes=self.known("note", invoice))
+        return happened.happened(
+            payment,
+            from_balance=self.known("invoice", invoice)[0].from_balance,
+            disputes=self.known("dispute", invoice),
+            notes=self.known("note", invoice),
+        )
+
+    def payment(self, invoice: str) -> ChargeFacts | None:
+        """As cases.payment: None until the invoice and all its charges were heard of."""
+        negative = [one for one in self.known("invoice", invoice) if one.total < 0]
+        if negative:
+            return nothing_due(negative[0])
+        known = {charge.id: charge for charge in self.known("charge", invoice)}
+        named = [pk for one in self.known("invoice", invoice) for pk in one.charge_ids]
+        return together([known[pk] for pk in named]) if named and all(pk in known for pk in named) else None
 
     def look(self, invoice: str) -> None:
         """As reversals.look and services._recorded: the earnings of one invoice are brought up to date."""
@@ -111,11 +125,10 @@ class Office:
     # -- earnings.record -----------------------------------------------------------------------------------------------
 
     def _record(self, invoice_id: str) -> None:
-        invoices, charges = self.known("invoice", invoice_id), self.known("charge", invoice_id)
-        if not invoices or not charges:
+        charge = self.payment(invoice_id)
+        if charge is None:
             return
-        invoice: InvoiceFacts = invoices[0]
-        charge: ChargeFacts = charges[0]
+        invoice: InvoiceFacts = self.known("invoice", invoice_id)[0]
         tier = self.history.tiers
         before = happened.credited_before(self.known("note", invoice_id))
         settle = {"rules": self.history.rules, "sellers": self.history.terms, "tier": tier, "before": before}

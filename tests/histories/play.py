@@ -86,7 +86,7 @@ class _Run:
         from settlements.rules import sellers_of
 
         if invoice not in self.named:
-            facts, charge = self.office.known("invoice", invoice)[0], self.office.known("charge", invoice)[0]
+            facts, charge = self.office.known("invoice", invoice)[0], self.office.payment(invoice)
             self.named[invoice] = sellers_of(facts, charge, self.history.rules, self.history.tiers)
         return self.named[invoice]
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from billingops.money import round_half_even
+from billingops.stripe.facts import ChargeFacts
 from settlements import books, earnings, fees, happened, payouts, plans, positions
 from settlements.ledger.journal import Unbalanced
 from tests.histories import runner
@@ -32,6 +33,7 @@ EXERCISED = {
     "refused reversal tried again", "several earnings in one transfer",
     "schedule daily", "schedule weekly", "schedule monthly", "schedule per_invoice", "split", "promotion",
     "rule tiered marginal", "rule tiered whole", "rule flat", "rule flat_per_unit", "rule percent", "minimum fee",
+    "paid in parts", "paid by a credit", "debt collected", "negative invoice", "credit note of a line",
     "negative line", "line for nothing", "own line", "tax", "heard late", "heard first", "decided in between",
     "recovery offset", "recovery reversal", *(f"currency {code}" for code in ("usd", "jpy", "kwd", "isk")),
 }  # fmt: skip
@@ -63,7 +65,7 @@ def test_a_history_is_the_same_each_time_it_is_played():
 
 
 def test_the_first_history_that_breaks_is_named_and_made_small(monkeypatch):
-    monkeypatch.setattr(positions, "own_taken", lambda has, *, sellers, tax: (0, 0))
+    monkeypatch.setattr(positions, "own_taken", lambda has, *, sellers, tax, sold: (0, 0))
     found = runner.play_chunk((1, 60, 2))
     assert found.broken.startswith("Broken: in_")
     assert found.seed is not None
@@ -98,9 +100,9 @@ def _release_reserves_at_once(patch: Patch) -> None:
 def _hold_what_was_won(patch: Patch) -> None:
     real = happened.happened
 
-    def wrong(charge: Any, *, disputes: Any = (), notes: Any = ()) -> Any:
+    def wrong(charge: Any, *, disputes: Any = (), **more: Any) -> Any:
         won = sum(one.amount for one in disputes if one.status == "won")
-        has = real(charge, disputes=disputes, notes=notes)
+        has = real(charge, disputes=disputes, **more)
         return replace(has, disputed=has.disputed + won)
 
     patch(happened, "happened", wrong)
@@ -152,7 +154,7 @@ def _keep_all_the_tax(patch: Patch) -> None:
 
 
 def _take_a_credit_before_the_payment_twice(patch: Patch) -> None:
-    def wrong(has: Any, *, sellers: int, tax: int) -> tuple[int, int]:
+    def wrong(has: Any, *, sellers: int, tax: int, sold: int) -> tuple[int, int]:
         taken = round_half_even(tax * has.taken / has.amount) if has.amount else 0
         return has.taken - sellers, taken
 
@@ -199,6 +201,19 @@ def _take_back_from_the_first_alone(patch: Patch) -> None:
     patch(payouts, "_share_back", lambda amount, room, claimed: {room[0][0]: amount})
 
 
+def _take_a_named_line_from_all(patch: Patch) -> None:
+    patch(positions.Happened, "named", property(lambda has: 0))
+
+
+def _hear_of_one_charge_alone(patch: Patch) -> None:
+    patch(ChargeFacts, "each", property(lambda charge: charge.parts[:1] or (charge,)))
+
+
+def _forget_what_the_balance_paid(patch: Patch) -> None:
+    real = happened.happened
+    patch(happened, "happened", lambda charge, **more: real(charge, **{**more, "from_balance": 0}))
+
+
 def _pay_what_was_taken(patch: Patch) -> None:
     patch(positions, "taken_parts", lambda shares, **more: [0 for _ in shares])
 
@@ -210,6 +225,7 @@ def _pay_what_was_taken(patch: Patch) -> None:
         _forget_what_is_claimed, _claim_twice, _claim_without_room, _take_only_more, _keep_all_the_tax,
         _take_a_credit_before_the_payment_twice, _lose_what_cannot_be_split, _pay_past_a_debt,
         _put_an_earning_into_two_payouts, _forget_the_sales_tax, _take_back_from_the_first_alone, _pay_what_was_taken,
+        _take_a_named_line_from_all, _hear_of_one_charge_alone, _forget_what_the_balance_paid,
     ],
 )  # fmt: skip
 def test_a_mistake_in_the_rules_breaks_a_history(mistake, monkeypatch):

@@ -10,11 +10,13 @@ import random
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from billingops.stripe.facts import (
     BalanceTransactionFacts,
     ChargeFacts,
+    CreditedLineFacts,
     CreditNoteFacts,
     DisputeFacts,
     InvoiceFacts,
@@ -221,10 +223,16 @@ def _invoice(rng: random.Random, history: History, number: int, accounts: list[s
     lines = _lines(rng, history, name, accounts, destination)
     tax = sum(line.tax_inclusive + line.tax_exclusive for line in lines)
     total = sum(line.base for line in lines) + tax
+    if total < 0 and not destination:
+        _negative(history, name, total, tax, lines, at(day, number), first)
     if total < step:
         return
     before = rng.randrange(0, total, step) if total > step and rng.random() < 0.08 and not destination else 0
-    amount = total - before
+    paying = random.Random(f"{name} is paid")  # of its own, so that the rest of a history stays as it was
+    from_balance = 0
+    if not destination and paying.random() < 0.1:  # the customer's credit pays a part, or a debt is collected with it
+        from_balance = paying.choice((paying.randrange(0, total - before, step), -step * paying.randint(1, 100)))
+    amount = total - before - from_balance
     base = {"account": "", "currency": currency, "created": at(day, number)}
     charge = ChargeFacts(
         id=f"ch_{name}",
@@ -240,6 +248,9 @@ def _invoice(rng: random.Random, history: History, number: int, accounts: list[s
     )
     if destination:
         charge = replace(charge, application_fee_amount=_application_fee(rng, amount), application_fee_id=f"fee_{name}")
+    charges = [charge]
+    if not destination and amount > step and paying.random() < 0.12:
+        charges = _in_parts(paying, charge, step)
     invoice = InvoiceFacts(
         id=f"in_{name}",
         status="paid",
@@ -252,11 +263,49 @@ def _invoice(rng: random.Random, history: History, number: int, accounts: list[s
         customer_id="cus_1",
         paid_at=at(day, number),
         charge_id=charge.id,
+        further_charges=tuple(one.id for one in charges[1:]),
+        from_balance=from_balance,
         transfer_destination=destination,
         lines=tuple(lines),
         **base,
     )
-    _What(rng, history, invoice, charge, first).happened(before)
+    _What(rng, history, invoice, charges, first).happened(before)
+
+
+def _negative(
+    history: History, name: str, total: int, tax: int, lines: list[LineFacts], paid_at: datetime, stage: int
+) -> None:
+    """An invoice that customers get something of: it goes to their balance, and no payment is made."""
+    history.features.add("negative invoice")
+    invoice = InvoiceFacts(
+        id=f"in_{name}",
+        account="",
+        currency=history.currency,
+        created=paid_at,
+        status="paid",
+        total=total,
+        tax=tax,
+        amount_due=0,
+        amount_paid=0,
+        amount_remaining=0,
+        customer_id="cus_1",
+        paid_at=paid_at,
+        from_balance=total,
+        lines=tuple(lines),
+    )
+    history.messages.append(Message("invoice", invoice.id, 1, invoice.id, invoice, stage))
+
+
+def _in_parts(rng: random.Random, charge: ChargeFacts, step: int) -> list[ChargeFacts]:
+    """The same payment as two or three, the largest first; the first keeps its name."""
+    cuts = sorted({rng.randrange(step, charge.amount, step) for _ in range(rng.choice((1, 1, 2)))})
+    amounts = sorted((high - low for low, high in pairwise((0, *cuts, charge.amount))), reverse=True)
+    fees = [amount * (charge.fee or 0) // charge.amount for amount in amounts]
+    names = [charge.id, *(f"{charge.id}_{number}" for number in range(2, len(amounts) + 1))]
+    return [
+        replace(charge, id=name, amount=amount, fee=fee, balance_transaction_id=f"txn_{name}")
+        for name, amount, fee in zip(names, amounts, fees, strict=True)
+    ]
 
 
 def _application_fee(rng: random.Random, amount: int) -> int:
@@ -297,18 +346,23 @@ class _What:
     """What became of one payment: the versions of its objects, in the order in which they came about."""
 
     def __init__(
-        self, rng: random.Random, history: History, invoice: InvoiceFacts, charge: ChargeFacts, stage: int
+        self, rng: random.Random, history: History, invoice: InvoiceFacts, charges: list[ChargeFacts], stage: int
     ) -> None:
-        self.rng, self.history, self.invoice, self.charge, self.stage = rng, history, invoice, charge, stage
+        self.rng, self.history, self.invoice, self.stage = rng, history, invoice, stage
+        self.charges, self.charge = charges, charges[0]  # `charge`: of which something becomes now
         self.version: dict[str, int] = {}
-        self.step = smallest_step(charge.currency)
-        self.left = charge.amount
+        self.step = smallest_step(self.charge.currency)
+        self.left = sum(one.amount for one in charges) + max(0, invoice.from_balance)
+        self.left_of = {one.id: one.amount for one in charges}
+        self.choose = random.Random(f"{invoice.id} is credited")
+        self.credited: set[str] = set()  # lines
 
     def happened(self, before: int) -> None:
         if before:
             self._note("cn_before", pre=before)
         self._tell("invoice", self.invoice.id, self.invoice)
-        self._tell("charge", self.charge.id, self.charge)
+        for charge in self.charges:
+            self._tell("charge", charge.id, charge)
         if destination := self.charge.transfer_destination:
             self.transfer = TransferFacts(
                 id=self.charge.transfer_id,
@@ -323,18 +377,25 @@ class _What:
             self._tell("transfer", self.transfer.id, self.transfer)
         for number in range(self.rng.choice((0, 1, 1, 2, 3))):
             self.stage = min(self.stage + self.rng.choice((0, 1, 1, 2)), self.history.stages - 1)
+            self.charge = self.choose.choice(self.charges)
             self.rng.choice((self._refund, self._refund, self._refund, self._dispute, self._credit))(number)
 
     def _part(self) -> int:
+        """Of the charge, as far as it is neither gone nor credited."""
+        left = min(self.left, self.left_of[self.charge.id])
         if self.rng.random() < 0.35:
-            return self.left
-        return self.rng.randint(0, self.left) // self.step * self.step
+            return left
+        return self.rng.randint(0, left) // self.step * self.step
+
+    def _gone(self, amount: int) -> None:
+        self.left -= amount
+        self.left_of[self.charge.id] -= amount
 
     def _refund(self, number: int) -> None:
         amount = self._part()
         if amount <= 0:
             return
-        self.left -= amount
+        self._gone(amount)
         name = f"re_{self.charge.id}_{number}"
         made = RefundFacts(
             id=name, account="", amount=amount, currency=self.charge.currency, status="succeeded",
@@ -347,7 +408,7 @@ class _What:
         if self.rng.random() < 0.2:
             self.history.features.add("refund failed")
             self._later()
-            self.left += amount
+            self._gone(-amount)
             failed = replace(made, status="failed", failure_balance_transaction_id=f"txn_{name}_failed")
             self._tell("refund", name, failed)
             self._charged(amount_refunded=self.charge.amount_refunded - amount)
@@ -392,32 +453,59 @@ class _What:
             self._later()
             self._tell("dispute", name, replace(made, status="warning_closed"))
         elif end == "open":
-            self.left -= amount
+            self._gone(amount)
         elif end == "won":
             self._later()
             back = (*taken, self._movement(f"txn_{name}_won", amount, 0))
             self._tell("dispute", name, replace(made, status="won", balance_transactions=back))
         else:
             self._later()
-            self.left -= amount
+            self._gone(amount)
             self._tell("dispute", name, replace(made, status="lost"))
 
     def _credit(self, number: int) -> None:
         amount = self._part()
+        lines: tuple[CreditedLineFacts, ...] = ()
+        if line := self._line():
+            amount, lines = line.amount, (line,)
         if amount > 0:
             self.left -= amount
-            self._note(f"cn_{number}", credit=amount)
+            self._note(f"cn_{number}", credit=amount, lines=lines)
             if self.rng.random() < 0.2:
                 self.history.features.add("credit note voided")
                 self._later()
                 self.left += amount
-                self._note(f"cn_{number}", credit=amount, status="void")
+                self._note(f"cn_{number}", credit=amount, lines=lines, status="void")
 
-    def _note(self, name: str, *, pre: int = 0, credit: int = 0, status: str = "issued") -> None:
+    def _line(self) -> CreditedLineFacts | None:
+        """A line, or a half of one, that is credited by name."""
+        part = self.choose.choice((1, 1, 2))
+        found = [
+            CreditedLineFacts(one.id, one.base // part, (one.base + one.tax_inclusive + one.tax_exclusive) // part)
+            for one in self.invoice.lines
+            if one.base >= self.step * part and one.id not in self.credited
+        ]
+        found = [one for one in found if one.amount <= self.left]
+        if not found or self.choose.random() < 0.5:
+            return None
+        line = self.choose.choice(found)
+        self.credited.add(line.line_id)
+        self.history.features.add("credit note of a line")
+        return line
+
+    def _note(
+        self,
+        name: str,
+        *,
+        pre: int = 0,
+        credit: int = 0,
+        status: str = "issued",
+        lines: tuple[CreditedLineFacts, ...] = (),
+    ) -> None:
         made = CreditNoteFacts(
             id=f"{name}_{self.charge.id}", account="", invoice_id=self.invoice.id, customer_id="cus_1",
             amount=pre + credit, currency=self.charge.currency, status=status, created=self._now(),
-            pre_payment_amount=pre, post_payment_amount=credit, credit_amount=credit,
+            pre_payment_amount=pre, post_payment_amount=credit, credit_amount=credit, lines=lines,
         )  # fmt: skip
         self._tell("note", made.id, made)
 
@@ -428,7 +516,8 @@ class _What:
         )  # fmt: skip
 
     def _charged(self, **changed: Any) -> None:
-        self.charge = replace(self.charge, **changed)
+        number = self.charges.index(self.charge)
+        self.charges[number] = self.charge = replace(self.charge, **changed)
         self._tell("charge", self.charge.id, self.charge)
 
     def _now(self) -> datetime:
@@ -471,6 +560,9 @@ def _note_features(history: History) -> None:
             found.add("credited before the payment" if facts.pre_payment_amount else "credit note")
         elif one.kind == "invoice":
             found |= {"destination charge"} if facts.transfer_destination else set()
+            found |= {"paid in parts"} if facts.further_charges else set()
+            found |= {"paid by a credit"} if facts.from_balance > 0 else set()
+            found |= {"debt collected"} if facts.from_balance < 0 else set()
             found |= {"tax"} if facts.tax else set()
             found |= {"negative line" for line in facts.lines if line.base < 0}
             found |= {"line for nothing" for line in facts.lines if line.base == 0}
