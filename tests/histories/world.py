@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -28,26 +27,10 @@ from billingops.stripe.facts import (
 from settlements.fees import smallest_step
 from settlements.models import Seller
 from settlements.rules import Terms
-from settlements.ruleset import (
-    FLAT,
-    FLAT_PER_UNIT,
-    MARGINAL,
-    MONTH,
-    NONE,
-    PERCENT,
-    PRICE,
-    TIERED,
-    WHOLE,
-    YEAR,
-    Rule,
-    Tier,
-)
+from settlements.ruleset import TIERED, Rule
+from tests.histories.agreed import FIRST_DAY, UNIT, row_of, rules_of, terms_of
 
-FIRST_DAY = date(2026, 1, 5)
 CURRENCIES = ("usd", "usd", "eur", "jpy", "krw", "kwd", "bhd", "isk", "ugx")
-UNIT = {"usd": 100, "eur": 100, "jpy": 10, "krw": 100, "kwd": 1000, "bhd": 1000, "isk": 1000, "ugx": 10_000}
-PERCENTS = tuple(Decimal(text) for text in ("70", "0", "100", "33.333333", "85.5", "12.25", "66.666667", "50"))
-RATES = tuple(Decimal(text) for text in ("0", "0", "0", "5", "10", "12.5", "30.000001", "100"))
 
 
 @dataclass(frozen=True)
@@ -102,114 +85,21 @@ def make(seed: int, *, only: frozenset[str] | None = None) -> History:
     history = History(
         seed=seed,
         currency=currency,
-        rules=tuple(_rules(rng, accounts, currency)),
-        terms={account: _terms(rng, account, currency) for account in accounts},
+        rules=tuple(rules_of(rng, accounts, currency)),
+        terms={account: terms_of(rng, account, currency) for account in accounts},
         sellers={},
         days=[*days, days[-1] + timedelta(days=400)],
         tiers=rng.choice(("", "", "gold")),
     )
-    history.sellers = {account: _row(number, terms) for number, (account, terms) in enumerate(history.terms.items(), 1)}
+    history.sellers = {
+        account: row_of(number, terms) for number, (account, terms) in enumerate(history.terms.items(), 1)
+    }
     for number in range(rng.choice((1, 2, 2, 3, 4))):
         _invoice(rng, history, number, accounts)
     _note_features(history)
     if only is not None:
         history.messages = [one for one in history.messages if one.object_id in only]
     return history
-
-
-# -- what is agreed ----------------------------------------------------------------------------------------------------
-
-
-def _terms(rng: random.Random, account: str, currency: str) -> Terms:
-    reserve = rng.choice(RATES)
-    unit = UNIT[currency]
-    return Terms(
-        account=account,
-        name=account,
-        schedule=rng.choice(("per_invoice", "per_invoice", "daily", "weekly", "monthly")),
-        hold_days=rng.choice((0, 0, 0, 1, 7)),
-        minimum={currency: unit * rng.choice((1, 10, 50))} if rng.random() < 0.3 else {},
-        reserve_percent=reserve,
-        reserve_days=rng.choice((1, 10, 60)) if reserve else 0,
-        tax_withholding_percent=rng.choice(RATES[:-1]),
-        stripe_fees=rng.choice(("platform", "platform", "seller")),
-        recovery=rng.choice(("reversal", "reversal", "offset")),
-    )
-
-
-def _row(number: int, terms: Terms) -> Seller:
-    return Seller(
-        pk=number,
-        account=terms.account,
-        name=terms.name,
-        schedule=terms.schedule,
-        minimum_payout=dict(terms.minimum),
-        recovery=terms.recovery,
-    )
-
-
-def _rules(rng: random.Random, accounts: list[str], currency: str) -> list[Rule]:
-    made = [_rule(rng, f"{account}-rule", account, currency) for account in accounts]
-    if rng.random() < 0.2:
-        account = rng.choice(accounts)
-        promotion = Rule(
-            name="promotion",
-            version=1,
-            seller=account,
-            match_type=NONE,
-            match_value="",
-            share_type=PERCENT,
-            valid_from=FIRST_DAY + timedelta(days=2),
-            valid_until=FIRST_DAY + timedelta(days=20),
-            percent=rng.choice(PERCENTS),
-            promotion=True,
-        )
-        made.append(promotion)
-    if rng.random() < 0.2:  # another version from a day on: what was computed before stays
-        old = made[0]
-        made.append(replace(old, version=2, valid_from=FIRST_DAY + timedelta(days=6), **_share(rng, currency, tiers=0)))
-    if rng.random() < 0.15:
-        made.append(replace(_rule(rng, "gold", accounts[0], currency, tiers=0), match_tier="gold"))
-    if len(accounts) > 1 and rng.random() < 0.4:
-        weights = tuple((account, rng.randint(1, 5)) for account in accounts)
-        shared = _rule(rng, "shared", "", currency)
-        made.append(replace(shared, match_type=PRICE, match_value="price_shared", split=weights))
-    return made
-
-
-def _rule(rng: random.Random, name: str, account: str, currency: str, *, tiers: float = 0.25) -> Rule:
-    share = _share(rng, currency, tiers=tiers)
-    return Rule(
-        name=name, version=1, seller=account, match_type=NONE, match_value="", valid_from=date(2025, 1, 1), **share
-    )
-
-
-def _share(rng: random.Random, currency: str, *, tiers: float) -> dict[str, Any]:
-    """Every column of a share, so that it may replace another."""
-    unit = UNIT[currency]
-    given: dict[str, Any] = {
-        "share_type": PERCENT, "percent": Decimal(0), "fee": 0, "currency": "", "period": "", "mode": "", "tiers": (),
-        "minimum_fee": None, "maximum_fee": None,
-    }  # fmt: skip
-    if rng.random() < tiers:
-        rates = rng.sample(PERCENTS, 3)
-        ups = sorted(rng.sample(range(1, 40), 2))
-        bounds = [unit * ups[0] * 10, unit * ups[1] * 10, None]
-        return given | {
-            "share_type": TIERED,
-            "currency": currency,
-            "period": rng.choice((MONTH, YEAR)),
-            "mode": rng.choice((MARGINAL, WHOLE)),
-            "tiers": tuple(Tier(bound, rate) for bound, rate in zip(bounds, rates, strict=True)),
-        }
-    kind = rng.choice((PERCENT, PERCENT, PERCENT, FLAT, FLAT_PER_UNIT))
-    if kind == PERCENT:
-        given["percent"] = rng.choice(PERCENTS)
-        if rng.random() < 0.3:
-            low = rng.randint(0, unit * 5)
-            given |= {"minimum_fee": low, "maximum_fee": low + rng.randint(0, unit * 30), "currency": currency}
-        return given
-    return given | {"share_type": kind, "fee": rng.randint(0, unit * 8), "currency": currency}
 
 
 # -- what happened -----------------------------------------------------------------------------------------------------
