@@ -182,13 +182,15 @@ def transfers(office: Office) -> None:
     for record in office.records:
         if record.state == "done":
             came_back = record.amount - sum(item.reversible for item in record.items)
-            moved[record.account] = moved.get(record.account, 0) + record.amount - came_back - record.kept
+            left = record.amount - came_back - record.kept - record.elsewhere
+            moved[record.account] = moved.get(record.account, 0) + left
             demand(came_back == record.amount_reversed, f"{record.name}: {came_back} booked as reversed")
     for account, amount in paid.items():
         demand(amount == moved.get(account, 0), f"{account}: {amount} paid, {moved.get(account, 0)} transferred")
         arrived = office.ledger.total.get((account, str(Account.CASH), account), 0)
-        kept = sum(one.kept for one in office.records if one.account == account and one.state == "done")
-        demand(arrived == amount + kept, f"{account}: {arrived} arrived, {amount} paid and {kept} kept")
+        done = [one for one in office.records if one.account == account and one.state == "done"]
+        gone = sum(one.kept + one.elsewhere for one in done)
+        demand(arrived == amount + gone, f"{account}: {arrived} arrived, {amount} paid, {gone} kept or given back")
     total = sum(amount for (book, _, _), amount in office.ledger.total.items() if book == "")
     demand(total == 0, f"the books are off by {total}")
     in_flight = [id(item.earning) for one in office.records for item in one.items if item.state == "in_flight"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 from billingops.stripe.facts import ChargeFacts, InvoiceFacts, ReversalFacts, TransferFacts, nothing_due, together
 from settlements import books, earnings, happened, payouts, plans, positions, rules
@@ -54,6 +55,7 @@ class Record:
     kept: int = 0
     of_stripe: bool = False  # a destination charge
     asked: list[int] = field(default_factory=list)  # reversals on their way
+    elsewhere: int = 0  # what the seller gave back, and not by a reversal
     refused: tuple[int, int, int] | None = None  # by Stripe: the amount; owed and reversed of the transfer then
 
 
@@ -443,6 +445,22 @@ class Office:
         for row in claimed:
             row.offset = True
         self.bring_up_to_date(sorted(row.invoice for row in claimed))
+
+    def give_back_elsewhere(self, record: Record, amount: int) -> None:
+        """As reversals._given_back_elsewhere: a person rejects the reversal as already handled."""
+        paid: dict[int, int] = {}
+        drafts = []
+        said = uuid5(NAMESPACE_OID, f"{record.transfer}:{record.elsewhere}")
+        for item in sorted(record.items, key=lambda item: item.earning.pk):
+            row = item.earning
+            if part := min(amount + sum(paid.values()), row.claimed, item.reversible):
+                paid[row.pk] = -part
+                drafts.append(
+                    books.given_back_elsewhere(row, part, transfer=record.transfer, at=at(self.today), suggestion=said)
+                )
+        record.elsewhere -= sum(paid.values())
+        self.ledger.post(drafts)
+        self.bring_up_to_date(sorted({item.earning.invoice for item in record.items}), paid=paid)
 
     def refuse_reversal(self, record: Record, amount: int) -> None:
         """Stripe refuses it (the seller's bank has the money): netted, and a person may try it again."""

@@ -191,7 +191,10 @@ class _Run:
                 self._judge(record, stage)
         for record, amount in office.claims():
             chance = self._chance("claim", stage, record.name).random()
-            if chance < 0.15:
+            if chance < 0.07:
+                self.played.features.add("given back elsewhere")
+                office.give_back_elsewhere(record, amount)
+            elif chance < 0.15:
                 self.played.features.add("reversal rejected")
                 office.net_instead(record)
             elif record.of_stripe:

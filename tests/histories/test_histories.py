@@ -30,7 +30,7 @@ EXERCISED = {
     "dispute won", "destination charge", "refund with reverse_transfer", "hold days", "reserve", "tax withheld",
     "fees on the seller", "minimum payout", "debt netted", "payout failed", "payout tried again", "payout rejected",
     "transfer reversed", "reversed in the dashboard", "reversal rejected", "reversal refused",
-    "refused reversal tried again", "several earnings in one transfer",
+    "given back elsewhere", "refused reversal tried again", "several earnings in one transfer",
     "schedule daily", "schedule weekly", "schedule monthly", "schedule per_invoice", "split", "promotion",
     "rule tiered marginal", "rule tiered whole", "rule flat", "rule flat_per_unit", "rule percent", "minimum fee",
     "paid in parts", "paid by a credit", "debt collected", "negative invoice", "credit note of a line",
