@@ -86,7 +86,7 @@ def book_payout(payout: PayoutFacts, *, at: datetime, actor: Actor) -> None:
 def book_destination_charges(rows: Sequence[Earning], *, actor: Actor) -> dict[int, Earning]:
     """What Stripe moved with the payments of these earnings and is known already: a transfer may be heard of before its
     invoice is recorded, or be backfilled. Returns the earnings that moved, by id; one statement where none is due."""
-    waiting = {row.charge: row for row in rows if row.moved_by_stripe and not row.paid}
+    waiting = {row.charge: row for row in rows if row.moved_by_stripe and row.charge and not row.paid}
     if not waiting:
         return {}
     known = MirroredObject.objects.filter(object_type="transfer", account="", parent_id__in=list(waiting))

@@ -6,6 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from approvals.models import Suggestion
 from settlements.ledger import journal
@@ -209,6 +211,28 @@ def test_a_negative_invoice_is_netted_with_the_next(life: Life) -> None:
     assert life.amounts() == [4_900]
     assert (receivable(), revenue()) == (0, 2_100)
     life.looks_the_same_after_a_replay()
+    life.prove()
+
+
+def test_a_negative_invoice_whose_payments_go_on_to_the_seller_is_owed_and_nothing_is_looked_for(life: Life) -> None:
+    api, customer = life.market.api.v1, life.market.customer()
+    life.funds()
+    life.terms("schedule: daily")
+    life.sold(1_000)
+    life.days(1)
+    life.say_yes()  # a transfer out of no charge: none of this invoice's
+    less = api.invoices.create(
+        {"customer": customer.id, "currency": "usd", "transfer_data": {"destination": "acct_bakery"}}
+    )
+    product = life.market.price("acct_bakery", 1, "usd").product
+    price = {"product": product, "unit_amount": -3_000, "currency": "usd"}
+    api.invoice_items.create({"customer": customer.id, "invoice": less.id, "price_data": price})
+    api.invoices.finalize_invoice(less.id)
+    with CaptureQueriesContext(connection) as seen:
+        life.hear()
+    assert not any("djstripe_transfer" in one["sql"] for one in seen)
+    row = life.earning(less)
+    assert (row.open, row.paid, row.charge) == (-2_100, 0, "")
     life.prove()
 
 
