@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 from django.core.management import call_command
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
+from django.test.utils import CaptureQueriesContext
 
 from settlements import books as entries
 from settlements import cases, earnings, services, verifying
@@ -195,6 +196,23 @@ def test_who_looked_before_somebody_else_shared_it_out_shares_out_nothing(life):
     recorded = earnings.record([looked_before], actor=services.ACTOR)
     assert [row.account for row in recorded.rows] == ["acct_bakery"]
     assert [row[0] for row in rows(invoice)] == ["acct_bakery"]
+
+
+def test_settling_many_costs_the_same_statements_however_many_they_are(life, django_assert_num_queries):
+    life.terms("schedule: monthly")
+
+    def settled(invoices):
+        return list(services.settle_many(invoice_ids=[one.id for one in invoices], actor=services.ACTOR))
+
+    few, many = ([life.sold(1_000) for _ in range(count)] for count in (2, 5))
+    Earning.objects.all().delete()
+    SettledLine.objects.all().delete()
+    with CaptureQueriesContext(connection) as statements:
+        settled(few)
+    with django_assert_num_queries(len(statements)):
+        settled(many)
+    assert Earning.objects.count() == SettledLine.objects.count() == 7
+    assert len(statements) < 30
 
 
 def test_verify_ledger_names_an_invoice_that_is_sold_twice(life):
