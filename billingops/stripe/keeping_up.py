@@ -4,8 +4,8 @@ Of its own fees (Billing, Connect), of adjustments and holds Stripe sends no eve
 balance transaction; and only an automatic payout says which of these it holds. So the list itself is read. Source:
 https://docs.stripe.com/payouts/reconciliation ("manual payouts": reconcile against the transaction history).
 
-Nothing is locked while Stripe is asked. A book's mark moves once its list was read to the end: what failed, or was
-interrupted, is read again from the same moment.
+Nothing is locked while Stripe is asked. A book's mark (`finished_at`, by Stripe's clock: its newest movement that we
+know) moves once its list was read to the end: what failed, or was interrupted, is read again from the same moment.
 """
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from django.db.models import Max
 from django.utils import timezone
 
 from billingops.stripe import sync
 from billingops.stripe.backfill import connected_accounts
-from billingops.stripe.models import SyncCheckpoint
+from billingops.stripe.models import MirroredBalanceTransaction, SyncCheckpoint
 
 logger = logging.getLogger(__name__)
 MODEL = "BalanceTransaction since"  # of the checkpoints; the backfill's is "BalanceTransaction"
 OVERLAP = timedelta(days=3)  # Stripe may list a movement a little after the time that it says it was made
 TRIES = 2  # of a page: a task has two minutes, and a page that hangs takes one time-out for each
 
-Beginning = Callable[[str], datetime]  # account → from when on a book that was never listed is listed
+FARTHEST = timedelta(days=62)  # how far back a book is listed at first: what is older is for the backfill
+
+Beginning = Callable[[str], datetime | None]  # account → since when the books know of it: nothing earlier is listed
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def list_book(place: Place, *, beginning: Beginning, ends: float) -> Place | Non
     account, now = place.account, timezone.now()
     began = datetime.fromtimestamp(place.began, UTC) if place.began else now
     mark, _ = SyncCheckpoint.objects.get_or_create(model=MODEL, account=account)
-    since = mark.finished_at - OVERLAP if mark.finished_at else beginning(account)
+    since = _since(mark.finished_at, beginning(account), now)
     try:
         pages = sync.balance_transaction_pages(
             account, after=place.cursor, tries=TRIES, created={"gte": int(since.timestamp())}
@@ -69,22 +72,31 @@ def list_book(place: Place, *, beginning: Beginning, ends: float) -> Place | Non
                 return Place(account, ids[-1], int(began.timestamp()))
     except Exception as problem:  # the other books have their turn
         logger.warning("The balance transactions of %s could not be listed: %s", account or "the platform", problem)
-        mark.failed, mark.updated_at = mark.failed + 1, now
-        mark.save(update_fields=["failed", "updated_at"])
+        mark.failed += 1
+        mark.save(update_fields=["failed"])
         return None
-    mark.failed, mark.finished_at, mark.updated_at = 0, began, now
+    newest = MirroredBalanceTransaction.objects.filter(account=account).aggregate(at=Max("created"))["at"]
+    mark.failed, mark.updated_at = 0, began
+    mark.finished_at = newest or mark.finished_at or since + OVERLAP
     mark.save(update_fields=["failed", "finished_at", "updated_at"])
     return None
 
 
+def _since(mark: datetime | None, first: datetime | None, now: datetime) -> datetime:
+    if mark is None:
+        return max(first or now - OVERLAP, now - FARTHEST)
+    return max(mark - OVERLAP, min(first, mark)) if first else mark - OVERLAP
+
+
 def listed_at(account: str) -> datetime | None:
     """When the listing began that was last read to its end: what Stripe had made by then is in the mirror."""
-    return SyncCheckpoint.objects.filter(model=MODEL, account=account).values_list("finished_at", flat=True).first()
+    rows = SyncCheckpoint.objects.filter(model=MODEL, account=account, finished_at__isnull=False)
+    return rows.values_list("updated_at", flat=True).first()
 
 
 def failing() -> dict[str, datetime | None]:
     """The books whose list could not be read the last time → when it last could be. Those of accounts that have
     disconnected are not among them."""
     rows = SyncCheckpoint.objects.filter(model=MODEL, failed__gt=0)
-    found = dict(rows.values_list("account", "finished_at"))
+    found = {one.account: one.updated_at if one.finished_at else None for one in rows}
     return {one: found[one] for one in ("", *connected_accounts()) if one in found} if found else {}

@@ -147,7 +147,8 @@ class MirroredBalanceTransaction(models.Model):
 
 class SyncCheckpoint(models.Model):
     """How far the backfill has come with one kind of object of one account: the last id of the last finished page. For
-    keeping_up.py, when an account's balance was last listed (`finished_at`), and how often it failed since."""
+    keeping_up.py: up to which movement an account's balance was listed (`finished_at`), when (`updated_at`), and how
+    often it failed since."""
 
     model = models.CharField(max_length=40)
     account = models.CharField(max_length=64, blank=True, default="")

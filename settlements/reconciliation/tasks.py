@@ -22,7 +22,6 @@ DAY = 24 * 60
 QUIET = timedelta(seconds=20)
 LISTED_LATELY = timedelta(hours=1)  # events of one book come in crowds; the day's look lists it in any case
 LISTING_SECONDS = 45  # of a task, whose time-out is 120: a page more may take two time-outs of Stripe's
-FARTHEST = timedelta(days=62)  # how far back a book is listed at first: what is older is for the backfill
 
 
 def look(account: str, trigger: str, event_id: str = "") -> int:
@@ -42,10 +41,10 @@ def look(account: str, trigger: str, event_id: str = "") -> int:
     return run.opened
 
 
-def beginning(account: str) -> datetime:
-    """From when on a book is listed for the first time: since the ledger has known of it."""
-    first = JournalEntry.objects.filter(book=account).aggregate(at=Min("occurred_at"))["at"]
-    return max(first or timezone.now() - keeping_up.OVERLAP, timezone.now() - FARTHEST)
+def beginning(account: str) -> datetime | None:
+    """Since when the ledger has known of this book."""
+    found: datetime | None = JournalEntry.objects.filter(book=account).aggregate(at=Min("occurred_at"))["at"]
+    return found
 
 
 def look_at_payout(payout: str, account: str, event_id: str = "") -> bool | None:

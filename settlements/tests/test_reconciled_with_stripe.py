@@ -10,9 +10,9 @@ import pytest
 from django.utils import timezone
 
 from approvals.models import Suggestion
-from billingops.stripe import sync
+from billingops.stripe import keeping_up
 from settlements.ledger import verify
-from settlements.reconciliation import months, reports
+from settlements.reconciliation import months, reports, tasks
 from settlements.reconciliation.engine import reconcile
 from settlements.reconciliation.models import PayoutCheck, ReconciliationItem, Run
 from settlements.reconciliation.states import OPEN
@@ -73,8 +73,9 @@ class Month:
         return payout
 
     def look(self, **given: Any) -> Run:
-        for account in ("", *SELLERS):
-            sync.balance_transactions(account)
+        """As the day's look does it, at once: Stripe's lists, then the books."""
+        assert keeping_up.list_books(keeping_up.Place(), beginning=tasks.beginning, seconds=3_600) is None
+        assert keeping_up.failing() == {}
         return reconcile(trigger="test", **given)
 
 

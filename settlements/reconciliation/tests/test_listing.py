@@ -81,15 +81,47 @@ def test_a_payouts_event_lets_its_book_be_listed_and_a_crowd_of_events_lists_it_
 
 
 def test_what_was_listed_is_not_listed_again_but_for_the_last_days(sandbox):
-    days_ago(sandbox, 20)
     post(movement(at=timezone.now() - timedelta(days=30)).entry)
+    days_ago(sandbox, 20)
     old = moved_by_stripe(sandbox)
+    days_ago(sandbox, 10)
+    last = moved_by_stripe(sandbox)
     tasks.daily()
     days_ago(sandbox, 1)
     new = moved_by_stripe(sandbox)
-    MirroredBalanceTransaction.objects.filter(object_id=old).delete()
+    MirroredBalanceTransaction.objects.filter(object_id__in=[old, last]).delete()
     tasks.daily()
-    assert list(MirroredBalanceTransaction.objects.values_list("object_id", flat=True)) == [new]
+    assert set(MirroredBalanceTransaction.objects.values_list("object_id", flat=True)) == {last, new}
+
+
+def test_what_is_older_than_the_books_never_comes_in(sandbox):
+    days_ago(sandbox, 2)
+    moved_by_stripe(sandbox)
+    days_ago(sandbox, 0)
+    post(movement(at=timezone.now() - timedelta(hours=1)).entry)
+    fee = moved_by_stripe(sandbox)
+    for _ in range(2):
+        tasks.daily()
+        assert MirroredBalanceTransaction.objects.get().object_id == fee
+
+
+def test_a_book_in_which_nothing_moves_is_not_listed_further_and_further_back(sandbox):
+    marks = []
+    for _ in range(3):
+        tasks.daily()
+        marks.append(SyncCheckpoint.objects.get().finished_at)
+    assert marks[0] == marks[1] == marks[2]
+
+
+def test_what_moved_before_the_books_first_entry_and_after_the_last_listing_is_not_passed_over(sandbox):
+    days_ago(sandbox, 2)
+    before = moved_by_stripe(sandbox)
+    tasks.daily()
+    days_ago(sandbox, 1)
+    between = moved_by_stripe(sandbox)
+    post(movement(at=timezone.now()).entry)
+    tasks.daily()
+    assert set(MirroredBalanceTransaction.objects.values_list("object_id", flat=True)) == {before, between}
 
 
 def test_a_book_is_listed_from_where_the_ledger_knows_of_it(sandbox):
@@ -168,7 +200,7 @@ def test_a_report_says_how_far_stripes_list_was_read(sandbox, lead, client):
     assert "was not read to its end yet" in report_pages.listed_words("", past)
     tasks.daily()
     assert report_pages.listed_words("", past).endswith("UTC.")
-    SyncCheckpoint.objects.update(finished_at=now - timedelta(days=75))
+    SyncCheckpoint.objects.update(updated_at=now - timedelta(days=75))
     assert "may be missing" in report_pages.listed_words("", past)
     client.force_login(lead)
     shown = client.get(reverse("admin:reconciliation_report", args=[past, "platform"])).content.decode()
