@@ -155,6 +155,24 @@ def test_a_correction_in_two_currencies_holds_when_it_is_judged_again(finance, l
     assert [link.transaction.object_id for link in found.links.all()] == ["txn_beside"]
 
 
+@FULL_OR_NEW
+def test_a_correction_stays_with_what_it_corrected_when_that_moves_again(finance, lead, full):
+    """Nothing but the item ties them together: Stripe names no object here."""
+    one = movement(Kind.PAYOUT, gross=-10_000)
+    one.txn["source_id"], one.entry["source"], one.entry["cash"] = "", "", -9_000
+    (row,) = store_transactions(one.txn)
+    post(one.entry)
+    look()
+    item = put_right(ReconciliationItem.objects.get(), finance, lead)
+    row.net, row.amount = -10_100, -10_100
+    row.save()
+    look(full=full)
+    found = the_difference()
+    assert (found.pk, found.difference, found.transactions, found.entries) == (item.pk, 100, 1, 2)
+    put_right(found, finance, lead)
+    assert (found.state, cash(), mirror_check().difference) == (State.EXPLAINED, -10_100, None)
+
+
 # -- what was missing comes while the correction waits -----------------------------------------------------------------
 
 
