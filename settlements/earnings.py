@@ -103,8 +103,15 @@ def _record(cases: Sequence[Case], actor: Actor) -> Recorded:
 
 def _settled_lines(case: Case, sellers: Collection[str]) -> list[SettledLine]:
     """The lines that are shared out now, for the first time: those of these sellers, and the platform's own."""
-    return [
-        SettledLine(
+    found: dict[str, SettledLine] = {}
+    for line in case.invoice.lines:
+        given = case.settlement.lines[line.id]
+        if line.id in case.settled or (given.parts and not any(account in sellers for account, _ in given.parts)):
+            continue
+        if line.id in found:  # Stripe's old payloads name a line by its subscription, which may have several
+            found[line.id].base += line.base
+            continue
+        found[line.id] = SettledLine(
             invoice=case.invoice.id,
             line=line.id,
             base=line.base,
@@ -112,11 +119,7 @@ def _settled_lines(case: Case, sellers: Collection[str]) -> list[SettledLine]:
             rule_version=given.rule.version if given.rule else 0,
             parts=given.parts,
         )
-        for line in case.invoice.lines
-        if line.id not in case.settled
-        and (given := case.settlement.lines[line.id])
-        and (not given.parts or any(account in sellers for account, _ in given.parts))
-    ]
+    return list(found.values())
 
 
 def _computed(case: Case, proposal: Proposal, seller: Seller, *, before: Iterable[Earning] = ()) -> Earning:

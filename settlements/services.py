@@ -167,8 +167,9 @@ def _settle(case: Case, rows: Mapping[str, Earning], look: _Look) -> Settled:
 
 def _goes_out_alone(case: Case, row: Earning) -> bool:
     """Whether this earning is paid by itself now: not with others at the end of a period, nor later, nor never."""
-    schedule = case.sellers[row.account].schedule
-    return schedule == plans.PER_INVOICE and row.due_on <= earnings.today() and not row.moved_by_stripe
+    if row.moved_by_stripe or row.due_on > earnings.today():
+        return False
+    return case.sellers[row.account].schedule == plans.PER_INVOICE
 
 
 def _no_fee_yet(case: Case, seller: str) -> Problem:
