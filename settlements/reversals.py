@@ -308,16 +308,17 @@ def _given_back_elsewhere(
 
 
 def _tell_of_the_failure(suggestion: Suggestion, *, actor: Actor) -> None:
+    last = suggestion.executions.order_by("-attempt").first()
+    why = f" ({last.error.strip().rstrip('.')})" if last is not None and last.error.strip() else ""
     findings.open_finding(
         code=Finding.Code.TAKE_BACK,
         subject=suggestion.subject,
         account=suggestion.account,
         text=(
-            f"Stripe refused to take {suggestion.money} of transfer {suggestion.subject} back from "
-            f"{suggestion.account}, mostly because the seller's bank has the money already. Nothing was taken back. "
-            "What is owed is kept back from the seller's next payouts until later earnings have covered it; this "
-            "closes by itself then. As long as none of it is kept back, the reversal can be tried again once the "
-            "seller's Stripe balance can give it."
+            f"{suggestion.money} of transfer {suggestion.subject} could not be taken back from {suggestion.account}"
+            f"{why}. Mostly the seller's bank has the money already. Nothing was taken back. What is owed is kept back "
+            "from the seller's next payouts until later earnings have covered it; this closes by itself then. As long "
+            "as none of it is kept back, the reversal can be tried again once the seller's Stripe balance can give it."
         ),
         amount=suggestion.amount,
         currency=suggestion.currency,

@@ -16,6 +16,7 @@ from settlements.ledger.accounts import Account
 from settlements.models import Earning
 from settlements.reconciliation import reports
 from settlements.tests.conftest import CONFIG
+from settlements.trace import statement
 
 pytestmark = pytest.mark.django_db
 
@@ -94,6 +95,7 @@ def test_what_stripe_cannot_take_back_is_kept_back_from_later_payouts_and_told(l
     assert (row.claimed, row.open, row.offset) == (0, -7_000, True)
     told = life.finding("take_back")
     assert (told.subject, told.amount) == (reversal.subject, 7_000)
+    assert "Insufficient funds" in told.text
     assert "kept back from the seller's next payouts" in told.text
     life.hour()
     assert life.finding("negative_balance").amount == -7_000
@@ -306,6 +308,7 @@ def test_what_a_seller_gave_back_elsewhere_is_neither_taken_back_nor_kept_back(l
     life.looks_the_same_after_a_replay()
     life.prove()
     assert reports.one("2026-11", "acct_bakery", user=lead).ties
+    assert statement.of("acct_bakery", "2026-11", "usd").ties
 
 
 def test_what_is_refunded_after_that_is_claimed_by_itself(life, finance):
