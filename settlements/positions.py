@@ -189,7 +189,7 @@ def taken_parts(shares: Sequence[int], *, amount: int, taken: int, step: int = 1
 
 def named_parts(positions: Sequence[Position], happened: Happened, *, step: int = 1) -> list[int]:
     """Of each seller's share what belongs to the lines that credit notes named, in the proportion of each line's base;
-    never more than the share, so that what is owed of other lines stays with those."""
+    never more than the share and its adjustment, so that what is owed of other lines stays with those."""
     credited: dict[str, int] = {}
     for one in happened.lines:
         credited[one.line_id] = credited.get(one.line_id, 0) + one.base
@@ -207,7 +207,7 @@ def named_parts(positions: Sequence[Position], happened: Happened, *, step: int 
             ),
             Fraction(0),
         )
-        whole = max(0, position.share)
+        whole = max(0, position.share + position.adjustment)
         part = max(0, min(round_half_even(exact), whole))
         found.append(part if part == whole else part - part % step)
     return found

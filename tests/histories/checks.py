@@ -121,13 +121,13 @@ def _taken(office: Office, name: str, rows: Sequence[Earning], has: Happened) ->
 
 
 def _named(row: Earning, rows: Sequence[Earning], has: Happened) -> Fraction:
-    """Of a share what belongs to the lines that credit notes named: never more than it."""
+    """Of a share what belongs to the lines that credit notes named: never more than it and its adjustment."""
     found = Fraction(0)
     for line in row.lines:
         base = sum(one["base"] for other in rows for one in other.lines if one["line"] == line["line"])
         named = sum(one.base for one in has.lines if one.line_id == line["line"])
         found += Fraction(line["share"] * min(named, base), base) if base > 0 else 0
-    return min(max(found, Fraction(0)), Fraction(max(0, row.share)))
+    return min(max(found, Fraction(0)), Fraction(max(0, _gross(row))))
 
 
 def _receivable(office: Office, name: str, has: Happened) -> None:

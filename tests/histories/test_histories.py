@@ -57,6 +57,11 @@ def test_shares_that_exceed_a_payment_under_tiers_are_asked_for_in_the_same_orde
     assert runner.run(count=1, seed=20315762, workers=1).broken == ""
 
 
+def test_a_credited_line_takes_no_more_than_the_share_and_its_adjustment():
+    """A tier that paid less for earlier invoices had made the seller's part smaller than the line's."""
+    assert runner.run(count=1, seed=503245, workers=1).broken == ""
+
+
 def test_a_history_is_the_same_each_time_it_is_played():
     one, other = play(7), play(7)
     assert one.states == other.states
