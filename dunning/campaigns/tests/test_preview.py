@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.urls import reverse
 
@@ -65,7 +67,8 @@ def test_past_cases_of_the_segment_are_planned_anew_beside_what_happened(paid_ca
 
 
 def test_a_step_that_would_have_come_before_the_payment_is_counted(paid_case, lead):
-    """A grace period on day 0, were the reason to ask for one; the case was paid within the hour."""
+    """A grace period on day 0, whatever the hour now; the case was paid a day later."""
+    DunningCase.objects.update(closed_at=paid_case.opened_at + timedelta(days=1))
     at_once = make_version(
         "now", state="draft", entries=[{"day": 0, "kind": steps.GRACE, "days": 5}], stripe="beside", timing="by_reason"
     )
