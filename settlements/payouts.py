@@ -358,15 +358,17 @@ def _book_reversals(record: PayoutRecord, transfer: TransferFacts, *, actor: Act
     invoices = Earning.objects.filter(pk__in=[item.earning_id for item in items]).values_list("invoice", flat=True)
     held = {item.earning_id for item in items}
     rows = {row.pk: row for row in earnings.lock(invoices) if row.pk in held}
-    claimed = {row.pk: row.claimed + max(0, -row.open) for row in rows.values()}  # or netted instead by now
+    claimed = {row.pk: row.claimed for row in rows.values()}
+    owed = {row.pk: row.claimed + max(0, -row.open) for row in rows.values()}  # netted instead by now
     back: dict[int, int] = {}
     drafts = []
     for one in fresh:
-        parts = _share_back(one.amount, [(item.earning_id, item.reversible) for item in items], claimed)
+        parts = _share_back(one.amount, [(item.earning_id, item.reversible) for item in items], claimed, owed)
         for item in items:
             part = parts.get(item.earning_id, 0)
             item.reversible -= part
-            claimed[item.earning_id] -= min(part, claimed[item.earning_id])
+            for wanted in (claimed, owed):
+                wanted[item.earning_id] -= min(part, wanted[item.earning_id])
             back[item.earning_id] = back.get(item.earning_id, 0) + part
         of = [(rows[earning].invoice, amount) for earning, amount in parts.items()]
         if rest := one.amount - sum(parts.values()):
@@ -390,14 +392,16 @@ def _asked_by(reversal: ReversalFacts) -> UUID | None:
         return None
 
 
-def _share_back(amount: int, room: Sequence[tuple[int, int]], claimed: Mapping[int, int]) -> dict[int, int]:
-    """Of which earnings a reversal took money back: first where it is claimed or owed, then in the transfer's order.
-    `room`: (earning, what can still be taken back of it)."""
+def _share_back(
+    amount: int, room: Sequence[tuple[int, int]], claimed: Mapping[int, int], owed: Mapping[int, int]
+) -> dict[int, int]:
+    """Of which earnings a reversal took money back: first where it is claimed, then where it is owed at all, then in
+    the transfer's order. `room`: (earning, what can still be taken back of it); `owed`: what is claimed among it."""
     parts: dict[int, int] = {}
-    for first in (True, False):
+    for wanted in (claimed, owed, dict(room)):
         for earning, most in room:
             had = parts.get(earning, 0)
-            part = max(0, min(amount, most - had, claimed.get(earning, 0) - had if first else most))
+            part = max(0, min(amount, most - had, wanted.get(earning, 0) - had))
             if part:
                 parts[earning] = had + part
                 amount -= part

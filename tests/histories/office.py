@@ -494,18 +494,20 @@ class Office:
         by_row = {item.earning.pk: item for item in items}
         paid: dict[int, int] = {}
         drafts = []
-        claimed = {row.pk: row.claimed + max(0, -row.open) for row in rows.values()}
+        claimed = {row.pk: row.claimed for row in rows.values()}
+        owed = {row.pk: row.claimed + max(0, -row.open) for row in rows.values()}
         for one in fresh:
             self.booked.add(one.id)
             if one.metadata:
                 record.asked.remove(one.amount)
             room = [(item.earning.pk, item.reversible) for item in items]
-            parts = payouts._share_back(one.amount, room, claimed)
+            parts = payouts._share_back(one.amount, room, claimed, owed)
             if sum(parts.values()) != one.amount:
                 raise Broken(f"{one.amount} reversed of {transfer.id}, of earnings {parts}")
             for pk, part in parts.items():
                 by_row[pk].reversible -= part
-                claimed[pk] -= min(part, claimed[pk])
+                for wanted in (claimed, owed):
+                    wanted[pk] -= min(part, wanted[pk])
                 paid[pk] = paid.get(pk, 0) - part
             of = [(rows[pk].invoice, part) for pk, part in parts.items()]
             drafts.append(books.reversal(one, transfer=transfer, items=of, invoice=record.invoice, suggestion=None))

@@ -62,6 +62,11 @@ def test_a_credited_line_takes_no_more_than_the_share_and_its_adjustment():
     assert runner.run(count=1, seed=503245, workers=1).broken == ""
 
 
+def test_what_comes_back_of_a_transfer_covers_what_was_claimed_before_another_earnings_debt():
+    """It once went to the debt first, so that the same claim was asked for again and again."""
+    assert runner.run(count=1, seed=20305874, workers=1).broken == ""
+
+
 def test_a_history_is_the_same_each_time_it_is_played():
     one, other = play(7), play(7)
     assert one.states == other.states
@@ -203,7 +208,7 @@ def _forget_the_sales_tax(patch: Patch) -> None:
 
 
 def _take_back_from_the_first_alone(patch: Patch) -> None:
-    patch(payouts, "_share_back", lambda amount, room, claimed: {room[0][0]: amount})
+    patch(payouts, "_share_back", lambda amount, room, claimed, owed: {room[0][0]: amount})
 
 
 def _take_a_named_line_from_all(patch: Patch) -> None:
