@@ -275,12 +275,13 @@ class ByHand:
         open_ones = self.disputed[charge["id"]]
         stake = min(charge["amount"], taken + sum(one["amount"] for one in open_ones))
         step = STEP.get(charge["currency"], 1)
-        gone, others = (_gone([one.share for one in order], charge["amount"], of, step) for of in (taken, but))
-        at_stake = _gone([one.share for one in order], charge["amount"], stake, step)
-        for one, fee, back, other, both in zip(order, bearing, gone, others, at_stake, strict=True):
+        wholes = [one.share + one.adjustment for one in order]
+        gone, others = (_gone(wholes, charge["amount"], of, step) for of in (taken, but))
+        at_stake = _gone(wholes, charge["amount"], stake, step)
+        for one, whole, fee, back, other, both in zip(order, wholes, bearing, gone, others, at_stake, strict=True):
             deal = self.deals[one.account]
             moved = self.destination.get(one.charge) == one.account  # by Stripe: nothing can be kept of it
-            gross = max(0, one.share + one.adjustment)
+            gross = max(0, whole)
             one.stripe_fee = min(fee, gross) if deal.bears_stripe_fees else 0
             tax = rounded(Fraction(gross) * Fraction(deal.tax_percent) / 100)
             one.withheld = min(tax, gross - one.stripe_fee)
@@ -288,15 +289,15 @@ class ByHand:
             keeps = deal.reserve_days and not moved
             one.reserve = rounded(Fraction(left) * Fraction(deal.reserve_percent) / 100) if keeps else 0
             one.taken = back
-            one.tax_taken = rounded(Fraction(one.withheld * back, one.share)) if one.share else 0
-            tax_of_others = rounded(Fraction(one.withheld * other, one.share)) if one.share else 0
+            one.tax_taken = rounded(Fraction(one.withheld * back, whole)) if whole else 0
+            tax_of_others = rounded(Fraction(one.withheld * other, whole)) if whole else 0
             one.lost = back - other - (one.tax_taken - tax_of_others)
-            one.reserve_taken = rounded(Fraction(one.reserve * back, one.share)) if one.share else 0
+            one.reserve_taken = rounded(Fraction(one.reserve * back, whole)) if whole else 0
             over = one.paid_on + timedelta(days=deal.reserve_days) <= self.month.first + timedelta(
                 days=self.month.days - 1
             )
             one.released = one.reserve - one.reserve_taken if over else 0
-            entitled = one.share + one.adjustment - one.stripe_fee - one.withheld - (one.taken - one.tax_taken)
+            entitled = whole - one.stripe_fee - one.withheld - (one.taken - one.tax_taken)
             entitled -= 0 if over else one.reserve - one.reserve_taken
             if open_ones and not self._was_paid(one, min(dispute["created"] for dispute in open_ones)):
                 one.held = min(both - back, max(0, entitled))
