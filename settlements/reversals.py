@@ -273,13 +273,14 @@ def _given_back_elsewhere(
     *,
     actor: Actor,
 ) -> int:
-    """The seller has given it back, and not by a reversal: neither taken back nor netted. One person has said so,
-    hence the finding, which stays until another look. Under the earnings' locks."""
+    """The seller has given it back, and not by a reversal: neither taken back nor netted. In the transfer's order, as
+    what is reversed: less than a step of it stays claimed with the last. One person has said so, hence the finding,
+    which stays until another look. Under the earnings' locks."""
     if _given_back(suggestion.subject).filter(suggestion=suggestion.pk).exists():
         return 0
     left = suggestion.amount or 0
     drafts, paid = [], {}
-    for item in items.select_related("earning").order_by("earning_id"):
+    for item in items.select_related("earning").order_by("pk"):
         if part := min(left, item.earning.claimed, item.reversible):
             left -= part
             paid[item.earning_id] = -part

@@ -451,7 +451,7 @@ class Office:
         paid: dict[int, int] = {}
         drafts = []
         said = uuid5(NAMESPACE_OID, f"{record.transfer}:{record.elsewhere}")
-        for item in sorted(record.items, key=lambda item: item.earning.pk):
+        for item in record.items:
             row = item.earning
             if part := min(amount + sum(paid.values()), row.claimed, item.reversible):
                 paid[row.pk] = -part

@@ -67,6 +67,11 @@ def test_what_comes_back_of_a_transfer_covers_what_was_claimed_before_another_ea
     assert runner.run(count=1, seed=20305874, workers=1).broken == ""
 
 
+def test_what_is_given_back_elsewhere_is_given_of_the_same_earning_in_every_order():
+    """It once went by which of a transfer's earnings was recorded first, and left less than a step with the other."""
+    assert runner.run(count=1, seed=20361130, workers=1).broken == ""
+
+
 def test_a_history_is_the_same_each_time_it_is_played():
     one, other = play(7), play(7)
     assert one.states == other.states
