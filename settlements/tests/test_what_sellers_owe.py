@@ -325,6 +325,29 @@ def test_what_is_refunded_after_that_is_claimed_by_itself(life, finance):
     life.prove()
 
 
+def test_what_is_given_back_elsewhere_goes_in_the_transfers_order_whichever_sale_was_heard_first(life, finance):
+    """Kronur move in whole hundreds: less than that stays claimed with the transfer's last, as of a reversal."""
+    life.terms('schedule: daily, tax_withholding_percent: "5"')
+    life.market.sandbox.top_up(1_000_000, currency="isk")
+    life.hear()
+    older = life.market.paid(("acct_bakery", 10_100), currency="isk")
+    late: list[dict[str, object]] = []
+    life.market.deliver(order=lambda fresh: late.extend(fresh) or [])
+    newer = life.sold(10_100, currency="isk")
+    life.market.deliver(order=lambda fresh: late)
+    life.market.run_jobs()
+    assert life.earning(newer).pk < life.earning(older).pk
+    life.days(1)
+    life.say_yes()
+    life.refund(older, 1_000)
+    life.refund(newer, 1_000)
+    assert (life.earning(older).claimed, life.earning(newer).claimed) == (570, 570)
+    (reversal,) = life.waiting("transfer_reversal")
+    handled_elsewhere(life, finance, reversal)
+    assert (life.earning(older).claimed, life.earning(newer).claimed) == (0, 40)
+    life.prove()
+
+
 def test_the_trace_of_an_invoice_says_what_was_given_back_elsewhere(life, finance, lead):
     invoice = life.sold(10_000)
     life.say_yes()
