@@ -152,8 +152,9 @@ def _known_doubles(cursor: Any, scope: Scope) -> int:
 
 
 def _new(scope: Scope) -> str:
-    """What was synced or posted, met with whatever has the same id: both sides of it that do not agree one to one, and
-    what `gather` says of settled and freed members and of expected ones.
+    """What was synced or posted. Mostly both sides of the same id, which agree one to one and belong to no item: that
+    is found among what is new alone. The rest is met with whatever has the same id: both sides of it that do not agree
+    one to one, and what `gather` says of settled and freed members and of expected ones.
 
     How much is new the planner cannot know. So every look-up is by an array, which an index answers in one go, and what
     was looked up is joined by hashing, for 3 rows as for 300,000.
@@ -161,6 +162,12 @@ def _new(scope: Scope) -> str:
     t_ids, e_ids = "SELECT t_id FROM met WHERE t_id IS NOT NULL", "SELECT e_id FROM met WHERE e_id IS NOT NULL"
     link = "l.item_id, l.transaction_id, l.entry_id, l.net, l.fee, l.currency"
     differs = "NOT (m.same AND m.many = 1)"
+    of_t = f"t.id, t.object_id {BYTES} AS txn, t.account, t.currency, t.net, t.fee FROM {TXN} t"
+    of_e = f"e.id, e.balance_transaction {BYTES} AS txn, e.book, e.currency, e.cash, e.fee"
+    named = f"FROM {ENTRY} e WHERE {MOVES}{scope.of('e', 'book')} AND e.balance_transaction {BYTES}"
+
+    def member(column: str, ids: str) -> str:
+        return f"SELECT {column} FROM {LINK} WHERE {column} = ANY(ARRAY(SELECT {ids} FROM new WHERE same))"
 
     def settled(column: str, figures: str) -> str:
         return (
@@ -175,33 +182,31 @@ def _new(scope: Scope) -> str:
         """
 
     return f"""
-        WITH new_t AS MATERIALIZED (
-            SELECT t.id, t.object_id {BYTES} AS txn, t.account, t.currency, t.net, t.fee FROM {TXN} t
-            WHERE t.synced_at > %(since)s{scope.of("t", "account")}
-        ), new_e AS MATERIALIZED (
-            SELECT e.id, e.balance_transaction {BYTES} AS txn, e.currency, e.cash, e.fee FROM {ENTRY} e
-            WHERE e.posted_at > %(since)s AND {MOVES}{scope.of("e", "book")}
-        ), older AS MATERIALIZED (
-            SELECT e.txn FROM new_e e WHERE e.txn <> '' AND e.txn NOT IN (SELECT txn FROM new_t)
+        WITH new AS MATERIALIZED (
+            SELECT t.id AS t_id, e.id AS e_id, COALESCE(t.txn, e.txn) AS txn, COALESCE({SAME}, FALSE) AS same
+            FROM (SELECT {of_t} WHERE t.synced_at > %(since)s{scope.of("t", "account")}) t
+            FULL JOIN (
+                SELECT {of_e} FROM {ENTRY} e WHERE e.posted_at > %(since)s AND {MOVES}{scope.of("e", "book")}
+            ) e ON e.txn = t.txn
+        ), rest AS MATERIALIZED (
+            SELECT e_id, txn FROM new WHERE NOT same
+            OR txn IN (
+                SELECT e.balance_transaction {BYTES} {named} = ANY(ARRAY(SELECT txn::text FROM new WHERE same))
+                GROUP BY 1 HAVING COUNT(*) > 1
+            )
+            OR t_id IN ({member("transaction_id", "t_id")}) OR e_id IN ({member("entry_id", "e_id")})
         ), t AS MATERIALIZED (
-            SELECT id, txn, account, currency, net, fee FROM new_t
-            UNION ALL
-            SELECT t.id, t.object_id {BYTES}, t.account, t.currency, t.net, t.fee FROM {TXN} t
-            WHERE t.object_id {BYTES} = ANY(ARRAY(SELECT txn::text FROM older)){scope.of("t", "account")}
+            SELECT {of_t} WHERE t.object_id {BYTES} = ANY(ARRAY(SELECT txn::text FROM rest)){scope.of("t", "account")}
         ), e AS MATERIALIZED (
-            SELECT e.id, e.balance_transaction {BYTES} AS txn, e.book, e.currency, e.cash, e.fee,
-                   COUNT(*) OVER (PARTITION BY e.balance_transaction {BYTES}) AS many
-            FROM {ENTRY} e
-            WHERE e.balance_transaction {BYTES} = ANY(
-                ARRAY(SELECT txn::text FROM new_t UNION ALL SELECT txn::text FROM older)
-            ) AND {MOVES}{scope.of("e", "book")}
+            SELECT {of_e}, COUNT(*) OVER (PARTITION BY e.balance_transaction {BYTES}) AS many
+            {named} = ANY(ARRAY(SELECT txn::text FROM rest WHERE txn <> ''))
+            UNION ALL
+            SELECT {of_e}, 1 FROM {ENTRY} e WHERE e.id = ANY(ARRAY(SELECT e_id FROM rest WHERE txn = ''))
         ), met AS MATERIALIZED (
             SELECT t.id AS t_id, t.net, t.fee AS t_fee, t.currency AS t_currency,
                    e.id AS e_id, e.cash, e.fee AS e_fee, e.currency AS e_currency,
                    COALESCE({SAME}, FALSE) AS same, e.many
             FROM t FULL JOIN e ON e.txn = t.txn
-            UNION ALL
-            SELECT NULL, NULL, NULL, NULL, e.id, e.cash, e.fee, e.currency, FALSE, 0 FROM new_e e WHERE e.txn = ''
         ), links AS MATERIALIZED (
             SELECT {link} FROM {LINK} l WHERE l.transaction_id = ANY(ARRAY({t_ids})) UNION ALL
             SELECT {link} FROM {LINK} l WHERE l.entry_id = ANY(ARRAY({e_ids}))
@@ -229,7 +234,7 @@ def _new(scope: Scope) -> str:
             UNION SELECT entry_id FROM beside WHERE entry_id IS NOT NULL
             RETURNING 1
         )
-        SELECT (SELECT COUNT(*) FROM new_t), (SELECT COUNT(*) FROM new_e),
+        SELECT (SELECT COUNT(DISTINCT t_id) FROM new), (SELECT COUNT(e_id) FROM new),
                (SELECT COUNT(*) FROM left_t) + (SELECT COUNT(*) FROM left_e)
     """
 
