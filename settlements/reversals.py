@@ -8,7 +8,7 @@ rejects the reversal, it is netted against later earnings.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -71,7 +71,8 @@ def look(
     earnings.bring_up_to_date(has, actor=actor, at=at)
     lost = lost_in_disputes(charge_id)
     due = claimed_of_transfers([row.pk for row in rows])
-    made = (_propose(record, charge, claim, lost, event_id=event_id, actor=actor) for record, claim in due)
+    why = _why(charge, has.values())
+    made = (_propose(record, charge, claim, lost, why, event_id=event_id, actor=actor) for record, claim in due)
     return [suggestion for suggestion in made if suggestion is not None]
 
 
@@ -142,6 +143,8 @@ def _plan(record: PayoutRecord, claim: Claim) -> _Plan | None:
     came_back = earlier.filter(state=State.CONFIRMED).count() + _given_back(record.transfer).count()
     key = f"{KIND}:{record.transfer}:{claim.part}:{came_back}:{seal(claim.earnings)[:8]}"
     held = Suggestion.objects.holding(key).first()
+    if held is not None and held.state in NOTHING_CAME_OF_IT:  # and it is claimed still: the task got lost
+        jobs.enqueue("settlements.tasks.net_instead", str(held.pk))
     if amount <= 0 or (held is not None and not (held.is_waiting and held.amount != amount)):
         return None
     return _Plan(amount, already, key, earlier.filter(state__in=WAITING_FOR_A_PERSON).first())
@@ -160,19 +163,41 @@ def _lock(record: PayoutRecord) -> PayoutRecord:
     return PayoutRecord.objects.select_for_update(of=("self",)).select_related("seller").get(pk=record.pk)
 
 
+@dataclass(frozen=True)
+class _Why:
+    """What became of the payment, in words; `code`: the suggestion's reason."""
+
+    paid: str
+    taken: str
+    code: str
+
+
+def _why(charge: ChargeFacts, happened: Collection[Happened]) -> _Why:
+    sums = {
+        "dispute_lost": (sum(of.lost for of in happened), "lost in a dispute"),
+        "refunded": (sum(of.refunded for of in happened), "refunded"),
+        "credited": (sum(of.credited - of.before for of in happened), "credited"),
+    }
+    paid = format_money(sum(of.amount - of.before for of in happened) or charge.amount, charge.currency)
+    said = {code: f"{format_money(value, charge.currency)} {word}" for code, (value, word) in sums.items() if value}
+    return _Why(paid, "; ".join(said.values()), next(iter(said), "refunded"))
+
+
+def _beyond(record: PayoutRecord, claim: Claim) -> str:
+    """Of a destination charge Stripe may have moved more than the rules' share: that is claimed with what went back."""
+    rows = Earning.objects.filter(pk__in=claim.earnings, moved_by_stripe=True)
+    beyond = sum(max(0, row.paid - row.earned) for row in rows)
+    return f" {format_money(beyond, record.currency)} of it Stripe moved beyond the rules' share." if beyond else ""
+
+
 def _propose(
-    record: PayoutRecord, charge: ChargeFacts, claim: Claim, lost: int, *, event_id: str, actor: Actor
+    record: PayoutRecord, charge: ChargeFacts, claim: Claim, lost: int, why: _Why, *, event_id: str, actor: Actor
 ) -> Suggestion | None:
     if _plan(record, claim) is None:  # spares the read; what counts is planned again under the lock
         return None
     transfer = sync.transfer_facts(record.transfer, live=True)
     if transfer is None:
         return None
-    taken = "; ".join(
-        f"{format_money(value, charge.currency)} {word}"
-        for value, word in ((charge.amount_refunded, "refunded"), (lost, "lost in a dispute"))
-        if value
-    )
     got_for = f"for {record.period}, this charge among others" if record.period else "of this charge"
     with transaction.atomic():
         record = _lock(record)
@@ -194,14 +219,14 @@ def _propose(
             params={"transfer": record.transfer, "charge": charge.id, "invoice": record.invoice},
             facts=sealed.reversal_facts(transfer, charge, lost=lost, owed=still_owed(transfer.id)),
             rationale=(
-                f"Of charge {charge.id} over {format_money(charge.amount, charge.currency)}: {taken}. Stripe took it "
-                f"from the platform alone. {record.seller.name} got {record.money} {got_for}; in proportion "
-                f"{format_money(claim.part, record.currency)} is to be taken back, "
-                f"{format_money(plan.already, record.currency)} of it already is. Rejected, or where the seller's "
+                f"Of {why.paid} paid ({charge.id}): {why.taken}. The platform alone has borne it. {record.seller.name} "
+                f"got {record.money} {got_for}; of that {format_money(claim.part, record.currency)} is to be taken "
+                f"back, {format_money(plan.already, record.currency)} of it already is."
+                f"{_beyond(record, claim)} Rejected, or where the seller's "
                 "Stripe balance cannot give it, it is kept back from the seller's next payouts instead; rejected as "
                 "already handled elsewhere, it is booked as given back."
             ),
-            reason_code="dispute_lost" if lost else "refunded",
+            reason_code=why.code,
             suggested_by=rules.VERSION,
             event_id=event_id,
             dedupe_key=plan.key,
@@ -211,10 +236,10 @@ def _propose(
         if proposed.suggestion is None:  # policy switches the kind off: a person still learns of it
             findings.open_finding(
                 code=Finding.Code.TAKE_BACK,
-                subject=record.invoice,
+                subject=record.transfer,
                 account=record.account,
                 text=f"{format_money(plan.amount, record.currency)} of transfer {record.transfer} is to be taken back "
-                f"({taken}), and policy switches reversals off. Nothing was taken back; do it by hand.",
+                f"({why.taken}), and policy switches reversals off. Nothing was taken back; do it by hand.",
                 amount=plan.amount,
                 currency=record.currency,
                 event_id=event_id,
@@ -289,19 +314,23 @@ def _given_back_elsewhere(
                     item.earning, part, transfer=suggestion.subject, at=verdict.created_at, suggestion=suggestion.pk
                 )
             )
+    if not drafts:  # a reversal in the dashboard brought it, say: nothing is left to book
+        return 0
     journal.post(drafts, actor=actor)
     moved = earnings.bring_up_to_date(happened, actor=actor, paid=paid)
+    back = format_money(-sum(paid.values()), suggestion.currency)
     findings.open_finding(
         code=Finding.Code.TAKE_BACK,
         subject=f"{books.ELSEWHERE}{suggestion.pk}",
         account=suggestion.account,
         text=(
             f"{verdict.actor_name} rejected the reversal of {suggestion.money} of transfer {suggestion.subject} as "
-            f"already handled elsewhere ({verdict.comment or 'no comment'}). It is booked as given back, against "
+            f"already handled elsewhere ({verdict.comment or 'no comment'}). {back} are booked as given back, against "
             f"{Account.SUSPENSE.label}, and neither taken back nor kept back from {suggestion.account}. Make sure "
-            "that the money has come, and dismiss this with where it is."
+            "that the money has come, and dismiss this with where it is. A reversal in Stripe's dashboard is noted by "
+            "itself, and closes this."
         ),
-        amount=suggestion.amount,
+        amount=-sum(paid.values()),
         currency=suggestion.currency,
         actor=actor,
     )
