@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Min
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
@@ -22,9 +23,11 @@ from billingops.admin.base import ReadOnlyAdmin, age_column, money_column, state
 from billingops.admin.filters import AccountFilter, CustomerFilter, ExactFilter
 from billingops.admin.paging import COUNT_CAP, capped_counts
 from billingops.admin.site import site
+from billingops.exceptions import BillingOpsError
 from billingops.ids import seal
 from billingops.templatetags import billingops as tags
 from settlements import (
+    debts,
     earnings_admin,  # noqa: F401  (registers its pages)
     evidence,
     explain_page,
@@ -235,6 +238,35 @@ class SellerAdmin(ReadOnlyAdmin):
     )  # fmt: skip
 
     account_ = stripe_id_column("account", "Account")
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.debt_view)
+        return [path("<int:pk>/debt/", view, name="settlements_seller_debt"), *super().get_urls()]
+
+    def debt_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Suggests that a debt is settled; see debts.py."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        seller = self.get_object(request, str(pk))
+        if seller is None:
+            raise Http404
+        currency = request.POST.get("currency", "").strip().lower()
+        try:
+            debts.suggest(
+                account=seller.account,
+                currency=currency,
+                amount=debts.typed(request.POST.get("amount", ""), currency),
+                way=request.POST.get("way", ""),
+                reason=request.POST.get("reason", ""),
+                actor=Actor.person(request.user),
+            )
+        except BillingOpsError as problem:
+            messages.error(request, str(problem))
+        else:
+            messages.success(request, "Suggested. Somebody else approves it; nothing is booked until then.")
+        return HttpResponseRedirect(reverse("admin:settlements_seller_change", args=[pk]))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

@@ -28,6 +28,7 @@ class SettlementsConfig(AppConfig):
             actions,
             bank_changes,
             config,
+            debts,
             event_handlers,
             memos,
             receivers,
@@ -36,7 +37,7 @@ class SettlementsConfig(AppConfig):
         )
 
         verifying.register()
-        for kind in actions.KINDS:
+        for kind in (*actions.KINDS, debts.SETTLEMENT):
             registry.register(kind)
         agents.register(memos.AGENT)
         for section in config.SECTIONS:

@@ -27,6 +27,8 @@ from settlements.positions import Lost, Standing
 
 LOST = ":lost"  # at the end of an entry's key: taken by a dispute
 ELSEWHERE = "given_back_elsewhere:"  # at its beginning: not by a reversal
+DEBT_SETTLED = "debt_settled:"
+NOT_BY_REVERSAL = (ELSEWHERE, DEBT_SETTLED)  # what earnings count as not paid any more, and no reversal brought back
 
 # -- what an invoice is made of ----------------------------------------------------------------------------------------
 
@@ -370,6 +372,26 @@ def given_back_elsewhere(earning: Earning, amount: int, *, transfer: str, at: da
         source=transfer,
         suggestion=suggestion,
         text=f"Given back elsewhere, as was said of the reversal of transfer {transfer}",
+    )
+
+
+def debt_settled(
+    earning: Earning, amount: int, *, against: Account, at: datetime, suggestion: UUID, text: str
+) -> Draft:
+    """What a seller owes of an earning is paid another way, or written off: people say so. `against`: where it went."""
+    return Draft(
+        key=f"{DEBT_SETTLED}{suggestion}:{earning.invoice}",
+        kind=Kind.WRITE_OFF if against == Account.WRITE_OFF else Kind.CORRECTION,
+        currency=earning.currency,
+        occurred_at=at,
+        lines=(
+            Line(against, amount, invoice=earning.invoice),
+            Line(Account.SELLER_PAYABLE, -amount, seller=earning.account, invoice=earning.invoice),
+        ),
+        seller=earning.account,
+        invoice=earning.invoice,
+        suggestion=suggestion,
+        text=f"Debt {'written off' if against == Account.WRITE_OFF else 'repaid another way'}: {text}"[:500],
     )
 
 

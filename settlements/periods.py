@@ -290,8 +290,7 @@ def _watch_the_debt(seller: Seller, currency: str, *, actor: Actor) -> None:
             f"limit of {format_money(limit, currency)}. What no reversal is to bring back is kept back from later "
             "payouts until it is covered. If that takes too long, agree with the seller how it is paid back: once "
             "there is money on the seller's Stripe balance, reverse a transfer in Stripe; that is noted by itself, and "
-            "the debt is less by it. Money that comes another way cannot be recorded against a debt yet: it would be "
-            "kept back all the same."
+            "the debt is less by it. What comes another way, or never will, is recorded on the seller's page."
         ),
         amount=-owed,
         currency=currency,

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import Min, Q, Sum
 
-from settlements import plans
+from settlements import debts, plans
 from settlements.ledger import journal
 from settlements.ledger.accounts import Account
 from settlements.models import Earning, Finding, PayoutItem, Seller
@@ -47,7 +47,15 @@ def context(seller: Seller, user: Any, *, on: date | None = None) -> dict[str, A
     paused = []
     if user.has_perm("settlements.view_finding"):
         paused = list(Finding.objects.open().visible_to(user).filter(account=seller.account)[:PAUSES])
-    return {"balances": balances(seller, today), "paused": paused, "month": f"{today:%Y-%m}"}
+    settles = user.has_perm("reconciliation.suggest_correction")
+    return {
+        "balances": balances(seller, today),
+        "paused": paused,
+        "month": f"{today:%Y-%m}",
+        "debts": debts.of_seller(seller.account) if settles else [],
+        "debt_ways": debts.Way.choices,
+        "max_reason": debts.MAX_REASON,
+    }
 
 
 def balances(seller: Seller, today: date) -> list[Balance]:

@@ -3,10 +3,12 @@ payout records. Set-based: the database compares, and gives the first difference
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.db import connection
-from django.db.models import Sum
+from django.db.models import Q, Sum
 
 from settlements import books
 from settlements.ledger.accounts import Account, Kind
@@ -106,8 +108,8 @@ ORDER BY r.id LIMIT 1
 
 def payouts_agree(say: Progress) -> Outcome:
     """Each payout that Stripe confirmed has its entry over the same amount, and no transfer is without a payout; items
-    add up; per seller and currency, what was paid is what was transferred less what was reversed or given back
-    elsewhere."""
+    add up; per seller and currency, what was paid is what was transferred less what was reversed, given back
+    elsewhere or settled as a debt."""
     count = PayoutRecord.objects.count()
     if row := _first(_TRANSFERS):
         number, transfer, amount, cash = row
@@ -127,8 +129,9 @@ def _totals_agree(count: int) -> Outcome:
     fees = JournalEntry.objects.filter(kind="application_fee").exclude(seller="")
     for account, currency, total in fees.order_by().values_list("seller", "currency").annotate(sum=Sum("cash")):
         expected[account, currency] = expected.get((account, currency), 0) - total
-    elsewhere = Posting.objects.filter(entry__kind=Kind.CORRECTION, entry__key__startswith=books.ELSEWHERE)
-    elsewhere = elsewhere.filter(account=Account.SELLER_PAYABLE)
+    by_hand = [Q(entry__key__startswith=prefix) for prefix in books.NOT_BY_REVERSAL]
+    kinds = (Kind.CORRECTION, Kind.WRITE_OFF)
+    elsewhere = Posting.objects.filter(reduce(or_, by_hand), entry__kind__in=kinds, account=Account.SELLER_PAYABLE)
     for account, currency, total in elsewhere.order_by().values_list("seller", "currency").annotate(sum=Sum("amount")):
         expected[account, currency] = expected.get((account, currency), 0) + total
     paid = Earning.objects.order_by().values_list("account", "currency").annotate(sum=Sum("paid"))

@@ -151,6 +151,7 @@ PAGES = [
     Page("second_factor_reset", (LEAD,), about="auth.user", post=(LEAD,), get=405),
     Page("ledger_balances", (FINANCE, LEAD, AUDITOR), note="limited: their sellers', no account of the platform"),
     Page("ledger_export", (FINANCE, LEAD, AUDITOR), note="the form; with a period the file of what one may see"),
+    Page("settlements_seller_debt", DECIDERS, about="settlements.seller", post=DECIDERS, get=405),
     *(
         Page(f"reconciliation_item_{verb}", DECIDERS, about="reconciliation.reconciliationitem", post=DECIDERS, get=405)
         for verb in ("match", "unmatch", "correct")

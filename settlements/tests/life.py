@@ -107,9 +107,9 @@ class Life:
         moved: dict[str, int] = {}
         for one in self.market.transfers():
             moved[one.destination] = moved.get(one.destination, 0) + one.amount - one.amount_reversed
-        elsewhere = Posting.objects.filter(entry__key__startswith=books.ELSEWHERE, account=Account.SELLER_PAYABLE)
-        for posting in elsewhere:
-            moved[posting.seller] += posting.amount
+        for prefix in books.NOT_BY_REVERSAL:
+            for posting in Posting.objects.filter(entry__key__startswith=prefix, account=Account.SELLER_PAYABLE):
+                moved[posting.seller] = moved.get(posting.seller, 0) + posting.amount
         kept = {row.account for row in Earning.objects.filter(moved_by_stripe=True)}
         for account in {*paid, *moved} - kept:
             assert paid.get(account, 0) == moved.get(account, 0), account

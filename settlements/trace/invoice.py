@@ -150,7 +150,8 @@ def _earning(graph: Graph, facts: Facts, earning: Earning, user: Any) -> None:
     paid = facts.total(Account.SELLER_PAYABLE, Kind.TRANSFER, seller=account)
     back = -facts.total(Account.SELLER_PAYABLE, Kind.TRANSFER_REVERSAL, seller=account)
     back -= facts.total(Account.REVERSAL, Kind.TRANSFER_REVERSAL, seller=account)
-    back -= facts.total(Account.SELLER_PAYABLE, Kind.CORRECTION, seller=account)  # given back elsewhere
+    for kind in (Kind.CORRECTION, Kind.WRITE_OFF):  # given back elsewhere, or a debt that was settled
+        back -= facts.total(Account.SELLER_PAYABLE, kind, seller=account)
     graph.expect(key, f"{earning.seller.name}, paid in the journal", paid - back, earning.paid)
     for what, found, wanted in (
         ("what is open", -facts.total(Account.SELLER_PAYABLE, seller=account), earning.open),
