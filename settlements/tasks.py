@@ -34,7 +34,6 @@ OF_THE_CONFIGURATION = (
 )
 # What may heal by itself at Stripe without an event that names the invoice.
 OF_STRIPE = (Finding.Code.ACCOUNT_RESTRICTED, Finding.Code.NO_CHARGE, Finding.Code.ALREADY_TRANSFERRED)
-PAUSED = (Finding.Code.ACCOUNT_RESTRICTED, Finding.Code.RISK_HOLD)
 OF_DEBTS = (Finding.Code.NEGATIVE_BALANCE, Finding.Code.TAKE_BACK, Finding.Code.FEE_MISMATCH)
 RESERVES_AT_ONCE = 1000
 
@@ -197,7 +196,7 @@ def waiting(account: str) -> Any:
 
 def held_up(account: str) -> Any:
     """Findings that say this account cannot receive money, or is held."""
-    return Finding.objects.open().filter(code__in=PAUSED, account=account).order_by("pk")
+    return Finding.objects.open().filter(code__in=Finding.PAUSING, account=account).order_by("pk")
 
 
 @jobs.every(60, name="settlements-look-again")

@@ -36,6 +36,9 @@ class Finding(models.Model):
         RISK_HOLD = "risk_hold", "held: verification suggested"
         FEE_MISMATCH = "fee_mismatch", "Stripe moved another share than the rule's"
 
+    # Nothing at all is paid to the seller while one of these is open; the others concern an invoice, or ask for a look.
+    PAUSING = (Code.ACCOUNT_RESTRICTED, Code.RISK_HOLD)
+
     code = models.CharField(max_length=24, choices=Code.choices)
     state = models.CharField(max_length=12, choices=FindingState.choices, default=FindingState.OPEN)
     subject = models.CharField(max_length=255, help_text="the invoice, or the transfer")
@@ -70,6 +73,10 @@ class Finding(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_code_display()} · {self.subject}"
+
+    @property
+    def pauses(self) -> bool:
+        return self.code in self.PAUSING
 
     @property
     def money(self) -> str:

@@ -159,6 +159,22 @@ def test_a_sellers_page_says_what_is_open_kept_and_paid_and_why_it_is_paused(cli
     assert "8 Feb 2027" in text
 
 
+def test_a_finding_of_one_invoice_is_not_called_a_pause_of_the_seller(client, lead, sale):
+    Finding.objects.create(code="payout_failed", subject="po_1", account=BAKERY, text="The bank sent it back.")
+    client.force_login(lead)
+    url = f"/admin/settlements/seller/{Seller.objects.get(account=BAKERY).pk}/change/"
+    text = client.get(url).content.decode()
+    assert "The bank sent it back." in text
+    assert "Paused because" not in text
+    Finding.objects.create(code="risk_hold", subject="in_1", account=BAKERY, text="Held for a verification.")
+    text = client.get(url).content.decode()
+    _, paused, after = text.partition("Paused because")
+    assert paused
+    assert (
+        after.index("Held for a verification.") < after.index("Open findings") < after.index("The bank sent it back.")
+    )
+
+
 @pytest.mark.parametrize(
     ("schedule", "day"),
     [
