@@ -232,6 +232,14 @@ def test_the_strip_says_sandbox_and_that_the_worker_is_late(client, root):
     assert "The worker is late." in client.get(reverse("admin:index")).content.decode()
 
 
+def test_the_page_of_an_app_lists_its_pages_under_the_strip_and_does_not_say_that_nothing_waits(client, root):
+    client.force_login(root)
+    text = client.get(reverse("admin:app_list", args=["approvals"])).content.decode()
+    assert reverse("admin:approvals_suggestion_changelist") in text
+    assert "Sandbox." in text
+    assert "Nothing waits." not in text
+
+
 def test_the_strip_says_live_when_the_key_is_live(client, root, settings):
     settings.STRIPE_IS_SANDBOX, settings.STRIPE_LIVE_MODE = False, True
     client.force_login(root)
