@@ -20,6 +20,7 @@ from billingops.admin.paging import COUNT_CAP, capped_counts
 from billingops.admin.site import site
 from billingops.exceptions import BillingOpsError
 from billingops.money import sum_by_currency
+from billingops.templatetags import billingops as tags
 from settlements.ledger.accounts import Account
 from settlements.reconciliation import corrections, report_pages, services  # noqa: F401  (registers its pages)
 from settlements.reconciliation.models import PayoutCheck, ReconciliationItem, ReconciliationLink, Run
@@ -128,9 +129,15 @@ class ReconciliationItemAdmin(ReadOnlyAdmin):
     state_ = state_column()
     stripe_ = money_column("stripe", description="Stripe")
     ledger_ = money_column("ledger", "ledger_currency", description="Ledger")
-    money = money_column("difference", description="Ledger − Stripe")
     age = age_column("found_at")
     reference_ = stripe_id_column("reference", "Object", account="account")
+
+    @admin.display(description="Ledger − Stripe")
+    def money(self, item: ReconciliationItem) -> str:
+        """Two currencies have no difference; the stored 0 would read as none."""
+        if item.state == State.CURRENCY_MISMATCH:
+            return "two currencies"
+        return tags.money(item.difference, item.currency)
 
     @admin.display(description="Difference")
     def what(self, item: ReconciliationItem) -> str:

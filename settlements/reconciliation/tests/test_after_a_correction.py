@@ -287,6 +287,19 @@ def test_what_holds_two_currencies_is_not_matched_by_hand(finance):
         services.match_by_hand(item_id=item.pk, others=[rest.pk], reason="the same", actor=Actor.person(finance))
 
 
+def test_two_currencies_are_not_shown_as_a_difference_of_nothing(client, finance):
+    mixed = movement(gross=10_000, fee=0)
+    mixed.entry |= {"currency": "eur", "cash": 9_000}
+    store_transactions(mixed.txn)
+    post(mixed.entry)
+    look()
+    item = ReconciliationItem.objects.get(state=State.CURRENCY_MISMATCH)
+    client.force_login(finance)
+    for url in ("", f"{item.pk}/change/"):
+        text = client.get(f"/admin/reconciliation/reconciliationitem/{url}").content.decode()
+        assert "two currencies" in text.partition("field-money")[2][:600]
+
+
 def test_the_nearest_amount_is_a_candidate_however_many_came_later(finance, monkeypatch):
     wanted = movement(Kind.PAYOUT, gross=-12_345)
     wanted.entry |= {"balance_transaction": "", "source": "po_other"}
