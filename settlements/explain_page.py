@@ -19,7 +19,7 @@ from billingops.money import minor_digits
 from billingops.stripe.facts import LineFacts
 from settlements import rules
 from settlements.explain import Example, Explanation
-from settlements.explain_input import MAX_TEXT, try_out
+from settlements.explain_input import MAX_TEXT, read_text, try_out
 from settlements.models import ShareRule
 
 ROWS = 4
@@ -97,9 +97,23 @@ def minor(amount: Decimal | None, currency: str, field: str) -> int:
     """What a person typed (`133.03`) in minor units. Raises InvalidInput for digits that the currency lacks."""
     whole = (amount or Decimal(0)).scaleb(minor_digits(currency))
     if whole != whole.to_integral_value():
-        digits = minor_digits(currency)
-        raise InvalidInput(f"{amount} has more digits than {currency.upper()}, which has {digits}.", field=field)
+        raise InvalidInput(too_fine(amount, currency), field=field)
     return int(whole)
+
+
+def too_fine(amount: Decimal | None, currency: str) -> str:
+    digits = minor_digits(currency)
+    most = f"{digits} digits after the point at most" if digits else "no digits after the point"
+    return f"{amount} has more digits than {currency.upper()}, which has {most}."
+
+
+def _amounts_that_fit(form: forms.Form, currency: str) -> bool:
+    """Puts a mistake at every amount that the currency cannot express; False when there is one."""
+    scale = Decimal(1).scaleb(-minor_digits(currency))
+    for name, value in list(form.cleaned_data.items()):
+        if isinstance(value, Decimal) and value % scale:
+            form.add_error(name, too_fine(value, currency))
+    return not form.errors
 
 
 def _line(number: int, data: dict[str, Any], currency: str) -> LineFacts:
@@ -142,10 +156,16 @@ def view(request: HttpRequest, *, context: dict[str, Any]) -> HttpResponse:
     mine = access.scope(ShareRule.objects.all(), user, field="seller__account")
     result: Explanation | None = None
     problems: list[str] = []
+    idle: list[str] = []
     if request.method == "POST":
         form, lines = TryForm(request.POST), LineFormSet(request.POST, prefix="lines")
-        if form.is_valid() and lines.is_valid():
+        valid = form.is_valid() and lines.is_valid()
+        fits = [_amounts_that_fit(one, form.cleaned_data["currency"]) for one in (form, *lines)] if valid else [False]
+        if all(fits):
             result, problems = _tried(form.cleaned_data, [line.cleaned_data for line in lines], user)
+            idle = _idle(form.cleaned_data, result, user)
+        else:
+            problems = ["Correct what is marked below."]
     else:
         form, lines = TryForm(initial=_first(request, mine)), LineFormSet(prefix="lines", initial=[])
     context |= {
@@ -154,6 +174,7 @@ def view(request: HttpRequest, *, context: dict[str, Any]) -> HttpResponse:
         "lines": lines,
         "problems": problems,
         "result": result,
+        "idle": idle,
         "limited": access.accounts_of(user) is not None,
         "known": sorted(set(mine.order_by("-id").values_list("name", flat=True)[:SUGGESTED])),
     }
@@ -176,6 +197,15 @@ def _tried(data: dict[str, Any], lines: list[dict[str, Any]], user: Any) -> tupl
     except InvalidInput as error:
         return None, [str(error)]
     return found, []
+
+
+def _idle(data: dict[str, Any], result: Explanation | None, user: Any) -> list[str]:
+    """The rules that were to be tried and count for no line: whoever pasted one looks for its share."""
+    if result is None:
+        return []
+    tried = {plan.name for plan in read_text(data["text"], user=user).rules} if data["text"].strip() else set()
+    tried |= {data["name"].strip()} - {""}
+    return sorted(tried - {part.rule for line in result.lines for part in line.parts})
 
 
 def _first(request: HttpRequest, mine: Any) -> dict[str, Any]:

@@ -247,9 +247,23 @@ def test_the_page_names_mistakes_and_keeps_what_was_typed(client, finance):
     assert page.status_code == 400
     assert "the pasted text:2: share.type" in page.content.decode()
     page = client.post(url, fields(currency="jpy", **{"lines-0-amount": "1.5"}))
-    assert "1.5 has more digits than JPY" in page.content.decode()
+    assert "1.5 has more digits than JPY, which has no digits after the point." in page.content.decode()
+    rows = {"lines-0-amount": "10.005", "lines-1-amount": "2", "lines-1-discount": "0.001"}
+    text = client.post(url, fields(volume="1.234", **rows)).content.decode()
+    assert "Nothing was computed" in text
+    assert [wrong for wrong in ("10.005", "0.001", "1.234") if f"{wrong} has more digits than USD" not in text] == []
     page = client.post(url, fields(**{"lines-0-amount": ""}))
     assert "at least one line" in page.content.decode()
+
+
+def test_the_page_says_when_the_rule_that_was_pasted_counts_for_no_line(client, finance):
+    client.force_login(finance)
+    url = reverse("admin:settlements_sharerule_try")
+    text = "name: mine\nseller: acct_bakery\nshare: {type: percent, seller: '10'}\nvalid_from: 2026-01-01"
+    page = client.post(url, fields(text=text)).content.decode()  # the stored rule by product is more specific
+    assert "mine counts for no line" in page
+    text = text.replace("share:", "match: {product: prod_bread}\nshare:").replace("mine", "bread")
+    assert "for no line" not in client.post(url, fields(text=text)).content.decode()
 
 
 def test_the_rules_page_leads_to_it_with_the_rule_filled_in(client, finance):
