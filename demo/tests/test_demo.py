@@ -52,10 +52,10 @@ def test_the_story_played_once_comes_out_as_it_must(tmp_path: Path) -> None:
     assert result["verdicts_on_the_scoreboard"] >= result["approved"]
 
 
-def test_every_page_that_a_link_leads_to_answers_until_ctrl_c_takes_everything_down(tmp_path: Path) -> None:
+def test_every_page_that_a_link_leads_to_answers_until_ctrl_c_takes_everything_down(var: Path) -> None:
     demo = subprocess.Popen(
         [sys.executable, "manage.py", "demo", "--port", "0"],
-        cwd=ROOT, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=ROOT, env=environment(var), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
         address, password = _said(demo)

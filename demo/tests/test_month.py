@@ -21,11 +21,11 @@ from settlements.models import Seller, ShareRule
 
 @pytest.mark.slow
 @pytest.mark.timeout(420)
-def test_a_month_of_twelve_sellers_is_closed_and_every_fault_in_it_is_found(tmp_path: Path) -> None:
+def test_a_month_of_twelve_sellers_is_closed_and_every_fault_in_it_is_found(var: Path) -> None:
     given = ["--scale", "month", "--once", "--json", "--sellers", "12", "--invoices", "100", "--port", "0"]
     run = subprocess.run(
         [sys.executable, "manage.py", "demo", *given],
-        cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, timeout=400,
+        cwd=ROOT, env=environment(var), capture_output=True, text=True, timeout=400,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout[:6000] + run.stderr[-3000:]
     found = json.loads(run.stdout)
