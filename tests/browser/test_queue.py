@@ -47,6 +47,25 @@ def test_r_asks_for_the_reason_first(open_page, propose, finance):
     assert Decision.objects.get().reason_code == "wrong_amount"
 
 
+def test_what_became_of_a_decision_is_in_sight_beside_the_next_row(open_page, propose, finance):
+    for number in range(12):
+        propose(number)
+    page = open_page(finance, QUEUE)
+    for key in "jjjjjjja":
+        page.keyboard.press(key)
+        page.wait_for_timeout(60)
+    page.wait_for_function("document.activeElement.textContent.includes('Approve USD 133.03')")
+    page.keyboard.press("Enter")
+    page.locator(".messagelist").wait_for()
+    page.wait_for_function("document.activeElement.closest('tr[data-row]')")
+    assert page.evaluate("scrollY") > 200
+    for part in (".messagelist", "tr[data-row].bo-current"):
+        box = page.locator(part).bounding_box()
+        assert 0 <= box["y"] < box["y"] + box["height"] <= page.viewport_size["height"]
+    bottom = page.locator(".messagelist").bounding_box()
+    assert bottom["y"] + bottom["height"] <= page.locator("tr[data-row].bo-current").bounding_box()["y"]
+
+
 def test_no_single_key_changes_anything(open_page, propose, lead):
     one = propose()
     page = open_page(lead, QUEUE)
