@@ -173,6 +173,38 @@ def test_a_book_that_cannot_be_read_stops_no_other_and_is_shown(sandbox, seller,
     assert MirroredBalanceTransaction.objects.count() == 2, "what was missed is read later"
 
 
+def test_a_long_list_goes_on_where_stripe_stopped_answering(sandbox, monkeypatch, run_jobs):
+    days_ago(sandbox, 2)
+    made = {moved_by_stripe(sandbox, amount=-number) for number in range(1, 6)}
+    whole = keeping_up.sync.reads.pages
+
+    def pages(*args: Any, **given: Any) -> Any:
+        for number, page in enumerate(whole(*args, **{**given, "limit": 2})):
+            yield page
+            if number == 0 and not given.get("after"):
+                for kind in ("error_before", "rate_limit")[: keeping_up.TRIES]:
+                    sandbox.faults.add(Fault(kind, path="/v1/balance_transactions"))
+
+    monkeypatch.setattr(keeping_up.sync.reads, "pages", pages)
+    assert tasks.daily() is False
+    assert keeping_up.failing() == {}, "it came on: the next task goes on"
+    assert keeping_up.listed_at("") is None
+    run_jobs()
+    assert set(MirroredBalanceTransaction.objects.values_list("object_id", flat=True)) == made
+    assert [one.params.get("starting_after", "") for one in listings(sandbox)].count("") == 1, "not from the top again"
+    assert keeping_up.listed_at("") is not None
+
+
+def test_a_movement_dated_in_the_future_hides_nothing_that_comes_after(sandbox):
+    sandbox.clock.set(int((timezone.now() + timedelta(days=30)).timestamp()))
+    moved_by_stripe(sandbox)
+    tasks.daily()
+    days_ago(sandbox, 0)
+    fee = moved_by_stripe(sandbox)
+    tasks.daily()
+    assert MirroredBalanceTransaction.objects.filter(object_id=fee).exists()
+
+
 def test_no_transaction_is_held_while_stripe_is_asked(sandbox, seller, monkeypatch):
     depth = len(connection.savepoint_ids)
     asked = []
