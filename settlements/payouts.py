@@ -23,7 +23,7 @@ from billingops.actors import Actor, save_with_history
 from billingops.money import format_money
 from billingops.stripe import sync
 from billingops.stripe.facts import ChargeFacts, ReversalFacts, TransferFacts
-from settlements import books, earnings, plans, positions, rules, states
+from settlements import books, earnings, elsewhere, plans, positions, rules, states
 from settlements.happened import of_charges
 from settlements.ledger import journal
 from settlements.ledger.models import JournalEntry
@@ -360,16 +360,23 @@ def _book_reversals(record: PayoutRecord, transfer: TransferFacts, *, actor: Act
     rows = {row.pk: row for row in earnings.lock(invoices) if row.pk in held}
     claimed = {row.pk: row.claimed for row in rows.values()}
     owed = {row.pk: row.claimed + max(0, -row.open) for row in rows.values()}  # netted instead by now
+    said_elsewhere, said = elsewhere.booked(transfer.id, rows)
     back: dict[int, int] = {}
     drafts = []
     for one in fresh:
-        parts = _share_back(one.amount, [(item.earning_id, item.reversible) for item in items], claimed, owed)
+        by_hand = said_elsewhere if _asked_by(one) is None and not one.refund_id else {}
+        room = [(item.earning_id, item.reversible) for item in items]
+        parts = _share_back(one.amount, room, claimed, owed, elsewhere.after(owed, by_hand))
         for item in items:
             part = parts.get(item.earning_id, 0)
             item.reversible -= part
+            if undone := elsewhere.undone(part, owed[item.earning_id], by_hand.get(item.earning_id, 0)):
+                by_hand[item.earning_id] -= undone
+                by = said[item.earning_id]
+                drafts.append(elsewhere.by_a_reversal(rows[item.earning_id], undone, one, transfer, by))
             for wanted in (claimed, owed):
                 wanted[item.earning_id] -= min(part, wanted[item.earning_id])
-            back[item.earning_id] = back.get(item.earning_id, 0) + part
+            back[item.earning_id] = back.get(item.earning_id, 0) + part - undone
         of = [(rows[earning].invoice, amount) for earning, amount in parts.items()]
         if rest := one.amount - sum(parts.values()):
             of.append(("", rest))
@@ -379,6 +386,7 @@ def _book_reversals(record: PayoutRecord, transfer: TransferFacts, *, actor: Act
         drafts.append(books.departure(one, transfer=transfer))
     bulk.update(PayoutItem, items, ["reversible"])
     journal.post(drafts, actor=actor)
+    elsewhere.close(said_elsewhere, said, account=record.account, actor=actor)
     paid = {earning: -amount for earning, amount in back.items() if amount}
     of_invoice = of_charges({row.invoice: row.charge for row in rows.values()})
     earnings.bring_up_to_date(of_invoice, actor=actor, paid=paid, at=max(one.created for one in fresh))
@@ -392,13 +400,12 @@ def _asked_by(reversal: ReversalFacts) -> UUID | None:
         return None
 
 
-def _share_back(
-    amount: int, room: Sequence[tuple[int, int]], claimed: Mapping[int, int], owed: Mapping[int, int]
-) -> dict[int, int]:
-    """Of which earnings a reversal took money back: first where it is claimed, then where it is owed at all, then in
-    the transfer's order. `room`: (earning, what can still be taken back of it); `owed`: what is claimed among it."""
+def _share_back(amount: int, room: Sequence[tuple[int, int]], *wanted_most: Mapping[int, int]) -> dict[int, int]:
+    """Of which earnings a reversal took money back: first where it is wanted most (claimed; then owed at all; then said
+    to have come back elsewhere; each with those before it), then in the transfer's order. `room`: (earning, what can
+    still be taken back of it)."""
     parts: dict[int, int] = {}
-    for wanted in (claimed, owed, dict(room)):
+    for wanted in (*wanted_most, dict(room)):
         for earning, most in room:
             had = parts.get(earning, 0)
             part = max(0, min(amount, most - had, wanted.get(earning, 0) - had))

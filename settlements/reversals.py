@@ -27,7 +27,7 @@ from billingops.money import format_money
 from billingops.stripe import sync
 from billingops.stripe.facts import ChargeFacts
 from billingops.stripe.models import MirroredObject
-from settlements import books, earnings, findings, rules
+from settlements import books, earnings, elsewhere, findings, rules
 from settlements import facts as sealed
 from settlements.happened import of_charge, of_charges
 from settlements.ledger import journal
@@ -321,7 +321,7 @@ def _given_back_elsewhere(
     back = format_money(-sum(paid.values()), suggestion.currency)
     findings.open_finding(
         code=Finding.Code.TAKE_BACK,
-        subject=f"{books.ELSEWHERE}{suggestion.pk}",
+        subject=elsewhere.subject(suggestion.pk),
         account=suggestion.account,
         text=(
             f"{verdict.actor_name} rejected the reversal of {suggestion.money} of transfer {suggestion.subject} as "

@@ -8,9 +8,14 @@ from django_q.models import OrmQ
 from approvals import services as gate
 from approvals.models import Policy, Suggestion
 from billingops.actors import Actor
+from billingops.stripe import sync
 from settlements import tasks
+from settlements.ledger import journal
+from settlements.ledger.accounts import Account
 from settlements.models import Finding
+from settlements.reconciliation import reports
 from settlements.tests.life import Life
+from settlements.trace import statement
 
 pytestmark = pytest.mark.django_db
 
@@ -90,3 +95,32 @@ def test_where_reversals_are_switched_off_each_transfer_is_told_and_closed_by_it
     life.hear()
     life.hour()
     assert not told.exists()
+
+
+@pytest.mark.parametrize("asked_again", [False, True])
+def test_what_was_said_to_have_come_elsewhere_and_came_by_a_reversal_is_booked_once(life, finance, lead, asked_again):
+    """Whoever rejects it as handled in the dashboard may be faster than Stripe's event of that."""
+    invoice, reversal = asked_back(life, refunded=5_000)
+    rejected(reversal, finance, reason="already_handled")
+    life.market.run_jobs()
+    assert life.finding("take_back").amount == 3_500
+    if asked_again:  # of what is refunded later by itself
+        life.refund(invoice, 1_000)
+        life.say_yes("transfer_reversal")
+        assert life.finding("take_back").amount == 3_500
+    life.market.api.v1.transfers.reversals.create(reversal.subject, {"amount": 2_000})
+    life.hear()
+    assert life.finding("take_back") is not None
+    life.market.api.v1.transfers.reversals.create(reversal.subject, {"amount": 1_500})
+    life.hear()
+    life.hour()
+    row = life.earning(invoice)
+    assert (row.claimed, row.open, row.paid) == (0, 0, 2_800 if asked_again else 3_500)
+    assert (life.waiting(), life.finding("take_back")) == ([], None)
+    assert journal.balance(Account.SUSPENSE, currency="usd") == 0
+    life.looks_the_same_after_a_replay()
+    life.prove()
+    for account in ("", "acct_bakery"):
+        sync.balance_transactions(account)
+    assert reports.one("2026-11", "acct_bakery", user=lead).ties
+    assert statement.of("acct_bakery", "2026-11", "usd").ties

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
-from uuid import NAMESPACE_OID, uuid5
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from billingops.stripe.facts import ChargeFacts, InvoiceFacts, ReversalFacts, TransferFacts, nothing_due, together
-from settlements import books, earnings, happened, payouts, plans, positions, rules
+from settlements import books, earnings, elsewhere, happened, payouts, plans, positions, rules
 from settlements.cases import Case
 from settlements.fees import smallest_step
 from settlements.ledger.accounts import Account, Kind
@@ -55,8 +55,13 @@ class Record:
     kept: int = 0
     of_stripe: bool = False  # a destination charge
     asked: list[int] = field(default_factory=list)  # reversals on their way
-    elsewhere: int = 0  # what the seller gave back, and not by a reversal
+    gave_back: dict[int, int] = field(default_factory=dict)  # and not by a reversal: of each earning
+    said: list[UUID] = field(default_factory=list)  # rejected for that
     refused: tuple[int, int, int] | None = None  # by Stripe: the amount; owed and reversed of the transfer then
+
+    @property
+    def elsewhere(self) -> int:
+        return sum(self.gave_back.values())
 
 
 class Office:
@@ -450,7 +455,8 @@ class Office:
         """As reversals._given_back_elsewhere: a person rejects the reversal as already handled."""
         paid: dict[int, int] = {}
         drafts = []
-        said = uuid5(NAMESPACE_OID, f"{record.transfer}:{record.elsewhere}")
+        said = uuid5(NAMESPACE_OID, f"{record.transfer}:{len(record.said)}")
+        record.said.append(said)
         for item in record.items:
             row = item.earning
             if part := min(amount + sum(paid.values()), row.claimed, item.reversible):
@@ -458,7 +464,8 @@ class Office:
                 drafts.append(
                     books.given_back_elsewhere(row, part, transfer=record.transfer, at=at(self.today), suggestion=said)
                 )
-        record.elsewhere -= sum(paid.values())
+        for pk, part in paid.items():
+            record.gave_back[pk] = record.gave_back.get(pk, 0) - part
         self.ledger.post(drafts)
         self.bring_up_to_date(sorted({item.earning.invoice for item in record.items}), paid=paid)
 
@@ -501,14 +508,19 @@ class Office:
             if one.metadata:
                 record.asked.remove(one.amount)
             room = [(item.earning.pk, item.reversible) for item in items]
-            parts = payouts._share_back(one.amount, room, claimed, owed)
+            by_hand = record.gave_back if not one.metadata and not one.refund_id else {}
+            parts = payouts._share_back(one.amount, room, claimed, owed, elsewhere.after(owed, by_hand))
             if sum(parts.values()) != one.amount:
                 raise Broken(f"{one.amount} reversed of {transfer.id}, of earnings {parts}")
             for pk, part in parts.items():
                 by_row[pk].reversible -= part
+                if undone := elsewhere.undone(part, owed[pk], by_hand.get(pk, 0)):
+                    by_hand[pk] -= undone
+                    drafts.append(elsewhere.by_a_reversal(rows[pk], undone, one, transfer, record.said[-1]))
+                    self.features.add("came by a reversal, not elsewhere")
                 for wanted in (claimed, owed):
                     wanted[pk] -= min(part, wanted[pk])
-                paid[pk] = paid.get(pk, 0) - part
+                paid[pk] = paid.get(pk, 0) - part + undone
             of = [(rows[pk].invoice, part) for pk, part in parts.items()]
             drafts.append(books.reversal(one, transfer=transfer, items=of, invoice=record.invoice, suggestion=None))
             drafts.append(books.departure(one, transfer=transfer))

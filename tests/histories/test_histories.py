@@ -213,7 +213,7 @@ def _forget_the_sales_tax(patch: Patch) -> None:
 
 
 def _take_back_from_the_first_alone(patch: Patch) -> None:
-    patch(payouts, "_share_back", lambda amount, room, claimed, owed: {room[0][0]: amount})
+    patch(payouts, "_share_back", lambda amount, room, *wanted: {room[0][0]: amount})
 
 
 def _take_a_named_line_from_all(patch: Patch) -> None:
