@@ -39,13 +39,18 @@ class Earning(models.Model):
     lines = models.JSONField(default=list, help_text="[{line, quantity, rule, rule_version, base, fee, share}]")
     terms = models.JSONField(default=dict, help_text="the seller's terms of that day")
     # What became of it.
-    taken = models.BigIntegerField(default=0, help_text="of the share, by refunds, credit notes and lost disputes")
+    taken = models.BigIntegerField(
+        default=0, help_text="of the share and its adjustment, by refunds, credit notes and lost disputes"
+    )
     held = models.BigIntegerField(default=0, help_text="held because a dispute is open")
     reserve_left = models.BigIntegerField(default=0, help_text="of the reserve, not yet released or taken")
     claimed = models.BigIntegerField(default=0, help_text="to be taken back by a reversal, not yet reversed")
     paid = models.BigIntegerField(default=0, help_text="transferred, less what was reversed")
     open = models.BigIntegerField(default=0, help_text="what is payable now or when due; negative: the seller owes it")
-    offset = models.BooleanField(default=False, help_text="a person wants no reversal: what is owed is netted instead")
+    offset = models.BooleanField(
+        default=False,
+        help_text="nothing came of its reversal (rejected, expired, cancelled, failed): what is owed is netted instead",
+    )
     moves = models.PositiveIntegerField(
         default=0, help_text="how often the books have moved since; numbers the entries"
     )
