@@ -128,16 +128,11 @@ def _days(said: list[str]) -> Iterator[tuple[int, int, int]]:
 
 def _numbers(facts: Any) -> Iterator[int | Decimal]:
     """What the facts have as a number of its own, be it written as a text (an invoice's number may be one)."""
-    if isinstance(facts, int | Decimal) and not isinstance(facts, bool):
-        yield facts
-    elif isinstance(facts, str) and facts.isascii() and facts.isdigit():
-        yield int(facts)
-    elif isinstance(facts, Mapping):
-        for item in facts.values():
-            yield from _numbers(item)
-    elif isinstance(facts, list):
-        for item in facts:
-            yield from _numbers(item)
+    for fact in _single(facts):
+        if isinstance(fact, int | Decimal) and not isinstance(fact, bool):
+            yield fact
+        elif isinstance(fact, str) and fact.isascii() and fact.isdigit():
+            yield int(fact)
 
 
 def _is_strange_number(mark: str) -> bool:
@@ -150,11 +145,13 @@ def _plain(number: str) -> str:
 
 
 def _texts(facts: Any) -> Iterator[str]:
-    if isinstance(facts, str):
+    return (fact for fact in _single(facts) if isinstance(fact, str))
+
+
+def _single(facts: Any) -> Iterator[Any]:
+    """What stands in mappings and lists, however deep, one by one."""
+    if isinstance(facts, Mapping | list):
+        for item in facts.values() if isinstance(facts, Mapping) else facts:
+            yield from _single(item)
+    else:
         yield facts
-    elif isinstance(facts, Mapping):
-        for item in facts.values():
-            yield from _texts(item)
-    elif isinstance(facts, list):
-        for item in facts:
-            yield from _texts(item)
