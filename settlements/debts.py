@@ -58,7 +58,7 @@ COUNTER = {Way.REPAID: Account.SUSPENSE, Way.WRITTEN_OFF: Account.WRITE_OFF}
 def owing(account: str, currency: str) -> EarningQuerySet:
     """The earnings that owe and are in no payout that waits, oldest first."""
     rows = Earning.objects.filter(account=account, currency=currency, open__lt=0)
-    return rows.exclude(items__state=PayoutItem.State.IN_FLIGHT).order_by("paid_at", "pk")
+    return rows.exclude(items__state=PayoutItem.State.IN_FLIGHT).order_by("paid_at", "invoice")
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def _preview(suggestion: Suggestion) -> Preview:
     )
 
 
-def _parts(rows: Sequence[Earning], amount: int) -> Iterator[tuple[Earning, int]]:
+def parts(rows: Sequence[Earning], amount: int) -> Iterator[tuple[Earning, int]]:
     """What is settled of each, in the order given."""
     for row in rows:
         if part := min(amount, -row.open):
@@ -204,7 +204,7 @@ def _execute(suggestion: Suggestion, execution: Execution) -> Outcome:
         rows = list(owing(account, currency).filter(invoice__in=charges))
         if -sum(row.open for row in rows) != suggestion.facts["owed"]:
             raise Refused("What is owed moved while it was approved; nothing was booked.", code="moved")
-        parts = list(_parts(rows, amount))
+        settled = list(parts(rows, amount))
         journal.post(
             [
                 books.debt_settled(
@@ -215,11 +215,11 @@ def _execute(suggestion: Suggestion, execution: Execution) -> Outcome:
                     suggestion=suggestion.pk,
                     text=suggestion.params["reason"],
                 )
-                for row, part in parts
+                for row, part in settled
             ],
             actor=ACTOR,
         )
-        paid = {row.pk: -part for row, part in parts}
+        paid = {row.pk: -part for row, part in settled}
         earnings.bring_up_to_date(of_charges(charges), actor=ACTOR, paid=paid)
         jobs.enqueue("settlements.tasks.pay_seller", account, currency)  # an alert of the debt closes by it
     done = _look_up(suggestion, execution)

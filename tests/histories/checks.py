@@ -185,11 +185,13 @@ def transfers(office: Office) -> None:
             left = record.amount - came_back - record.kept - record.elsewhere
             moved[record.account] = moved.get(record.account, 0) + left
             demand(came_back == record.amount_reversed, f"{record.name}: {came_back} booked as reversed")
+    for account, settled in office.settled.items():
+        moved[account] = moved.get(account, 0) - settled
     for account, amount in paid.items():
         demand(amount == moved.get(account, 0), f"{account}: {amount} paid, {moved.get(account, 0)} transferred")
         arrived = office.ledger.total.get((account, str(Account.CASH), account), 0)
         done = [one for one in office.records if one.account == account and one.state == "done"]
-        gone = sum(one.kept + one.elsewhere for one in done)
+        gone = sum(one.kept + one.elsewhere for one in done) + office.settled.get(account, 0)
         demand(arrived == amount + gone, f"{account}: {arrived} arrived, {amount} paid, {gone} kept or given back")
     total = sum(amount for (book, _, _), amount in office.ledger.total.items() if book == "")
     demand(total == 0, f"the books are off by {total}")

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from billingops.stripe.facts import ChargeFacts, InvoiceFacts, ReversalFacts, TransferFacts, nothing_due, together
-from settlements import books, earnings, elsewhere, happened, payouts, plans, positions, rules
+from settlements import books, debts, earnings, elsewhere, happened, payouts, plans, positions, rules
 from settlements.cases import Case
 from settlements.fees import smallest_step
 from settlements.ledger.accounts import Account, Kind
@@ -73,6 +73,7 @@ class Office:
         self.mirror: dict[tuple[str, str], tuple[int, Any]] = {}
         self.of_invoice: dict[str, dict[str, set[str]]] = {}
         self.rows: dict[str, dict[str, Earning]] = {}
+        self.settled: dict[str, int] = {}  # debts, by account
         self.records: list[Record] = []
         self.volumes: dict[tuple[str, str, int, str], int] = {}
         self.booked: set[str] = set()  # reversals
@@ -468,6 +469,24 @@ class Office:
             record.gave_back[pk] = record.gave_back.get(pk, 0) - part
         self.ledger.post(drafts)
         self.bring_up_to_date(sorted({item.earning.invoice for item in record.items}), paid=paid)
+
+    def owing(self, account: str) -> list[Earning]:
+        """As debts.owing."""
+        busy = self._busy()
+        rows = [own[account] for own in self.rows.values() if account in own]
+        return sorted(
+            (row for row in rows if row.open < 0 and id(row) not in busy), key=lambda row: (row.paid_at, row.invoice)
+        )
+
+    def settle_debt(self, account: str, amount: int, *, number: int) -> None:
+        """As debts._execute: repaid another way, or written off."""
+        of = {"at": at(self.today), "suggestion": uuid5(NAMESPACE_OID, f"{account}:{number}"), "text": "in cash"}
+        against = Account.WRITE_OFF if number % 2 else Account.SUSPENSE
+        parts = list(debts.parts(self.owing(account), amount))
+        self.settled[account] = self.settled.get(account, 0) + sum(part for _, part in parts)
+        self.ledger.post([books.debt_settled(row, part, against=against, **of) for row, part in parts])
+        invoices = sorted({row.invoice for row, _ in parts})
+        self.bring_up_to_date(invoices, paid={row.pk: -part for row, part in parts})
 
     def refuse_reversal(self, record: Record, amount: int) -> None:
         """Stripe refuses it (the seller's bank has the money): netted, and a person may try it again."""

@@ -30,6 +30,7 @@ from tests.histories.world import History, Message, at, make
 
 COLUMNS = ("base", "fee", "share", "adjustment", "stripe_fee", "withheld", "reserve", "taken", "held", "reserve_left",
            "claimed", "paid", "open", "offset")  # fmt: skip
+SETTLES = 3  # of seven histories one in which people settle debts; the others go on as they did before that was played
 ROUNDS = 8  # of paying and taking back until nothing moves any more
 
 
@@ -207,7 +208,16 @@ class _Run:
                 self._tell_later(office.reverse(record, amount, ours=True), stage, of=record.invoice)
         for record in office.records:
             self._by_hand(record, stage)
+        for account in sorted(self.history.terms):
+            self._settle(account, stage)
         checks.transfers(office)
+
+    def _settle(self, account: str, stage: int) -> None:
+        chance = self._chance("debt", stage, account)
+        owed = -sum(row.open for row in self.office.owing(account))
+        if owed and self.history.seed % 7 == SETTLES and chance.random() < 0.5:
+            self.played.features.add("debt settled")
+            self.office.settle_debt(account, owed if chance.random() < 0.5 else chance.randint(1, owed), number=stage)
 
     def _reverse_again(self, record: Record, stage: int) -> None:
         if (amount := self.office.may_try_again(record)) and self._chance("back", stage, record.name).random() < 0.9:

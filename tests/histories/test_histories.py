@@ -35,7 +35,8 @@ EXERCISED = {
     "rule tiered marginal", "rule tiered whole", "rule flat", "rule flat_per_unit", "rule percent", "minimum fee",
     "paid in parts", "paid by a credit", "debt collected", "negative invoice", "credit note of a line",
     "negative line", "line for nothing", "own line", "tax", "heard late", "heard first", "decided in between",
-    "recovery offset", "recovery reversal", *(f"currency {code}" for code in ("usd", "jpy", "kwd", "isk")),
+    "recovery offset", "recovery reversal", "debt settled",
+    *(f"currency {code}" for code in ("usd", "jpy", "kwd", "isk")),
 }  # fmt: skip
 
 
