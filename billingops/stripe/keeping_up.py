@@ -93,8 +93,15 @@ def _since(mark: datetime | None, first: datetime | None, began: datetime) -> da
     return max(mark - OVERLAP, min(first, mark)) if first else mark - OVERLAP
 
 
+def listed() -> dict[str, datetime]:
+    """Account → when the listing began that was last read to its end: what Stripe had made by then is in the mirror.
+    One statement."""
+    rows = SyncCheckpoint.objects.filter(model=MODEL, finished_at__isnull=False)
+    return dict(rows.values_list("account", "updated_at"))
+
+
 def listed_at(account: str) -> datetime | None:
-    """When the listing began that was last read to its end: what Stripe had made by then is in the mirror."""
+    """The same of one book; None where its list was never read to its end."""
     rows = SyncCheckpoint.objects.filter(model=MODEL, account=account, finished_at__isnull=False)
     return rows.values_list("updated_at", flat=True).first()
 

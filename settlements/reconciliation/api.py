@@ -3,6 +3,7 @@ errors: billingops/rest.py."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.urls import URLPattern, URLResolver
@@ -16,6 +17,7 @@ from rest_framework.routers import SimpleRouter
 
 from billingops.exceptions import InvalidInput
 from billingops.rest import Filter, ModelPermission, ScopedViewSet, error_responses, parse_last_moment, parse_moment
+from billingops.stripe import keeping_up
 from settlements.reconciliation import reports
 from settlements.reconciliation.models import PayoutCheck, ReconciliationItem
 from settlements.reconciliation.report_pages import PLATFORM
@@ -100,10 +102,14 @@ class PartSerializer(serializers.Serializer[Any]):
 
 
 class ReportSerializer(serializers.Serializer[Any]):
+    """`listed_until`: how far Stripe's list of this balance was read to its end, null where it never was. What Stripe
+    moved by itself after that (its fees, adjustments, holds) is in no figure yet, and "ties" says nothing of it."""
+
     account = serializers.CharField(allow_blank=True)
     name = serializers.CharField()
     month = serializers.CharField()
     ties = serializers.BooleanField()
+    listed_until = serializers.DateTimeField(allow_null=True)
     summary = serializers.CharField()
     parts = PartSerializer(many=True)
 
@@ -113,12 +119,13 @@ class MonthSerializer(serializers.Serializer[Any]):
     reports = ReportSerializer(many=True)
 
 
-def as_json(report: reports.Report) -> dict[str, Any]:
+def as_json(report: reports.Report, listed_until: datetime | None) -> dict[str, Any]:
     return {
         "account": report.account,
         "name": report.name,
         "month": report.month,
         "ties": report.ties,
+        "listed_until": listed_until,
         "summary": report.built_in_summary(),
         "parts": [
             {
@@ -166,7 +173,8 @@ class ReportViewSet(viewsets.ViewSet):
             if report is None:
                 raise NotFound
             found = [report]
-        return Response({"month": month, "reports": [as_json(report) for report in found]})
+        listed = keeping_up.listed()
+        return Response({"month": month, "reports": [as_json(one, listed.get(one.account)) for one in found]})
 
 
 _router = SimpleRouter()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 from billingops.models import AccountAccess
 from billingops.stripe import keeping_up, sync
@@ -17,6 +20,7 @@ from sandbox import Fault
 from sandbox import ledger as stripes_own
 from settlements.ledger.accounts import Account
 from settlements.reconciliation import corrections, months, report_pages, reports, tasks
+from settlements.reconciliation.management.commands import reconcile
 from settlements.reconciliation.models import ReconciliationItem, Run
 from settlements.reconciliation.states import Cause, State
 from settlements.reconciliation.tests.books import movement, post
@@ -237,3 +241,56 @@ def test_a_report_says_how_far_stripes_list_was_read(sandbox, lead, client):
     client.force_login(lead)
     shown = client.get(reverse("admin:reconciliation_report", args=[past, "platform"])).content.decode()
     assert "may be missing" in shown
+
+
+def test_the_command_reads_stripes_lists_first_and_says_how_far(sandbox, seller, capsys):
+    days_ago(sandbox, 2)
+    moved_by_stripe(sandbox)
+    moved_by_stripe(sandbox, account=seller)
+    call_command("reconcile", "--no-list")
+    assert "was not read to its end yet" in capsys.readouterr().out
+    assert listings(sandbox) == []
+    with pytest.raises(SystemExit):
+        call_command("reconcile", "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert told["counts"] == {State.MISSING_IN_LEDGER: 2}
+    assert told["listed_until"] == min(keeping_up.listed().values()).isoformat()
+    assert told["not_listed"] == []
+
+
+def test_the_command_reads_a_long_list_to_its_end_and_of_one_book_alone(sandbox, seller, monkeypatch):
+    days_ago(sandbox, 2)
+    made = {moved_by_stripe(sandbox, amount=-number, account=seller) for number in range(1, 6)}
+    moved_by_stripe(sandbox)
+    whole = keeping_up.sync.reads.pages
+    monkeypatch.setattr(keeping_up.sync.reads, "pages", lambda *a, **kw: whole(*a, **{**kw, "limit": 2}))
+    monkeypatch.setattr(reconcile, "SECONDS", -1)
+    with pytest.raises(SystemExit):
+        call_command("reconcile", "--account", seller)
+    assert set(MirroredBalanceTransaction.objects.values_list("object_id", flat=True)) == made
+
+
+def test_the_command_names_what_stripe_did_not_answer_and_ends_with_one(sandbox, capsys):
+    sandbox.faults.add(Fault("error_before", path="/v1/balance_transactions", times=keeping_up.TRIES))
+    with pytest.raises(SystemExit) as ended:
+        call_command("reconcile", "--account", "platform")
+    assert ended.value.code == 1
+    assert "could not be read now: platform" in capsys.readouterr().out
+
+
+def test_the_command_asks_stripe_for_no_account_that_is_not_connected(sandbox, seller, capsys):
+    sync.mark_deauthorised(seller)
+    call_command("reconcile", "--account", seller)
+    assert "is not connected" in capsys.readouterr().err
+    assert listings(sandbox) == []
+
+
+def test_the_months_report_of_the_api_says_how_far_stripes_list_was_read(sandbox, lead, client):
+    client.force_login(lead)
+    url = reverse("reconciliation-report-detail", args=[months.name(timezone.now())])
+    moved_by_stripe(sandbox)
+    sync.balance_transactions()
+    assert client.get(url).json()["reports"][0]["listed_until"] is None
+    tasks.daily()
+    at = keeping_up.listed_at("")
+    assert parse_datetime(client.get(url).json()["reports"][0]["listed_until"]) == at

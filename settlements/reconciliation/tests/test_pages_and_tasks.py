@@ -160,7 +160,7 @@ def test_a_completed_payout_is_fetched_and_summed_up(sandbox, monkeypatch, run_j
     assert Run.objects.get().event_id == "evt_payout.reconciliation_completed"
 
 
-def test_the_command_says_what_is_left_and_exits_with_one(capsys):
+def test_the_command_says_what_is_left_and_exits_with_one(sandbox, capsys):
     call_command("reconcile", "--full", "--json")
     assert json.loads(capsys.readouterr().out)["counts"] == {}
     store_transactions(movement(Kind.PAYOUT).txn)
