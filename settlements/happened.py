@@ -123,5 +123,8 @@ def charge_ids(by_invoice: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
 
 
 def of_charge(charge_id: str) -> Q:
-    """Earnings and payouts of the invoices that this charge paid, or a part of. One statement to find these."""
+    """Earnings and payouts of the invoices that this charge paid, or a part of; none for "", which is no charge: what
+    goes out with a period, or was below zero, names none. One statement to find these."""
+    if not charge_id:
+        return Q(pk__in=())
     return Q(charge=charge_id) | Q(invoice__in=mirrored.invoices_of_charge(charge_id))

@@ -106,6 +106,8 @@ def look_at_claims(after: int = 0) -> int:
             reversals.look(charge_id=charge_id, event_id="", actor=ACTOR, live=False)
         except StripeProblem as problem:
             logger.warning("charge %s was not looked at again: %s", charge_id, problem.code)
+        except Exception:
+            logger.exception("what is claimed of charge %s could not be looked at again", charge_id)
     return len(batch)
 
 
@@ -143,19 +145,28 @@ def _look_at_disputes_of(charge_id: str) -> bool:
     return True
 
 
-def release_reserves() -> int:
-    """Reserves whose day has come become payable. Returns how many earnings moved; goes on by itself while there are
-    more."""
-    rows = Earning.objects.filter(reserve_until__lte=earnings.today()).exclude(reserve_left=0).order_by("reserve_until")
-    found = list(
-        rows.values_list("invoice", "charge")[:RESERVES_AT_ONCE]
-    )  # of several sellers, an invoice stands twice
-    moved = earnings.bring_up_to_date(of_charges(dict(found)), actor=ACTOR)
-    if len(found) == RESERVES_AT_ONCE and moved:
-        jobs.enqueue("settlements.tasks.release_reserves")
+def release_reserves(after: int = 0) -> int:
+    """Reserves whose day has come become payable, a batch at a time. Returns how many earnings moved."""
+    rows = Earning.objects.filter(pk__gt=after, reserve_until__lte=earnings.today()).exclude(reserve_left=0)
+    batch = list(rows.order_by("pk").values("pk", "invoice", "charge")[:RESERVES_AT_ONCE])
+    if len(batch) == RESERVES_AT_ONCE:
+        jobs.enqueue("settlements.tasks.release_reserves", batch[-1]["pk"])
+    moved = _released({row["invoice"]: row["charge"] for row in batch})
     for account, currency in sorted({(row.account, row.currency) for row in moved}):
         jobs.enqueue("settlements.tasks.pay_seller", account, currency)
     return len(moved)
+
+
+def _released(charges: dict[str, str]) -> list[Earning]:
+    """Together; where one breaks each alone, so that it does not hold the others up."""
+    try:
+        return earnings.bring_up_to_date(of_charges(charges), actor=ACTOR)
+    except Exception:
+        if len(charges) > 1:
+            logger.exception("%s reserves could not be released together; each is tried alone", len(charges))
+            return [row for invoice, charge in charges.items() for row in _released({invoice: charge})]
+        logger.exception("the reserves of invoice %s could not be released", *charges)
+        return []
 
 
 def look_back(charge_id: str, event_id: str = "") -> int:

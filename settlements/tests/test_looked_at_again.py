@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from billingops.stripe import store
 from settlements import tasks
+from settlements.happened import of_charge
 from settlements.ledger import journal
 from settlements.ledger.accounts import Account
-from settlements.models import Earning, Finding
+from settlements.models import Earning, Finding, PayoutRecord
 from settlements.tests.conftest import CONFIG
 
 pytestmark = pytest.mark.django_db
@@ -196,3 +198,40 @@ def test_a_payout_that_waits_is_worked_out_anew_for_a_dispute_over_a_part(life):
     assert not Finding.objects.open().exists()
     life.say_yes()
     assert life.amounts() == [6_300]
+
+
+# -- reserves ----------------------------------------------------------------------------------------------------------
+
+
+def two_reserves(life):
+    """Two sales of which a tenth was kept back, on the day after its release; no task has run."""
+    life.terms('reserve_percent: "10", reserve_days: 5')
+    older, newer = life.sold(10_000), life.sold(20_000)
+    life.move_days(6)
+    return older, newer
+
+
+def test_a_reserve_of_a_payment_that_cannot_be_read_does_not_hold_the_others_up(life):
+    older, newer = two_reserves(life)
+    charge = life.market.charge_of(older)
+    unreadable = {"id": charge, "amount": "unreadable"}
+    store.model_of("charge").objects.filter(id=charge).update(stripe_data=unreadable)
+    life.hour()
+    assert (life.earning(older).reserve_left, life.earning(newer).reserve_left) == (700, 0)
+
+
+def test_reserves_of_payments_that_the_mirror_lacks_do_not_hold_later_ones_up(life, monkeypatch):
+    older, newer = two_reserves(life)
+    monkeypatch.setattr(tasks, "RESERVES_AT_ONCE", 1)
+    store.model_of("charge").objects.filter(id=life.market.charge_of(older)).delete()
+    life.hour()
+    assert (life.earning(older).reserve_left, life.earning(newer).reserve_left) == (700, 0)
+
+
+def test_what_names_no_charge_is_not_found_by_none(life):
+    """A period's payout names none, nor does an invoice below zero: they have nothing in common."""
+    life.terms("schedule: daily")
+    life.sold(10_000)
+    life.days(1)
+    assert PayoutRecord.objects.filter(charge="").exists()
+    assert not PayoutRecord.objects.filter(of_charge("")).exists()
