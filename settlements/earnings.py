@@ -97,7 +97,9 @@ def _record(cases: Sequence[Case], actor: Actor) -> Recorded:
     drafts = [draft for draft in map(books.sale, fresh) if any(line.amount for line in draft.lines)]
     drafts += [own for case in settled if (own := _own_sale(case))]
     drafts += charge_drafts(settled)
-    journal.post(drafts, actor=actor)
+    posted = {entry.key for entry in journal.post(drafts, actor=actor)}
+    if own_since := [case for case in settled if _owns_more(case, posted)]:
+        journal.post(_own_sales_since(own_since), actor=actor)
     return Recorded([*rows, *fresh], settled)
 
 
@@ -230,6 +232,33 @@ def _own_sale(case: Case) -> Draft | None:
     return books.own_sale(
         invoice=invoice.id, currency=invoice.currency, at=case.paid_at, amount=amount, tax=invoice.tax
     )
+
+
+def _owns_more(case: Case, posted: Collection[str]) -> bool:
+    """Whether a line is the platform's own only now that its own part is in the books: nobody had earned it, and it has
+    no seller any more."""
+    own = _own_sale(case)
+    return own is not None and own.key not in posted and any(line not in case.settled for line in case.settlement.own)
+
+
+def _own_sales_since(cases: Sequence[Case]) -> list[Draft]:
+    """What the platform's own part has come to since it was booked, as an entry of its own. One statement."""
+    invoices = [case.invoice.id for case in cases]
+    rows = Posting.objects.filter(entry__invoice__in=invoices, entry__kind=Kind.SALE, entry__seller="")
+    rows = rows.filter(account=Account.RECEIVABLE).order_by()
+    booked = dict(rows.values_list("entry__invoice").annotate(sum=Sum("amount")))
+    drafts = []
+    for case in cases:
+        own = _own_sale(case)
+        assert own is not None  # see _owns_more
+        should = sum(line.amount for line in own.lines if line.account == Account.RECEIVABLE)
+        if more := should - int(booked.get(case.invoice.id, 0)):
+            line = next(line for line in case.settlement.own if line not in case.settled)
+            made = books.own_sale(
+                invoice=case.invoice.id, currency=case.invoice.currency, at=case.paid_at, amount=more, tax=0
+            )
+            drafts.append(replace(made, key=f"{made.key}:{line}", text="The platform's own part, since"))
+    return drafts
 
 
 def charge_drafts(cases: Sequence[Case]) -> list[Draft]:

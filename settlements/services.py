@@ -162,7 +162,21 @@ def _settle(case: Case, rows: Mapping[str, Earning], look: _Look) -> Settled:
             _report(case, seller, problems, settled, look)
         else:
             _pay(case, row, list(rows.values()), settled, look)
+    for seller in _no_sellers_any_more(case, rows, look):
+        _report(case, seller, [], settled, look)
     return settled
+
+
+def _no_sellers_any_more(case: Case, rows: Mapping[str, Earning], look: _Look) -> list[str]:
+    """Of whom something is found that no line is of any more; none while a line is left that nobody has earned."""
+    earned = {line["line"] for row in rows.values() for line in row.lines}
+    if any(given.parts and line not in earned for line, given in case.settlement.lines.items()):
+        return []
+    if look.open is not None:
+        found = {account for invoice, account in look.open if invoice == case.invoice.id}
+    else:
+        found = set(Finding.objects.open().filter(subject=case.invoice.id).values_list("account", flat=True))
+    return sorted(found - case.settlement.sellers - rows.keys() - {""})
 
 
 def _goes_out_alone(case: Case, row: Earning) -> bool:

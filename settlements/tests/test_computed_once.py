@@ -225,3 +225,24 @@ def test_verify_ledger_names_an_invoice_that_is_sold_twice(life):
     difference = verifying.sales_agree(lambda count: None).difference
     assert difference is not None
     assert (difference.where, difference.found) == (f"sellers' sales of invoice {second.id}", "20000")
+
+
+@pytest.mark.parametrize("own", [0, 1_000])
+def test_a_line_that_nobody_had_earned_and_that_has_no_seller_any_more_is_the_platforms(life, own):
+    """Its finding closes, and what is refunded later is taken of it, too."""
+    lines = [("acct_bakery", 10_000), ("acct_new", 5_000), *([("", own)] if own else [])]
+    invoice = life.market.paid(*lines)
+    life.hear()
+    assert life.finding("missing_rule") is not None
+    for line in life.market.api.v1.invoices.retrieve(invoice.id).lines.data:
+        product = life.market.api.v1.products.retrieve(str(line.pricing.price_details.product))
+        if product.metadata.get("seller_account") == "acct_new":
+            life.market.api.v1.products.update(product.id, {"metadata": {"seller_account": ""}})
+    life.hear()
+    call_command("suggest", verbosity=0)
+    call_command("suggest", verbosity=0)
+    assert journal.balance(Account.PLATFORM_REVENUE, currency="usd") == -(3_000 + 5_000 + own)
+    assert life.finding("missing_rule") is None
+    life.refund(invoice, (15_000 + own) // 10)
+    assert journal.balance(Account.PLATFORM_REVENUE, currency="usd") == -(3_000 + 5_000 + own) * 9 // 10
+    books_hold(life)
