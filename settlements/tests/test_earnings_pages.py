@@ -204,3 +204,10 @@ def test_a_sellers_page_costs_the_same_statements_whatever_there_is(
         world.payout(world.sale(Part(reserve=10)).earning())
     with django_assert_num_queries(len(few)):
         client.get(url)
+
+
+def test_a_filter_that_matches_nothing_says_how_its_value_is_written(client, lead, sale):
+    client.force_login(lead)
+    text = client.get("/admin/settlements/earning/", {"month": "November"}).content.decode()
+    assert "Nothing matches." in text
+    assert "The month “November” is looked up as written; one looks like 2026-11." in text
