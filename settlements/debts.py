@@ -177,12 +177,8 @@ def _preview(suggestion: Suggestion) -> Preview:
     return Preview(
         sentence=(
             f"Books {suggestion.money} of what {suggestion.account} owes as {way.label}, oldest first: it is not kept "
-            "back from later payouts. Nothing is sent to Stripe."
-        ),
-        call=(
-            (f"Dr {COUNTER[way].label}", suggestion.money),
-            (f"Cr {Account.SELLER_PAYABLE.label}", suggestion.money),
-        ),
+            f"back from later payouts. Booked against {COUNTER[way].label}. Nothing is sent to Stripe."
+        )
     )
 
 

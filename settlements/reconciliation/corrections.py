@@ -212,22 +212,13 @@ def _rebuild(suggestion: Suggestion) -> dict[str, Any]:
 
 
 def _preview(suggestion: Suggestion) -> Preview:
-    postings = suggestion.facts.get("postings", [])
-    rows = tuple(
-        (
-            f"{'Dr' if amount > 0 else 'Cr'} {Account(account).label}",
-            format_money(abs(amount), currency),
-        )
-        for currency, account, amount in postings
-    )
     what = "Writes off" if suggestion.params["write_off"] else "Corrects"
     return Preview(
         sentence=(
             f"{what} {suggestion.money} in the ledger"
             f"{f' of {suggestion.account}' if suggestion.account else ''}, against "
             f"{Account(suggestion.params['counter']).label}. Nothing is sent to Stripe."
-        ),
-        call=rows,
+        )
     )
 
 

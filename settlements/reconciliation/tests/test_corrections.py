@@ -118,7 +118,10 @@ def test_the_preview_says_what_is_booked_and_that_nothing_goes_to_stripe(finance
     preview = corrections.CORRECTION.preview(suggestion)
     assert "against Bank" in preview.sentence
     assert "Nothing is sent to Stripe" in preview.sentence
-    assert [label for label, _ in preview.call] == ["Cr Cash at Stripe", "Dr Bank"]
+    assert preview.call == ()  # the page says of it that it is sent to Stripe
+    assert corrections.CORRECTION.evidence_context is not None
+    postings = corrections.CORRECTION.evidence_context(suggestion, finance)["postings"]
+    assert [one["account"] for one in postings] == ["Cash at Stripe", "Bank"]
 
 
 def test_one_correction_at_a_time(finance):
