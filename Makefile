@@ -7,6 +7,8 @@ PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 .PHONY: demo test test-sqlite test-postgres test-whole test-browser test-llm check bench fault histories dunning-histories format clean
 .DELETE_ON_ERROR:
+# Where bytecode is not kept, each process of the tests and of the demo compiles every file anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .venv/.runtime: requirements.txt constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "BillingOps needs Python 3.11 or later; set PYTHON=…")'

@@ -105,8 +105,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(skip_postgres)
         if item.get_closest_marker("llm") and not os.environ.get("BILLINGOPS_TEST_LLM"):
             item.add_marker(skip_llm)
-    kept = [item for item in items if _runs_here(item, on_postgres)]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    kept, left_out = [], []
+    for item in items:
+        (kept if _runs_here(item, on_postgres) else left_out).append(item)
+    config.hook.pytest_deselected(items=left_out)
     items[:] = kept
 
 
