@@ -151,7 +151,8 @@ class SuggestionAdmin(DeskViews, EditView, BlindView, StoryViews, ReadOnlyAdmin)
         )
 
     def _export_value(self, obj: Any, name: str) -> Any:
-        return super()._export_value(blind.shown(obj), name)
+        value = super()._export_value(blind.shown(obj), name)
+        return export.Amount(value, obj.currency) if name == "amount" and value is not None else value
 
     # -- one suggestion --------------------------------------------------------------------------------------------
 

@@ -382,7 +382,8 @@ def test_the_workbook_has_the_same_rows_as_text_and_numbers_and_no_formula(clien
     assert sheet.count("<row ") == 2
     assert "<f>" not in sheet
     assert "=HYPERLINK(&quot;x&quot;)" in sheet or '=HYPERLINK("x")' in sheet
-    assert "<v>100</v>" in sheet
+    assert "<v>1</v>" in sheet  # USD 1.00, written with two digits
+    assert "#,##0.00" in book.read("xl/styles.xml").decode()
     assert 'quotePrefix="1"' in book.read("xl/styles.xml").decode()
 
 

@@ -11,6 +11,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -31,11 +32,19 @@ _ID = re.compile(r"(?:[a-z]{1,12}_[A-Za-z0-9_]{1,80}|[0-9a-f-]{36}|[a-z]+:[\w-]{
 _TYPED = frozenset({"q", "search", "query", "customer", "name"})
 
 
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Money in a row: CSV, which programs read, has its minor units; a workbook, which people read, writes it out."""
+
+    minor: int
+    currency: str
+
+
 def cell(value: Any) -> str:
     """One value as CSV has it. Whole numbers stay numbers (an amount in minor units may be negative); every other text
     that a spreadsheet would read as a formula gets an apostrophe in front."""
     text = plain(value)
-    if isinstance(value, (int, Decimal)) or value is None:
+    if isinstance(value, (int, Decimal, Amount)) or value is None:
         return text
     # Blanks in front do not save the reader: some spreadsheets trim them before they look for a formula.
     if text.startswith(FORMULA_STARTS) or text.lstrip().startswith(("=", "+", "-", "@")):
@@ -51,6 +60,8 @@ def plain(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, (int, Decimal)):
         return str(value)
+    if isinstance(value, Amount):
+        return str(value.minor)
     if isinstance(value, datetime):
         return (timezone.make_aware(value) if timezone.is_naive(value) else value).isoformat()
     if isinstance(value, date):

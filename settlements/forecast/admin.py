@@ -117,10 +117,13 @@ class ForecastAdmin(ReadOnlyAdmin):
 
 
 def _export_row(forecast: Forecast, row: ForecastDay) -> list[Any]:
+    def amount(minor: int) -> export.Amount:
+        return export.Amount(minor, forecast.currency)
+
     return [
         *(forecast.made_on, forecast.account, forecast.currency, row.day),
-        *(getattr(row, name) for name in _FIGURES),
-        *(row.parts.get(kind, 0) for kind in (*IN_KINDS, *OUT_KINDS)),
+        *(None if (value := getattr(row, name)) is None else amount(value) for name in _FIGURES),
+        *(amount(row.parts.get(kind, 0)) for kind in (*IN_KINDS, *OUT_KINDS)),
     ]
 
 

@@ -172,11 +172,19 @@ def unread_lists(request: HttpRequest) -> Iterator[home.WaitingLine]:
 
 
 def rows_of(found: list[Report]) -> Iterator[list[Any]]:
-    """One row a line of a report; amounts in minor units."""
+    """One row a line of a report."""
     for report in found:
         for part in report.parts:
             for label, amount in lines_of(part):
-                yield [report.month, report.account, report.name, part.what, part.currency, label, amount]
+                yield [
+                    report.month,
+                    report.account,
+                    report.name,
+                    part.what,
+                    part.currency,
+                    label,
+                    export.Amount(amount, part.currency),
+                ]
 
 
 def lines_of(part: Part) -> list[tuple[str, int]]:
@@ -223,13 +231,18 @@ def _payout_file(request: HttpRequest, report: reports.PayoutReport, *, format: 
     header = ("category", "currency", "count", "amount", "fee", "net")
     name = f"payout-{check.payout}"
     rows = [
-        (row["reporting_category"], row["currency"], row["count"], int(row["amount"]), int(row["fee"]), int(row["net"]))
+        (
+            row["reporting_category"],
+            row["currency"],
+            row["count"],
+            *(export.Amount(int(row[name]), row["currency"]) for name in ("amount", "fee", "net")),
+        )
         for row in report.rows
     ]
     if format != "pdf":
         return export.stream(request=request, filename=f"{name}.csv", header=header, rows=rows, format=format)
     texts = [
-        (row[0], row[1], str(row[2]), *(format_money(amount, row[1]) for amount in row[3:]))  # type: ignore[arg-type]
+        (row[0], row[1], str(row[2]), *(format_money(amount.minor, amount.currency) for amount in row[3:]))
         for row in rows
     ]
     pairs = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -166,6 +168,9 @@ def test_reports_come_as_files(bakery, lead, client, format, page):
     assert body.startswith(starts[format])
     if format == "csv":
         assert b"2026-03,acct_bakery,Bakery Supplies,payable,usd,Earned,10000" in body
+    if format == "xlsx":
+        sheet = zipfile.ZipFile(io.BytesIO(body)).read("xl/worksheets/sheet1.xml").decode()
+        assert "<v>100</v>" in sheet  # of 10,000 cents
 
 
 def test_reading_a_report_asks_no_model_and_whoever_only_reads_cannot_have_it_asked(
