@@ -247,7 +247,7 @@ def _payout_file(request: HttpRequest, report: reports.PayoutReport, *, format: 
     ]
     pairs = [
         ("Payout", format_money(check.amount, check.currency)),
-        ("Its transactions", format_money(check.held, check.currency)),
+        ("Its transactions", format_money(report.held, check.currency)),
         ("Which", report.verdict),
     ]
     section = Section("What it is made of", pairs=pairs, table=Table("By category", header, texts))

@@ -351,20 +351,32 @@ def _cash(part: Any, window: tuple[datetime, datetime], wanted: frozenset[str] |
 
 @dataclass
 class PayoutReport:
-    """What an automatic payout is made of, by Stripe's category: Σ net = amount, or by how much not."""
+    """What an automatic payout is made of, by Stripe's category: Σ net = amount, or by how much not. Of what is
+    mirrored now, which may not be what was there when it was checked."""
 
     check: PayoutCheck
     rows: list[dict[str, Any]]
     unmatched: int
 
     @property
+    def held(self) -> int:
+        return sum(int(row["net"]) for row in self.rows if row["currency"] == self.check.currency)
+
+    @property
+    def others(self) -> list[str]:
+        """The currencies in it that are not its own, of which no sum can be made."""
+        return sorted({row["currency"].upper() for row in self.rows} - {self.check.currency.upper()})
+
+    @property
     def ties(self) -> bool:
-        return self.check.ties and not self.unmatched
+        return self.check.amount == self.held and not self.others and not self.unmatched
 
     @property
     def verdict(self) -> str:
-        if not self.check.ties:
-            return f"apart by {format_money(self.check.amount - self.check.held, self.check.currency)}"
+        if self.others:
+            return f"holds {', '.join(self.others)} as well as {self.check.currency.upper()}"
+        if self.check.amount != self.held:
+            return f"apart by {format_money(self.check.amount - self.held, self.check.currency)}"
         return f"ties, with {self.unmatched} unmatched" if self.unmatched else "ties"
 
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from billingops.llm.models import AgentRun
 from billingops.models import AccountAccess
+from billingops.stripe.models import MirroredBalanceTransaction
 from settlements.ledger import journal
 from settlements.ledger.accounts import Account, Kind
 from settlements.ledger.journal import Draft, Line
@@ -216,6 +218,15 @@ def test_a_payout_is_the_sum_of_what_it_holds(lead, client):
     client.force_login(lead)
     text = client.get(reverse("admin:reconciliation_payout", args=[payout])).content.decode()
     assert "apart by USD 0.01" in text
+    tasks.check_payout(payout, "", amount=total, currency="usd")
+    MirroredBalanceTransaction.objects.filter(object_id=first.txn["object_id"]).update(net=F("net") - 5)  # since then
+    report = reports.payout(payout, user=lead)
+    assert report is not None
+    assert (report.ties, report.verdict) == (False, "apart by USD 0.05")
+    MirroredBalanceTransaction.objects.filter(object_id=first.txn["object_id"]).update(currency="cad")
+    report = reports.payout(payout, user=lead)
+    assert report is not None
+    assert (report.ties, report.verdict) == (False, "holds CAD as well as USD")
 
 
 def test_the_api_gives_items_and_reports(bakery, lead, client):
