@@ -23,6 +23,7 @@ from settlements.services import ACTOR
 
 logger = logging.getLogger(__name__)
 BATCH = 200
+READS = 50  # of a task that asks Stripe about each: within its time also where Stripe takes two seconds
 # What a changed configuration may heal.
 OF_THE_CONFIGURATION = (
     Finding.Code.MISSING_RULE,
@@ -116,8 +117,8 @@ def look_at_disputes(after: int = 0) -> int:
     """What is held for a dispute whose event was lost, or came before we listened: Stripe says how it stands. A batch
     at a time; returns of how many charges something was new."""
     rows = Earning.objects.filter(pk__gt=after).exclude(held=0).order_by("pk")
-    batch = list(rows.values("pk", "invoice", "charge")[:BATCH])
-    if len(batch) == BATCH:
+    batch = list(rows.values("pk", "invoice", "charge")[:READS])
+    if len(batch) == READS:
         jobs.enqueue("settlements.tasks.look_at_disputes", batch[-1]["pk"])
     charges = happened.charge_ids({row["invoice"]: row["charge"] for row in batch})
     new = 0
