@@ -247,7 +247,7 @@ class SellerAdmin(ReadOnlyAdmin):
         """Suggests that a debt is settled; see debts.py."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        if not self.has_view_permission(request):
+        if not (self.has_view_permission(request) and request.user.has_perm("reconciliation.suggest_correction")):
             raise PermissionDenied
         seller = self.get_object(request, str(pk))
         if seller is None:
