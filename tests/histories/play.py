@@ -9,8 +9,9 @@ belongs to it was heard, and every order must have brought the books to the same
 (transfers, reversals, also somebody's in the dashboard) becomes messages of later stages, shuffled with the rest, so a
 payout that was approved meets the refund that nobody had heard of then. Two things keep their place, because what
 comes of them depends on what was before: invoices under tiers keep their order, repetitions included (a volume counts
-what was recorded before), and what comes back of a transfer of several earnings is heard first in its stage (which of
-them it is taken from depends on what is claimed then).
+what was recorded before), and what comes back of a transfer of several earnings, or of one of which something was said
+to have come elsewhere, is heard first in its stage (which of them it is taken from, and whether it is what was said,
+depends on what is claimed then).
 
 Mode `heard_first`: nobody decides anything before the last stage is heard.
 """
@@ -119,8 +120,8 @@ class _Run:
         everything = [*messages, *repeated, *again]
         rng.shuffle(everything)
         everything = _in_place(everything, self._keeps_its_place)
-        several = [one for one in everything if self._is_of_several(one)]
-        everything = sorted(several, key=_place) + [one for one in everything if one not in several]
+        first = [one for one in everything if self._depends_on_what_is_owed(one)]
+        everything = sorted(first, key=_place) + [one for one in everything if one not in first]
         ticks = sorted(rng.randrange(len(everything) + 1) for _ in range(2)) if everything else [0, 0]
         start = office.today
         for number, message in enumerate(everything):
@@ -139,10 +140,12 @@ class _Run:
         until then, and so does whether their shares exceed the payment."""
         return self.history.volumes_matter and message.kind in ("invoice", "charge", "note")
 
-    def _is_of_several(self, message: Message) -> bool:
+    def _depends_on_what_is_owed(self, message: Message) -> bool:
+        """Of which earning a reversal took money back, or whether it is what was said to have come elsewhere."""
         if message.kind != "transfer":
             return False
-        return any(len(one.items) > 1 and one.transfer == message.object_id for one in self.office.records)
+        of_it = [one for one in self.office.records if one.transfer == message.object_id]
+        return any(len(one.items) > 1 or one.gave_back for one in of_it)
 
     def _look_at_all(self) -> None:
         """The hourly tasks, for those that a day has moved."""

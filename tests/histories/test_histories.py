@@ -73,6 +73,11 @@ def test_what_is_given_back_elsewhere_is_given_of_the_same_earning_in_every_orde
     assert runner.run(count=1, seed=20361130, workers=1).broken == ""
 
 
+def test_a_reversal_by_hand_after_it_was_said_to_have_come_elsewhere_is_judged_by_what_is_owed_then():
+    """It once stood first or last among what was heard that day, and took other cents for what had been said."""
+    assert runner.run(count=1, seed=20297137, workers=1).broken == ""
+
+
 def test_a_history_is_the_same_each_time_it_is_played():
     one, other = play(7), play(7)
     assert one.states == other.states
