@@ -60,7 +60,7 @@ check: .venv/.dev
 	$(MANAGE) spectacular --validate --fail-on-warn --file /dev/null
 
 bench: .venv/.dev
-	$(BIN)/python tests/with_postgres.py $(BIN)/python -m benchmarks
+	$(BIN)/python tests/with_postgres.py --buffers 1GB $(BIN)/python -m benchmarks
 
 # Each money kind COUNT times while workers are killed and Stripe misbehaves; ends with 1 unless each took effect once.
 fault: COUNT ?= 2000

@@ -2,4 +2,7 @@
 
 from django.urls import include, path
 
-urlpatterns = [path("stripe/", include("djstripe.urls", namespace="djstripe"))]
+from billingops.admin.site import site
+
+# The back office is there for our middleware, which asks where it is.
+urlpatterns = [path("stripe/", include("djstripe.urls", namespace="djstripe")), path("admin/", site.urls)]

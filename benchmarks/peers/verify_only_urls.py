@@ -6,6 +6,8 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
+from billingops.admin.site import site
+
 
 @csrf_exempt
 def verify(request: HttpRequest) -> HttpResponse:
@@ -22,4 +24,5 @@ def verify(request: HttpRequest) -> HttpResponse:
     return HttpResponse(b'{"received": true}', content_type="application/json")
 
 
-urlpatterns = [path("stripe/webhook/", verify)]
+# The back office is there for our middleware, which asks where it is.
+urlpatterns = [path("stripe/webhook/", verify), path("admin/", site.urls)]
