@@ -23,9 +23,11 @@ SETTLE_TIME = timedelta(hours=1)
 # posted_at is set a moment before the rows are inserted, by the clock of whoever posts.
 MARGIN = timedelta(minutes=1)
 
+# Autovacuum has an id of a transaction, too, for minutes on a large table, and posts nothing.
 _OLDEST_WRITER = """
 SELECT MIN(xact_start) FROM pg_stat_activity
 WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+    AND backend_type <> 'autovacuum worker'
 """
 # The last id before the first posting that is too young; without any, the last there is.
 _CUT = """

@@ -171,6 +171,20 @@ def test_what_an_open_transaction_has_yet_to_commit_is_not_passed_over(transacti
 
 
 @pytest.mark.postgres
+@pytest.mark.parametrize(("writer", "taken"), [("autovacuum worker", 3), ("client backend", 0)])
+def test_a_vacuum_of_hours_keeps_no_snapshot_back_and_a_transaction_of_hours_does(db, writer, taken):
+    post(sale(1))
+    with connection.cursor() as cursor:  # a temporary table is found before the view of the same name
+        cursor.execute("CREATE TEMPORARY TABLE pg_stat_activity ON COMMIT DROP AS TABLE pg_catalog.pg_stat_activity")
+        cursor.execute(
+            "INSERT INTO pg_stat_activity (datname, pid, backend_xid, xact_start, backend_type)"
+            " VALUES (current_database(), 0, '7', now() - interval '3 hours', %s)",
+            [writer],
+        )
+    assert snapshots.take(now=in_hours(5)) == taken
+
+
+@pytest.mark.postgres
 def test_two_snapshots_at_the_same_time_add_nothing_twice(transactional_db):
     post(*(sale(n) for n in range(20)))
     barrier, done = threading.Barrier(2, timeout=20), []
