@@ -55,23 +55,44 @@ def update_with_history(
     model: type[Model], rows: Sequence[Any], fields: Sequence[str], *, actor: Actor, reasons: Sequence[str]
 ) -> int:
     """`update`, then one history row each with its reason; see actors.save_with_history, which does it for one."""
-    for row, reason in zip(rows, reasons, strict=True):
-        row._history_user, row._change_reason = actor.user, change_reason(actor, reason)
     count = update(model, rows, fields)
-    model.history.bulk_history_create(rows, update=True, default_date=timezone.now())  # type: ignore[attr-defined]
+    add_history(model, rows, kind="~", actor=actor, reasons=reasons)
     return count
+
+
+def add_history(model: type[Model], rows: Sequence[Any], *, kind: str, actor: Actor, reasons: Sequence[str]) -> None:
+    """A history row for each of `rows`, copied in the database from what it says there; `kind` as simple-history's
+    history_type: "+" made, "~" changed."""
+    connection = connections[router.db_for_write(model)]
+    quote = connection.ops.quote_name
+    kept: Any = model.history.model  # type: ignore[attr-defined]
+    key = model._meta.pk
+    assert key is not None
+    columns = [quote(field.column) for field in kept.tracked_fields]
+    own = ["history_date", "history_type", "history_user_id", "history_change_reason"]
+    one = f"({_cast(connection, key)}, %s)"
+    each = (connection.features.max_query_params or POSTGRES_PARAMETERS) // 2 - len(own)
+    given = [
+        (key.get_db_prep_save(row.pk, connection), change_reason(actor, reason))
+        for row, reason in zip(rows, reasons, strict=True)
+    ]
+    with connection.cursor() as cursor:
+        for start in range(0, len(given), each):
+            part = given[start : start + each]
+            statement = (
+                f"INSERT INTO {quote(kept._meta.db_table)} ({', '.join([*columns, *map(quote, own)])}) "  # noqa: S608
+                f"SELECT {', '.join(f'r.{column}' for column in columns)}, %s, %s, %s, v.column2 "
+                f"FROM (VALUES {', '.join([one] * len(part))}) v "
+                f"JOIN {quote(model._meta.db_table)} r ON r.{quote(str(key.column))} = v.column1 ORDER BY v.column1"
+            )
+            now = connection.ops.adapt_datetimefield_value(timezone.now())
+            user = actor.user.pk if actor.user else None
+            cursor.execute(statement, [now, kind, user, *(value for pair in part for value in pair)])
 
 
 def _statement(connection: BaseDatabaseWrapper, model: type[Model], columns: Sequence[Any], rows: int) -> str:
     quote = connection.ops.quote_name
-    # PostgreSQL takes a literal in VALUES for text; SQLite has no such types and must not be told any.
-    casts = [
-        f"%s::{column.rel_db_type(connection) if column.is_relation else column.db_type(connection)}"
-        if connection.vendor == "postgresql"
-        else "%s"
-        for column in columns
-    ]
-    one = f"({', '.join(casts)})"
+    one = f"({', '.join(_cast(connection, column) for column in columns)})"
     sets = ", ".join(
         f"{quote(column.column)} = new_values.column{index}" for index, column in enumerate(columns[1:], start=2)
     )
@@ -79,6 +100,13 @@ def _statement(connection: BaseDatabaseWrapper, model: type[Model], columns: Seq
     values = ", ".join([one] * rows)
     where = f"{table}.{quote(columns[0].column)} = new_values.column1"
     return f"UPDATE {table} SET {sets} FROM (VALUES {values}) AS new_values WHERE {where}"  # noqa: S608  (our own names)
+
+
+def _cast(connection: BaseDatabaseWrapper, column: Any) -> str:
+    """PostgreSQL takes a literal in VALUES for text; SQLite has no such types and must not be told any."""
+    if connection.vendor != "postgresql":
+        return "%s"
+    return f"%s::{column.rel_db_type(connection) if column.is_relation else column.db_type(connection)}"
 
 
 def _values(connection: BaseDatabaseWrapper, rows: Sequence[Any], columns: Sequence[Any]) -> list[Any]:

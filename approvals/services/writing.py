@@ -16,7 +16,7 @@ from approvals.models import Suggestion
 from approvals.signals import Change, seeded_changed, suggestion_changed, suggestions_changed
 from approvals.states import State
 from billingops import bulk
-from billingops.actors import Actor, change_reason, save_with_history
+from billingops.actors import Actor, save_with_history
 from billingops.ids import seal
 
 
@@ -53,10 +53,8 @@ def insert_many(suggestions: Sequence[Suggestion], *, actor: Actor, reason: str)
     """New ones, in as many statements for a thousand as for ten. Raises IntegrityError where a dedupe key is held."""
     if not suggestions:
         return
-    for row in suggestions:
-        row._history_user, row._change_reason = actor.user, change_reason(actor, reason)  # type: ignore[attr-defined]
     Suggestion.objects.bulk_create(suggestions)
-    Suggestion.history.bulk_history_create(suggestions, default_date=timezone.now())
+    bulk.add_history(Suggestion, suggestions, kind="+", actor=actor, reasons=[reason] * len(suggestions))
     for row in suggestions:
         row.is_stored()
     _tell([Change(row, None, reason) for row in suggestions], actor=actor)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from billingops import bulk
-from billingops.actors import Actor, change_reason
+from billingops.actors import Actor
 from settlements.reconciliation import causes, evidence
 from settlements.reconciliation.causes import Known
 from settlements.reconciliation.components import Member, Verdict
@@ -170,14 +170,8 @@ def _insert(fresh: list[tuple[ReconciliationItem, Verdict]], *, actor: Actor) ->
     ReconciliationLink.objects.bulk_create(
         [link for item, (_, verdict) in zip(items, fresh, strict=True) for link in links(item, verdict.members)]
     )
-    _history([item for item in items if item.state != State.EXPECTED], actor=actor, reason="found")
-
-
-def _history(items: list[ReconciliationItem], *, actor: Actor, reason: str) -> None:
-    for item in items:
-        item._history_user, item._change_reason = actor.user, change_reason(actor, reason)  # type: ignore[attr-defined]
-    if items:
-        ReconciliationItem.history.bulk_history_create(items)  # type: ignore[attr-defined]
+    told = [item for item in items if item.state != State.EXPECTED]
+    bulk.add_history(ReconciliationItem, told, kind="+", actor=actor, reasons=["found"] * len(told))
 
 
 def _update(moved: list[tuple[ReconciliationItem, Verdict, str]], *, actor: Actor) -> None:
