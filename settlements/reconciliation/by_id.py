@@ -15,6 +15,7 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
+from settlements.reconciliation import config
 from settlements.reconciliation.sql import (
     ENTRY,
     ITEM,
@@ -25,6 +26,8 @@ from settlements.reconciliation.sql import (
     SETTLED_STATES,
     TXN,
     Scope,
+    expect,
+    keep,
     planned,
     prepare,
     widen,
@@ -49,8 +52,9 @@ def look(scope: Scope) -> Looked:
     if connection.vendor == "postgresql" and scope.since is not None:
         prepare(few=True)
         looked, left = _what_is_new(scope)
+        expect(left)
         if left:
-            widen(rows=left)
+            widen()
         return looked
     prepare()
     looked = everything(scope, cuts(scope)) if connection.vendor == "postgresql" else _lookups(scope)
@@ -153,21 +157,25 @@ def _known_doubles(cursor: Any, scope: Scope) -> int:
 
 def _new(scope: Scope) -> str:
     """What was synced or posted. Mostly both sides of the same id, which agree one to one and belong to no item: that
-    is found among what is new alone. The rest is met with whatever has the same id: both sides of it that do not agree
-    one to one, and what `gather` says of settled and freed members and of expected ones.
+    is found among what is new alone. What Stripe made since the last look, and we booked since, belongs to none: no
+    look has met it, and nothing older can name it. The rest is met with whatever has the same id: both sides of it that
+    do not agree one to one, and what `gather` says of settled and freed members, and of open items.
 
     How much is new the planner cannot know. So every look-up is by an array, which an index answers in one go, and what
-    was looked up is joined by hashing, for 3 rows as for 300,000.
+    was looked up is joined by hashing, for 3 rows as for 300,000. An upper bound that keeps nothing out has it count on
+    few rather than on a third of the table.
     """
     t_ids, e_ids = "SELECT t_id FROM met WHERE t_id IS NOT NULL", "SELECT e_id FROM met WHERE e_id IS NOT NULL"
     link = "l.item_id, l.transaction_id, l.entry_id, l.net, l.fee, l.currency"
     differs = "NOT (m.same AND m.many = 1)"
-    of_t = f"t.id, t.object_id {BYTES} AS txn, t.account, t.currency, t.net, t.fee FROM {TXN} t"
+    t_new = f"t.synced_at > %(since)s AND t.synced_at < 'infinity'{scope.of('t', 'account')}"
+    e_new = f"e.posted_at > %(since)s AND e.posted_at < 'infinity' AND {MOVES}{scope.of('e', 'book')}"
+    of_t = f"t.id, t.object_id {BYTES} AS txn, t.account, t.currency, t.net, t.fee"
     of_e = f"e.id, e.balance_transaction {BYTES} AS txn, e.book, e.currency, e.cash, e.fee"
     named = f"FROM {ENTRY} e WHERE {MOVES}{scope.of('e', 'book')} AND e.balance_transaction {BYTES}"
 
     def member(column: str, ids: str) -> str:
-        return f"SELECT {column} FROM {LINK} WHERE {column} = ANY(ARRAY(SELECT {ids} FROM new WHERE same))"
+        return f"SELECT {column} FROM {LINK} WHERE {column} = ANY(ARRAY(SELECT {ids} FROM older WHERE same))"
 
     def settled(column: str, figures: str) -> str:
         return (
@@ -183,20 +191,27 @@ def _new(scope: Scope) -> str:
 
     return f"""
         WITH new AS MATERIALIZED (
-            SELECT t.id AS t_id, e.id AS e_id, COALESCE(t.txn, e.txn) AS txn, COALESCE({SAME}, FALSE) AS same
-            FROM (SELECT {of_t} WHERE t.synced_at > %(since)s{scope.of("t", "account")}) t
-            FULL JOIN (
-                SELECT {of_e} FROM {ENTRY} e WHERE e.posted_at > %(since)s AND {MOVES}{scope.of("e", "book")}
-            ) e ON e.txn = t.txn
+            SELECT t.id AS t_id, e.id AS e_id, COALESCE(t.txn, e.txn) AS txn, t.source_id AS source,
+                   COALESCE({SAME}, FALSE) AS same,
+                   t.created > %(seen)s AND t.created < %(later)s AND e.posted_at > %(seen)s AS fresh
+            FROM (SELECT {of_t}, t.source_id, t.created FROM {TXN} t WHERE {t_new}) t
+            FULL JOIN (SELECT {of_e}, e.posted_at FROM {ENTRY} e WHERE {e_new}) e ON e.txn = t.txn
+        ), looked AS MATERIALIZED (
+            SELECT (SELECT COUNT(*) FROM {TXN} t WHERE {t_new}) AS transactions, COUNT(t_id) AS met,
+                   COUNT(e_id) AS entries FROM new
+        ), older AS MATERIALIZED (
+            SELECT t_id, e_id, txn, same FROM new WHERE NOT (same AND fresh)
+            OR (SELECT met > transactions FROM looked) AND txn IN (SELECT txn FROM new GROUP BY 1 HAVING COUNT(*) > 1)
         ), rest AS MATERIALIZED (
-            SELECT e_id, txn FROM new WHERE NOT same
+            SELECT e_id, txn FROM older WHERE NOT same
             OR txn IN (
-                SELECT e.balance_transaction {BYTES} {named} = ANY(ARRAY(SELECT txn::text FROM new WHERE same))
+                SELECT e.balance_transaction {BYTES} {named} = ANY(ARRAY(SELECT txn::text FROM older WHERE same))
                 GROUP BY 1 HAVING COUNT(*) > 1
             )
             OR t_id IN ({member("transaction_id", "t_id")}) OR e_id IN ({member("entry_id", "e_id")})
         ), t AS MATERIALIZED (
-            SELECT {of_t} WHERE t.object_id {BYTES} = ANY(ARRAY(SELECT txn::text FROM rest)){scope.of("t", "account")}
+            SELECT {of_t} FROM {TXN} t
+            WHERE t.object_id {BYTES} = ANY(ARRAY(SELECT txn::text FROM rest)){scope.of("t", "account")}
         ), e AS MATERIALIZED (
             SELECT {of_e}, COUNT(*) OVER (PARTITION BY e.balance_transaction {BYTES}) AS many
             {named} = ANY(ARRAY(SELECT txn::text FROM rest WHERE txn <> ''))
@@ -219,7 +234,10 @@ def _new(scope: Scope) -> str:
             {freed("entry_id", "e_id", "transaction_id", "t_id")} UNION ALL
             SELECT l.transaction_id, l.entry_id FROM {LINK} l WHERE l.item_id = ANY(ARRAY(
                 SELECT i.id FROM {ITEM} i
-                WHERE i.state = 'expected' AND i.due_at <= %(now)s{scope.of("i", "account")}
+                WHERE i.state IN ({OPEN_STATES}){scope.of("i", "account")} AND (
+                    i.state = 'expected' AND i.due_at <= %(now)s
+                    OR i.reference IN (SELECT source FROM new WHERE same AND NOT (source = ''))
+                )
             ))
         ), left_t AS (
             INSERT INTO recon_t
@@ -234,19 +252,24 @@ def _new(scope: Scope) -> str:
             UNION SELECT entry_id FROM beside WHERE entry_id IS NOT NULL
             RETURNING 1
         )
-        SELECT (SELECT COUNT(DISTINCT t_id) FROM new), (SELECT COUNT(e_id) FROM new),
-               (SELECT COUNT(*) FROM left_t) + (SELECT COUNT(*) FROM left_e)
+        SELECT transactions, entries, (SELECT COUNT(*) FROM left_t) + (SELECT COUNT(*) FROM left_e) FROM looked
     """
 
 
 def _what_is_new(scope: Scope) -> tuple[Looked, int]:
     """Fill the work tables with what is to be judged of what is new; says how many rows that are, too."""
+    now = timezone.now()
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SET LOCAL enable_nestloop = off; {_new(scope)}; SET LOCAL enable_nestloop = DEFAULT",
-            {**scope.params(), "now": timezone.now()},
+        keep(
+            cursor,
+            _new(scope),
+            account=("text", scope.account),
+            since=("timestamptz", scope.since),
+            now=("timestamptz", now),
+            # Whoever's clock goes before or after ours: by less than this.
+            seen=("timestamptz", scope.seen + config.OVERLAP if scope.seen else "infinity"),
+            later=("timestamptz", now + config.OVERLAP),
         )
-        cursor.nextset()
         transactions, entries, left = cursor.fetchone()
     return Looked(transactions, entries), left
 
@@ -311,9 +334,13 @@ def _lookups(scope: Scope) -> Looked:
 
 def gather(scope: Scope) -> None:
     """Leave out what was settled and has not moved; add what was freed, and open items (of a look at what is new only
-    those whose grace time is over: what else may have changed about them comes with the new rows)."""
+    those whose grace time is over, and those about the same object as something new: what else may have changed about
+    them comes with the new rows)."""
     params = {**scope.params(), "now": connection.ops.adapt_datetimefield_value(timezone.now())}
-    waits = f"i.state IN ({OPEN_STATES})" if scope.since is None else "i.state = 'expected' AND i.due_at <= %(now)s"
+    waits = f"i.state IN ({OPEN_STATES})"
+    if scope.since is not None:
+        new = f"SELECT t.source_id FROM {TXN} t WHERE t.synced_at > %(since)s AND NOT (t.source_id = '')"
+        waits += f" AND (i.state = 'expected' AND i.due_at <= %(now)s OR i.reference IN ({new}))"
     with connection.cursor() as cursor:
         for table, row, column, net, currency in (
             ("recon_t", TXN, "transaction_id", "r.net", "r.currency"),

@@ -29,16 +29,18 @@ class Known:
     automatic: Mapping[str, bool] = field(default_factory=dict)  # payout → whether Stripe made it by itself
 
 
+_BY_STATE = {State.MATCHED: "", State.EXPECTED: Cause.TIMING, State.CURRENCY_MISMATCH: Cause.FX}
+
+
+def asks(verdict: Verdict) -> bool:
+    """Its cause is not plain from its members alone."""
+    return verdict.state not in _BY_STATE and not verdict.doubled and not verdict.corrected_too_soon
+
+
 def cause_of(verdict: Verdict, known: Known) -> str:
     """A Cause, or "" for what is no difference."""
-    if verdict.state == State.MATCHED:
-        return ""
-    if verdict.state == State.EXPECTED:
-        return Cause.TIMING
-    if verdict.state == State.CURRENCY_MISMATCH:
-        return Cause.FX
-    if verdict.doubled or verdict.corrected_too_soon:
-        return Cause.DUPLICATE
+    if not asks(verdict):
+        return _BY_STATE.get(verdict.state, Cause.DUPLICATE)
     if verdict.transactions and verdict.entries:
         return _of_both(verdict, known)
     return _of_transactions(verdict.transactions, known) if verdict.transactions else _of_entries(verdict, known)

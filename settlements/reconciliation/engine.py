@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -25,9 +25,10 @@ from settlements.reconciliation.sql import ITEM, OPEN_STATES, Scope
 from settlements.reconciliation.states import DIFFERENCES
 
 ACTOR = Actor.system("reconciliation")
-LOCK = 0x5245434F  # "RECO"
+_LOCK = f"SELECT pg_advisory_xact_lock({0x5245434F})"  # "RECO"
 CHUNK = 1000  # groups at a time
 EVERY_BOOK = "*"  # the watermark of all books together
+A_DAY = timedelta(days=1)  # longer than any look takes
 
 
 @dataclass
@@ -53,16 +54,14 @@ def reconcile(
     everything. Idempotent. Takes the lock of reconciliation and holds it to the end of the transaction."""
     started, clock = timezone.now(), time.monotonic()
     with transaction.atomic():
-        lock()
-        since = None if full else _since(account)
-        scope = Scope(account, since)
+        scope = _scope(account, full=full)
         looked = by_id.look(scope)
-        tally = _work(now=started, everything=since is None)
+        tally = _work(now=started, everything=scope.since is None)
         _advance(scope, started)
         run = Run(
             account=account or "",
             every_book=account is None,
-            mode=Run.Mode.FULL if since is None else Run.Mode.DELTA,
+            mode=Run.Mode.FULL if scope.since is None else Run.Mode.DELTA,
             trigger=trigger[:60],
             event_id=event_id,
             actor=actor.name,
@@ -90,43 +89,66 @@ def look_again(items: Iterable[int], *, actor: Actor = ACTOR) -> Tally:
                 f"AND {column} IS NOT NULL"
             )
     sql.widen()
-    return _work(now=timezone.now(), actor=actor)
+    tally = _work(now=timezone.now(), actor=actor)
+    Watermark.objects.update(seen_at=timezone.now())
+    return tally
 
 
 def lock() -> None:
     """One at a time. SQLite's writers take turns anyway."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+            cursor.execute(_LOCK)
 
 
-def _since(account: str | None) -> datetime | None:
-    """From when on rows are new; None where not everything was looked at before."""
-    marks = Watermark.objects.filter(account__in={EVERY_BOOK} if account is None else {EVERY_BOOK, account})
-    through = max(marks.values_list("through", flat=True), default=None)
-    return through - config.OVERLAP if through else None
+def _scope(account: str | None, *, full: bool) -> Scope:
+    """With the lock: from when on rows are new, unless not everything was looked at before; and what no look of any
+    book can have met."""
+    marks = "SELECT account, through, seen_at FROM reconciliation_watermark"
+    with connection.cursor() as cursor:
+        # In one go; the second statement sees what was committed while the first one waited.
+        cursor.execute(f"{_LOCK}; {marks}" if connection.vendor == "postgresql" else marks)
+        if connection.vendor == "postgresql":
+            cursor.nextset()
+        rows = cursor.fetchall()
+    if full:
+        return Scope(account)
+    through, seen = [], []
+    for name, started, ended in rows:
+        mark, end = _moment(started), _moment(ended) if ended else None
+        if name in (EVERY_BOOK, account):
+            through.append(mark)
+        # Who moved the mark without saying when the look ended was an older version.
+        seen.append(end if end and end >= mark else mark + A_DAY)
+    return Scope(account, max(through) - config.OVERLAP, max(seen)) if through else Scope(account)
 
 
 def _advance(scope: Scope, started: datetime) -> None:
     """A look at every book moves the mark of all, which holds for each; a look at one its own."""
-    mark = Watermark(account=EVERY_BOOK if scope.account is None else scope.account, through=started)
-    moved = ["through"]
-    if scope.since is None:
-        mark.full_at = started
-        moved.append("full_at")
-    Watermark.objects.bulk_create([mark], update_conflicts=True, unique_fields=["account"], update_fields=moved)
+    account = EVERY_BOOK if scope.account is None else scope.account
+    moments = (started, timezone.now(), started if scope.since is None else None)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO reconciliation_watermark (account, through, seen_at, full_at) VALUES (%s, %s, %s, %s)
+            ON CONFLICT (account) DO UPDATE SET through = excluded.through, seen_at = excluded.seen_at,
+                full_at = COALESCE(excluded.full_at, reconciliation_watermark.full_at)
+            """,
+            [account, *map(connection.ops.adapt_datetimefield_value, moments)],
+        )
 
 
 def _count(run: Run, account: str | None) -> None:
     scope = Scope(account)
     with connection.cursor() as cursor:
-        cursor.execute(
+        sql.keep(
+            cursor,
             f"""
             SELECT i.state, i.currency, COUNT(*), SUM(i.difference) FROM {ITEM} i
             WHERE i.state IN ({OPEN_STATES}){scope.of("i", "account")} GROUP BY i.state, i.currency
             UNION ALL SELECT '', '', COUNT(*), 0 FROM recon_t
             """,  # noqa: S608  (our own names)
-            scope.params(),
+            account=("text", account),
         )
         for state, currency, count, difference in cursor.fetchall():
             if not state:

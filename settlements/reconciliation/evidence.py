@@ -1,4 +1,4 @@
-"""What the mirror knows about the objects behind differences: five statements for many of them at once."""
+"""What the mirror knows about the objects behind differences: five statements at most, for many of them at once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from django.apps import apps
 
 from billingops.stripe.models import InvoicePayment, MirroredBalanceTransaction, MirroredObject
+from settlements.reconciliation import causes
 from settlements.reconciliation.causes import Known
 from settlements.reconciliation.components import Member, Verdict
 
@@ -15,24 +16,24 @@ LISTED = 50  # members written out in an item's evidence; the links hold them al
 
 
 def gather(verdicts: Iterable[Verdict]) -> Known:
-    """No statement where there is nothing to ask."""
-    members = [one for verdict in verdicts for one in verdict.members]
-    transactions = {one.pk for one in members if one.side == "t"}
-    sources = {one.source for one in members if one.source}
-    if not members:
-        return Known()
+    """No statement where there is nothing to ask: each asks what a cause of one of these may be decided by."""
+    asked = [verdict for verdict in verdicts if causes.asks(verdict)]
+    whole = [verdict for verdict in asked if verdict.transactions and verdict.entries]
+    alone = [one for verdict in asked if verdict.paired or verdict not in whole for one in verdict.rest if one.source]
+    transactions = {one.pk for verdict in whole for one in verdict.transactions}
     details = MirroredBalanceTransaction.objects.filter(pk__in=transactions)
     rows = list(details.values_list("pk", "fee_details", "exchange_rate")) if transactions else []
-    objects = {
-        row[0]: row[1:]
-        for row in MirroredObject.objects.filter(object_id__in=sources).values_list("object_id", "parent_id", "created")
-    }
+    sources = {one.source for one in alone if one.side == "e" or one.family == "refund"}
+    objects: dict[str, Any] = {}
+    if sources:
+        mirrored = MirroredObject.objects.filter(object_id__in=sources)
+        objects = {row[0]: row[1:] for row in mirrored.values_list("object_id", "parent_id", "created")}
     parents = {parent for parent, _ in objects.values() if parent.startswith(("ch_", "py_"))}
     made: dict[str, Any] = {}
     if parents:
         made = dict(MirroredObject.objects.filter(object_id__in=parents).values_list("object_id", "created"))
-    charges = {source for source in sources if source.startswith(("ch_", "py_"))}
-    payouts = {source for source in sources if source.startswith("po_")}
+    charges = {one.source for one in alone if one.side == "t" and one.family == "charge"}
+    payouts = {one.source for one in alone if one.side == "t" and one.family == "payout"}
     return Known(
         fee_currencies={pk: _currencies(details) for pk, details, _ in rows},
         exchanged=frozenset(pk for pk, _, rate in rows if rate not in (None, 1)),

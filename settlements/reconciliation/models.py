@@ -130,6 +130,7 @@ class Watermark(models.Model):
     account = models.CharField(max_length=64, blank=True, default="", unique=True)
     through = models.DateTimeField()
     full_at = models.DateTimeField(null=True, blank=True, help_text="when all of it was last looked at")
+    seen_at = models.DateTimeField(null=True, blank=True, help_text="when it ended: no look met what came later")
 
     class Meta:
         ordering = ["account"]

@@ -18,7 +18,7 @@ from settlements.models import PayoutRecord
 from settlements.reconciliation import config, writing
 from settlements.reconciliation.components import ARRIVALS
 from settlements.reconciliation.models import ReconciliationItem, ReconciliationLink
-from settlements.reconciliation.sql import ITEM, _in
+from settlements.reconciliation.sql import ITEM, _in, keep
 from settlements.reconciliation.states import ONE_SIDED, How, State
 
 if TYPE_CHECKING:
@@ -44,9 +44,10 @@ def _sql(tolerance: Mapping[str, int], among: Collection[int] | None) -> str:
       AND s.state IN ({sided}) AND s.transactions = 0 AND s.entries > 0 AND s.how <> 'hand'
     """  # noqa: S608  (our own names; numbers)
     if among is not None:
-        ids = ", ".join(str(int(pk)) for pk in sorted(among))
-        pairs = f"{pairs} AND m.id IN ({ids}) UNION {pairs} AND s.id IN ({ids})"
-    return f"SELECT m, s FROM ({pairs}) p WHERE days <= %s ORDER BY apart, days, m, s LIMIT {MOST}"  # noqa: S608
+        listed = ", ".join(str(int(pk)) for pk in sorted(among))
+        ids = "= ANY(%(among)s)" if connection.vendor == "postgresql" else f"IN ({listed})"
+        pairs = f"{pairs} AND m.id {ids} UNION {pairs} AND s.id {ids}"
+    return f"SELECT m, s FROM ({pairs}) p WHERE days <= %(days)s ORDER BY apart, days, m, s LIMIT {MOST}"  # noqa: S608
 
 
 def pair(*, tally: Tally, now: datetime, actor: Actor, among: Collection[int] | None = None) -> int:
@@ -54,8 +55,10 @@ def pair(*, tally: Tally, now: datetime, actor: Actor, among: Collection[int] | 
     these items, the ones that are not as they were when all others were tried; None: any."""
     if among is not None and not among:
         return 0
+    among = among if among and len(among) <= FEW else None
     with connection.cursor() as cursor:
-        cursor.execute(_sql(config.tolerance(), among if among and len(among) <= FEW else None), [config.match_days()])
+        statement = _sql(config.tolerance(), among)
+        keep(cursor, statement, among=("bigint[]", sorted(among or ())), days=("int", config.match_days()))
         candidates = cursor.fetchall()
     if not candidates:
         return 0

@@ -12,7 +12,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import md5
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from django.db import connection
 
@@ -33,10 +35,12 @@ FEW = 500  # rows that are looked up one by one
 
 @dataclass(frozen=True)
 class Scope:
-    """`account` None: every book. `since` None: everything, else what was synced or posted after it."""
+    """`account` None: every book. `since` None: everything, else what was synced or posted after it. `seen`: whatever
+    was made later was in no look before this one, of whichever book; None: who knows."""
 
     account: str | None = None
     since: datetime | None = None
+    seen: datetime | None = None
 
     def params(self) -> dict[str, Any]:
         since = connection.ops.adapt_datetimefield_value(self.since) if self.since else None
@@ -60,28 +64,74 @@ OPEN_STATES, SETTLED_STATES = _in(OPEN), _in(SETTLED)
 STICKY = f"(i.how IN ('hand', 'corrected') OR i.state IN ({_in(('explained', 'written_off'))}))"
 
 
+# Statements of a look at few rows, which are planned once for each connection (to plan one of them takes longer than to
+# run it): what PostgreSQL says it has of them, since it began this look.
+_kept: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+
+
 def prepare(*, few: bool = False) -> None:
     """Empty work tables. On PostgreSQL they stay with the connection, and what is in them until the next run; for
-    that: room for joining a million rows, or, of `few` rows, plans that look each of them up by index and start no
-    workers."""
+    that: room for joining a million rows, or, of `few` rows, plans that look each of them up by index, start no
+    workers, and are kept."""
     if connection.vendor == "postgresql":
         # To compile takes longer than these statements run. What they read by index is read in its order.
         settings = {"jit": "off", "random_page_cost": "1.1"}
-        settings |= (
-            {"max_parallel_workers_per_gather": "0"} if few else {"work_mem": "'256MB'", "hash_mem_multiplier": "2"}
-        )
+        if few:
+            settings |= {"max_parallel_workers_per_gather": "0", "plan_cache_mode": "force_generic_plan"}
+            settings |= {"enable_nestloop": "off"}  # how many are new is not known yet; see `expect`
+        else:
+            settings |= {"work_mem": "'256MB'", "hash_mem_multiplier": "2"}
         statements = [f"SET LOCAL {name} = {value}" for name, value in settings.items()]
         for table, column in (("recon_t", "bigint"), ("recon_e", "uuid")):
             statements.append(f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} (id {column} PRIMARY KEY)")
             # Few dead rows cost less than four files cut short; many would not.
             statements.append(f"DELETE FROM {table}" if few else f"TRUNCATE {table}")
+        statements.append("SELECT name FROM pg_prepared_statements WHERE name LIKE 'recon_%'")
         with connection.cursor() as cursor:
             cursor.execute("; ".join(statements))
+            while cursor.nextset():
+                pass
+            known = {name for (name,) in cursor.fetchall()}
+        _kept.pop(connection.connection, None)
+        if few:
+            _kept[connection.connection] = known
         return
     with connection.cursor() as cursor:
         for table, column in (("recon_t", "bigint"), ("recon_e", "char(32)")):
             cursor.execute(f"DROP TABLE IF EXISTS {table}")
             cursor.execute(f"CREATE TEMPORARY TABLE {table} (id {column} PRIMARY KEY)")
+
+
+def expect(rows: int) -> None:
+    """Say how many rows are left over of what is new: PostgreSQL counts a work table for thousands, and would read
+    others whole for three rows."""
+    settings = {"enable_nestloop": "DEFAULT"}
+    if rows <= FEW:
+        settings |= {f"enable_{way}": "off" for way in ("hashjoin", "mergejoin", "seqscan")}
+    else:
+        _kept.pop(connection.connection, None)
+    with connection.cursor() as cursor:
+        cursor.execute("; ".join(f"SET LOCAL {name} = {value}" for name, value in settings.items()))
+
+
+def keep(cursor: Any, statement: str, **values: tuple[str, Any]) -> None:
+    """Run a statement, with %(name)s for those of the values, (type, value), that it has. In a look at few rows its
+    plan is kept: made without knowing values, under what is SET when it runs for the first time."""
+    values = {name: value for name, value in values.items() if f"%({name})s" in statement}
+    known = _kept.get(connection.connection) if connection.vendor == "postgresql" else None
+    if known is None:
+        cursor.execute(statement, {name: value for name, (_, value) in values.items()} or None)
+        return
+    text = statement
+    for number, name in enumerate(values, 1):
+        text = text.replace(f"%({name})s", f"${number}")
+    name = f"recon_{md5(text.encode(), usedforsecurity=False).hexdigest()}"
+    if name not in known:
+        types = ", ".join(kind for kind, _ in values.values())
+        cursor.execute(f"PREPARE {name}{f' ({types})' if types else ''} AS {text}")
+        known.add(name)
+    marks = ", ".join(["%s"] * len(values))
+    cursor.execute(f"EXECUTE {name}{f' ({marks})' if marks else ''}", [value for _, value in values.values()] or None)
 
 
 # What the members are known by: their item, the transaction, Stripe's object behind it, in which book.
@@ -121,17 +171,13 @@ _WIDER_AT_ONCE = (
 )
 
 
-def widen(*, rows: int | None = None) -> None:
-    """Add whatever belongs to what is there: members of the same items, partners by id, all about the same object.
-    Of few `rows`, PostgreSQL is told that they are few: it counts a new table for thousands, and would read others
-    whole for them, to the end of the run."""
+def widen() -> None:
+    """Add whatever belongs to what is there: members of the same items, partners by id, all about the same object."""
     with connection.cursor() as cursor:
-        if rows is not None and rows <= FEW and connection.vendor == "postgresql":
-            cursor.execute("; ".join(f"SET LOCAL enable_{way} = off" for way in ("hashjoin", "mergejoin", "seqscan")))
         for _ in range(MAX_ROUNDS):
             if connection.vendor == "postgresql":
                 # Both halves at once; what each adds the other sees in the next round.
-                cursor.execute(_WIDER_AT_ONCE)
+                keep(cursor, _WIDER_AT_ONCE)
                 added = cursor.fetchone()[0]
             else:
                 added = 0
@@ -173,6 +219,6 @@ def members() -> Iterator[tuple[Any, ...]]:
     """(side, id, account, currency, net, fee, at, category or kind, source, txn, seen_at, item, link, group), ordered
     by account and group, then transactions first."""
     with connection.cursor() as cursor:
-        cursor.execute(planned(_GROUPED))
+        keep(cursor, planned(_GROUPED))
         while rows := cursor.fetchmany(FETCH):
             yield from rows
