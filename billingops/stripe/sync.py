@@ -183,25 +183,24 @@ def balance_transactions(account: str = "", *, payout: str = "") -> int:
     `balance_transaction_pages`; the pages before are stored by then, and to repeat is harmless.
     """
     filters: dict[str, Any] = {"payout": payout} if payout else {}
-    stored = 0
-    for ids in balance_transaction_pages(account, **filters):
-        if payout:
-            MirroredBalanceTransaction.objects.filter(object_id__in=ids).update(payout_id=payout)
-        stored += len(ids)
-    return stored
+    return sum(len(ids) for ids in balance_transaction_pages(account, **filters))
 
 
 def balance_transaction_pages(
     account: str = "", *, after: str = "", tries: int = reads.TRIES, **filters: Any
 ) -> Iterator[list[str]]:
     """The ids of each page of this list, newest first, once the page is stored; `after` is the last id of the page
-    before. A page costs the same few statements whatever it holds. Raises errors.Throttled, Ambiguous or Refused."""
+    before, `filters` Stripe's own. A page costs the same few statements whatever it holds. Raises errors.Throttled,
+    Ambiguous or Refused."""
     if _source.get():
         raise RuntimeError("The past cannot be listed.")
     for page in reads.pages("balance_transaction", account, after=after, tries=tries, **filters):
         for problem in store_many(page, account).values():
             raise problem
-        yield [row["id"] for row in page]
+        ids = [row["id"] for row in page]
+        if payout := filters.get("payout"):
+            MirroredBalanceTransaction.objects.filter(object_id__in=ids).update(payout_id=payout)
+        yield ids
 
 
 def mark_available(account: str, moment: datetime) -> int:

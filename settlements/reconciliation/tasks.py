@@ -47,13 +47,17 @@ def beginning(account: str) -> datetime | None:
     return found
 
 
-def look_at_payout(payout: str, account: str, event_id: str = "") -> bool | None:
-    """Fetch what an automatic payout holds and check that it adds up; then look at the book. True where it ties, None
-    where Stripe no longer has it."""
+def look_at_payout(payout: str, account: str, event_id: str = "", after: str = "") -> bool | None:
+    """Fetch what an automatic payout holds, a while at a time, going on by itself `after` an id; then check that it
+    adds up, and look at the book. True where it ties, None where Stripe no longer has it."""
     data = sync.fetch("payout", payout, account)
     if data is None:
         return None
-    sync.balance_transactions(account, payout=payout)
+    ends = time.monotonic() + LISTING_SECONDS
+    for ids in sync.balance_transaction_pages(account, after=after, payout=payout):
+        if time.monotonic() > ends:
+            jobs.enqueue("settlements.reconciliation.tasks.look_at_payout", payout, account, event_id, ids[-1])
+            return False
     check = check_payout(payout, account, amount=reader.read_payout(data).amount, currency=str(data.get("currency")))
     look(account, "payout.reconciliation_completed", event_id)
     return check.ties

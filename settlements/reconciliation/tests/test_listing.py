@@ -21,7 +21,7 @@ from sandbox import ledger as stripes_own
 from settlements.ledger.accounts import Account
 from settlements.reconciliation import corrections, months, report_pages, reports, tasks
 from settlements.reconciliation.management.commands import reconcile
-from settlements.reconciliation.models import ReconciliationItem, Run
+from settlements.reconciliation.models import PayoutCheck, ReconciliationItem, Run
 from settlements.reconciliation.states import Cause, State
 from settlements.reconciliation.tests.books import movement, post
 
@@ -152,6 +152,23 @@ def test_a_long_list_is_read_a_task_at_a_time(sandbox, seller, monkeypatch, run_
     assert Run.objects.get().every_book
     assert keeping_up.listed_at("") is not None
     assert keeping_up.listed_at(seller) is not None
+
+
+def test_a_payout_of_many_movements_is_read_a_task_at_a_time(sandbox, monkeypatch, run_jobs):
+    days_ago(sandbox, 9)
+    for number in range(1, 6):
+        moved_by_stripe(sandbox, amount=1_000 * number)
+    days_ago(sandbox, 5)
+    payout = sandbox.auto_payout()
+    whole = keeping_up.sync.reads.pages
+    monkeypatch.setattr(keeping_up.sync.reads, "pages", lambda *a, **kw: whole(*a, **{**kw, "limit": 2}))
+    monkeypatch.setattr(tasks, "LISTING_SECONDS", -1)
+    assert tasks.look_at_payout(payout["id"], "", "evt_1") is False
+    assert not PayoutCheck.objects.exists(), "a part of it says nothing"
+    run_jobs()
+    check = PayoutCheck.objects.get()
+    assert (check.ties, check.amount, check.transactions) == (True, 15_000, 5)
+    assert Run.objects.get().event_id == "evt_1"
 
 
 def test_a_book_that_cannot_be_read_stops_no_other_and_is_shown(sandbox, seller, lead, client, run_jobs):

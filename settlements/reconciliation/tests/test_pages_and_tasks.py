@@ -152,7 +152,7 @@ def test_a_completed_payout_is_fetched_and_summed_up(sandbox, monkeypatch, run_j
     store_transactions(held.txn)
     payout = {"id": "po_1", "object": "payout", "amount": held.txn["net"], "currency": "usd", "created": 1764000000}
     monkeypatch.setattr(sync, "fetch", lambda *args: payout)
-    monkeypatch.setattr(sync, "balance_transactions", lambda account, payout: 1)
+    monkeypatch.setattr(sync, "balance_transaction_pages", lambda account, after, payout: [["txn_1"]])
     event_handlers.look_at_the_payout(note("payout.reconciliation_completed"))
     run_jobs()
     check = PayoutCheck.objects.get()
