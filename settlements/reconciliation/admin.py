@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import copy
+from http import HTTPStatus
 from typing import Any
 
 from django.contrib import admin, messages
@@ -241,6 +243,7 @@ class ReconciliationItemAdmin(ReadOnlyAdmin):
         return self._step(
             request,
             pk,
+            "match",
             lambda actor: services.match_by_hand(
                 item_id=pk, others=others[: MAX_OTHERS + 1], reason=request.POST.get("reason", ""), actor=actor
             ),
@@ -251,6 +254,7 @@ class ReconciliationItemAdmin(ReadOnlyAdmin):
         return self._step(
             request,
             pk,
+            "unmatch",
             lambda actor: services.unmatch(item_id=pk, reason=request.POST.get("reason", ""), actor=actor),
             done="Taken apart; its members were looked at again.",
         )
@@ -259,6 +263,7 @@ class ReconciliationItemAdmin(ReadOnlyAdmin):
         return self._step(
             request,
             pk,
+            "correct",
             lambda actor: corrections.suggest(
                 item_id=pk,
                 counter=request.POST.get("counter", ""),
@@ -269,7 +274,9 @@ class ReconciliationItemAdmin(ReadOnlyAdmin):
             done="Suggested. Somebody else approves it; nothing is booked until then.",
         )
 
-    def _step(self, request: HttpRequest, pk: int, step: Callable[[Actor], object], *, done: str) -> HttpResponse:
+    def _step(
+        self, request: HttpRequest, pk: int, form: str, step: Callable[[Actor], object], *, done: str
+    ) -> HttpResponse:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not self.has_view_permission(request):
@@ -281,13 +288,24 @@ class ReconciliationItemAdmin(ReadOnlyAdmin):
             step(Actor.person(request.user))
         except BillingOpsError as problem:
             messages.error(request, str(problem))
-        else:
-            messages.success(request, done)
-            try:
-                self.model.objects.get(pk=pk)
-            except ObjectDoesNotExist:
-                back = reverse("admin:reconciliation_reconciliationitem_changelist")
+            return self._once_more(request, pk, form)
+        messages.success(request, done)
+        try:
+            self.model.objects.get(pk=pk)
+        except ObjectDoesNotExist:
+            back = reverse("admin:reconciliation_reconciliationitem_changelist")
         return HttpResponseRedirect(back)
+
+    def _once_more(self, request: HttpRequest, pk: int, form: str) -> HttpResponse:
+        """The page as it is now, with what was typed into the form that was refused."""
+        page = copy(request)
+        page.method = "GET"
+        typed: dict[str, Any] = {"refused": form, "typed": request.POST, "chosen": request.POST.getlist("others")}
+        if request.POST.get("counter") in corrections.COUNTER_ACCOUNTS:
+            typed["counter"] = request.POST["counter"]
+        response = self.change_view(page, str(pk), extra_context=typed)
+        response.status_code = HTTPStatus.BAD_REQUEST if response.status_code == HTTPStatus.OK else response.status_code
+        return response
 
 
 @admin.register(Run, site=site)

@@ -18,7 +18,7 @@ from settlements.reconciliation import event_handlers, memos
 from settlements.reconciliation.engine import reconcile
 from settlements.reconciliation.models import PayoutCheck, ReconciliationItem, Run
 from settlements.reconciliation.states import State
-from settlements.reconciliation.tests.books import FAULTS, NOW, Books, movement, store_transactions
+from settlements.reconciliation.tests.books import FAULTS, NOW, Books, movement, post, store_transactions
 
 pytestmark = pytest.mark.django_db
 LIST = "admin:reconciliation_reconciliationitem_changelist"
@@ -93,8 +93,28 @@ def test_the_steps_work_from_the_page(finance, client):
     assert item.suggestion is not None
     text = client.get(reverse("admin:approvals_suggestion_change", args=[item.suggestion])).content.decode()
     assert "What would be booked" in text
-    answer = client.post(reverse("admin:reconciliation_item_match", args=[item.pk]), {"reason": "x"}, follow=True)
-    assert "at least one other item" in answer.content.decode()
+
+
+def test_what_was_typed_into_a_form_that_is_refused_is_still_there(finance, client):
+    out, back = movement(Kind.PAYOUT), movement(Kind.TOPUP)
+    store_transactions(out.txn)
+    post(back.entry)
+    reconcile(trigger="test")
+    item = ReconciliationItem.objects.get(cause="manual_payout")
+    other = ReconciliationItem.objects.exclude(pk=item.pk).get()
+    client.force_login(finance)
+    match, correct = (reverse(f"admin:reconciliation_item_{step}", args=[item.pk]) for step in ("match", "correct"))
+    answer = client.post(match, {"reason": "the bank’s <own> word"})
+    text = answer.content.decode()
+    assert answer.status_code == 400
+    assert "at least one other item" in text
+    assert "the bank’s &lt;own&gt; word</textarea>" in text
+    text = client.post(match, {"reason": " ", "others": [other.pk]}).content.decode()
+    assert f'value="{other.pk}" checked' in text
+    text = client.post(correct, {"reason": "", "counter": "receivable"}).content.decode()
+    assert '<option value="receivable" selected>' in text
+    item.refresh_from_db()
+    assert (item.suggestion, item.how) == (None, "")
 
 
 def test_whoever_is_limited_sees_their_accounts_alone(finance, client):
