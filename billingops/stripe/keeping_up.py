@@ -77,13 +77,14 @@ def list_book(place: Place, *, beginning: Beginning, ends: float) -> Place | Non
             return Place(account, last, int(began.timestamp()))
         logger.warning("The balance transactions of %s could not be listed: %s", account or "the platform", problem)
         mark.failed += 1
-        mark.save(update_fields=["failed"])
+        mark.problem = _why(problem)
+        mark.save(update_fields=["failed", "problem"])
         return None
     newest = MirroredBalanceTransaction.objects.filter(account=account).aggregate(at=Max("created"))["at"]
-    mark.failed, mark.updated_at = 0, began
+    mark.failed, mark.problem, mark.updated_at = 0, "", began
     # What came by an event while the list was read, or is dated in a test clock's future, says nothing of what it held.
     mark.finished_at = min(newest, began) if newest else mark.finished_at or since + OVERLAP
-    mark.save(update_fields=["failed", "finished_at", "updated_at"])
+    mark.save(update_fields=["failed", "problem", "finished_at", "updated_at"])
     return None
 
 
@@ -106,9 +107,22 @@ def listed_at(account: str) -> datetime | None:
     return rows.values_list("updated_at", flat=True).first()
 
 
-def failing() -> dict[str, datetime | None]:
-    """The books whose list could not be read the last time → when it last could be. Those of accounts that have
-    disconnected are not among them."""
+def _why(problem: Exception) -> str:
+    """Stripe's own words, for people; of what is a mistake of ours its kind, the rest is in the log."""
+    said = str(problem) if isinstance(problem, errors.StripeProblem) else f"an error of ours, {type(problem).__name__}"
+    return said[:300]
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A book whose list could not be read the last time: when it last could be, and why not."""
+
+    at: datetime | None
+    why: str
+
+
+def failing() -> dict[str, Unread]:
+    """Account → what is known of it. Accounts that have disconnected are not among them. One statement, or two."""
     rows = SyncCheckpoint.objects.filter(model=MODEL, failed__gt=0)
-    found = {one.account: one.updated_at if one.finished_at else None for one in rows}
+    found = {one.account: Unread(one.updated_at if one.finished_at else None, one.problem) for one in rows}
     return {one: found[one] for one in ("", *connected_accounts()) if one in found} if found else {}

@@ -147,14 +147,15 @@ class MirroredBalanceTransaction(models.Model):
 
 class SyncCheckpoint(models.Model):
     """How far the backfill has come with one kind of object of one account: the last id of the last finished page. For
-    keeping_up.py: up to which movement an account's balance was listed (`finished_at`), when (`updated_at`), and how
-    often it failed since."""
+    keeping_up.py: up to which movement an account's balance was listed (`finished_at`), when (`updated_at`), how often
+    it failed since, and why the last time."""
 
     model = models.CharField(max_length=40)
     account = models.CharField(max_length=64, blank=True, default="")
     cursor = models.CharField(max_length=255, blank=True, default="")
     stored = models.PositiveBigIntegerField(default=0)
     failed = models.PositiveBigIntegerField(default=0)
+    problem = models.CharField(max_length=300, blank=True, default="")
     finished_at = models.DateTimeField(null=True, blank=True)
     updated_at = models.DateTimeField(default=timezone.now)
 

@@ -7,7 +7,7 @@ the PDF with a model's words is a POST, for those who may act on differences.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -68,7 +68,7 @@ def month_view(request: HttpRequest, month: str) -> HttpResponseBase:
         "months": months.latest(MONTHS, timezone.now()),
         "reports": [(report, report.account or PLATFORM) for report in found],
         "tying": sum(report.ties for report in found),
-        "unread": [(account or PLATFORM, at) for account, at in _unread(request.user)],
+        "unread": [(account or PLATFORM, one) for account, one in _unread(request.user)],
         "formats": FORMATS,
     }
     return TemplateResponse(request, "admin/reconciliation/month.html", context)
@@ -135,10 +135,10 @@ def _month(request: HttpRequest, month: str) -> list[Report]:
 # -- how far Stripe's own list was read --------------------------------------------------------------------------------
 
 
-def _unread(user: Any) -> list[tuple[str, datetime | None]]:
-    """The books that this person may see whose list could not be read the last time → when it last could be."""
+def _unread(user: Any) -> list[tuple[str, keeping_up.Unread]]:
+    """The books that this person may see whose list could not be read the last time."""
     limit = access.accounts_of(user)
-    return [(account, at) for account, at in keeping_up.failing().items() if limit is None or account in limit]
+    return [(account, one) for account, one in keeping_up.failing().items() if limit is None or account in limit]
 
 
 def listed_words(account: str, month: str) -> str:
@@ -161,7 +161,7 @@ def unread_lists(request: HttpRequest) -> Iterator[home.WaitingLine]:
     yield home.WaitingLine(
         label="balances that could not be read from Stripe",
         count=len(found),
-        oldest=min((at for _, at in found if at), default=None),
+        oldest=min((one.at for _, one in found if one.at), default=None),
         url=reverse("admin:reconciliation_months"),
         urgent=True,
         hint="What Stripe moved there since may be missing; it is tried again every day.",
@@ -221,7 +221,7 @@ def _file(request: HttpRequest, found: list[Report], *, name: str, format: str, 
 
 def _section(report: Report, part: Part, *, alone: bool) -> Section:
     rows = [(label, format_money(amount, part.currency)) for label, amount in lines_of(part)]
-    table = Table(part.title, ("Line", "Amount"), rows)
+    table = Table(part.title, ("Line", "Amount"), rows, figures=1)
     title = part.title if alone else f"{report.name}: {part.title}"
     return Section(title, table=table, note=part.verdict)
 
@@ -250,7 +250,7 @@ def _payout_file(request: HttpRequest, report: reports.PayoutReport, *, format: 
         ("Its transactions", format_money(report.held, check.currency)),
         ("Which", report.verdict),
     ]
-    section = Section("What it is made of", pairs=pairs, table=Table("By category", header, texts))
+    section = Section("What it is made of", pairs=pairs, table=Table("By category", header, texts, figures=4))
     return _pdf(request, name, f"Payout {check.payout}", check.account or "platform", [section])
 
 

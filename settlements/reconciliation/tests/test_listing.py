@@ -186,7 +186,10 @@ def test_a_book_that_cannot_be_read_stops_no_other_and_is_shown(sandbox, seller,
     client.force_login(lead)
     assert "alances that could not be read" in client.get(reverse("admin:index")).content.decode()
     month = reverse("admin:reconciliation_month", args=[months.name(timezone.now())])
-    assert "platform (last read never)" in client.get(month).content.decode()
+    text = client.get(month).content.decode()
+    assert "platform (last read never): " in text
+    assert keeping_up.failing()[""].why in text
+    assert "error" in keeping_up.failing()[""].why, "as Stripe said it"
     AccountAccess.objects.create(user=lead, account=seller)
     assert "last read never" not in client.get(month).content.decode(), "not theirs to see"
     tasks.daily()
