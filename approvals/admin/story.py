@@ -34,9 +34,12 @@ _CLAUSES = (("proposed", "when suggested"), ("approved", "when approved"), ("exe
 
 @dataclass(frozen=True)
 class Table:
+    """`figures`: how many of the last columns are figures."""
+
     caption: str
     header: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
+    figures: int = 0
 
     @property
     def labelled(self) -> list[list[tuple[str, str, bool]]]:

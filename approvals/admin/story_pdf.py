@@ -14,17 +14,21 @@ from xml.sax.saxutils import escape
 
 from django.conf import settings
 from reportlab.lib import colors
+from reportlab.lib.enums import TA_LEFT, TA_RIGHT
 from reportlab.lib.pagesizes import A4, landscape
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import BaseDocTemplate, CondPageBreak, Frame, PageTemplate, Paragraph, Spacer
+from reportlab.platypus import BaseDocTemplate, CondPageBreak, Frame, KeepTogether, PageTemplate, Paragraph, Spacer
 from reportlab.platypus import Table as PdfTable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from approvals.admin.story import Section, Story, Table
 
 REGULAR, BOLD = "BillingOps", "BillingOps-Bold"
@@ -42,6 +46,8 @@ _WIDE = re.compile(
 WIDTH = landscape(A4)[0] - 30 * mm
 GREY = colors.HexColor("#5f5f5f")
 MAX_CELL = 3000  # a row must fit on a page
+SMALLEST = 0.75  # of the size asked for: below that a line is cut rather than set smaller
+SIZE, GAP = 7.5, 5  # of a table
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
@@ -57,23 +63,47 @@ def _fonts() -> frozenset[int]:
     return frozenset(regular.face.charToGlyph)
 
 
-def marked_up(text: str) -> str:
-    """`text` as reportlab's markup, each run in a font that has it. Nothing in `text` is taken for markup."""
+def runs(text: str) -> list[tuple[str, str]]:
+    """`text` as (font, part)s, each in a font that has it; what none has as its number."""
     has = _fonts()
     text = _INVISIBLE.sub("", text)
     wide_font = next((name for name, pattern in CJK if pattern.search(text)), "")
 
-    def run(part: str, wide: bool) -> str:
-        if wide:
-            return f'<font name="{wide_font}">{escape(part)}</font>'
-        shown = "".join(char if ord(char) in has or char in "\n\t" else f"[U+{ord(char):04X}]" for char in part)
-        return escape(shown).replace("\n", "<br/>")
+    def told(part: str) -> str:
+        return "".join(char if ord(char) in has or char in "\n\t" else f"[U+{ord(char):04X}]" for char in part)
 
     parts, at = [], 0
     for match in _WIDE.finditer(text) if wide_font else ():
-        parts += [run(text[at : match.start()], False), run(match.group(), True)]
+        parts += [(REGULAR, told(text[at : match.start()])), (wide_font, match.group())]
         at = match.end()
-    return "".join([*parts, run(text[at:], False)])
+    return [(font, part) for font, part in [*parts, (REGULAR, told(text[at:]))] if part]
+
+
+def marked_up(text: str) -> str:
+    """`text` as reportlab's markup, each run in a font that has it. Nothing in `text` is taken for markup."""
+    marked = (
+        escape(part) if font == REGULAR else f'<font name="{font}">{escape(part)}</font>' for font, part in runs(text)
+    )
+    return "".join(marked).replace("\n", "<br/>")
+
+
+def draw(canvas: Canvas, x: float, y: float, text: str, size: float, width: float, *, bold: bool = False) -> None:
+    """One line of at most `width` points, in any script: set smaller where it is too long, at last cut with an …."""
+
+    def laid(text: str) -> tuple[list[tuple[str, str]], float]:
+        parts = [(BOLD if bold and font == REGULAR else font, part) for font, part in runs(text)]
+        return parts, sum(stringWidth(part, font, 1) for font, part in parts)
+
+    text = " ".join(text.split())
+    parts, wide = laid(text)
+    size = max(min(size, width / wide if wide else size), size * SMALLEST)
+    while wide * size > width and text:
+        text = text[:-1]
+        parts, wide = laid(f"{text}…")
+    for font, part in parts:
+        canvas.setFont(font, size)
+        canvas.drawString(x, y, part)
+        x += stringWidth(part, font, size)
 
 
 def render(story: Story) -> bytes:
@@ -100,14 +130,15 @@ def render(story: Story) -> bytes:
     ]
     for section in story.sections:
         parts += _section(section)
-    told = f"{story.subtitle} · told to {story.told_to} on {story.told_at:%Y-%m-%d %H:%M:%S} UTC"
+    told = f"{story.title} · {story.subtitle} · told to {story.told_to} on {story.told_at:%Y-%m-%d %H:%M:%S} UTC"
     document.build(parts, canvasmaker=lambda *args, **kwargs: _Numbered(*args, told=told, **kwargs))
     return buffer.getvalue()
 
 
-def _style(size: float, *, bold: bool = False, colour: Any = colors.black) -> ParagraphStyle:
+def _style(size: float, *, bold: bool = False, colour: Any = colors.black, right: bool = False) -> ParagraphStyle:
     return ParagraphStyle(
-        f"s{size}{bold}{colour}",
+        f"s{size}{bold}{colour}{right}",
+        alignment=TA_RIGHT if right else TA_LEFT,
         fontName=BOLD if bold else REGULAR,
         fontSize=size,
         leading=size * 1.3,
@@ -130,23 +161,38 @@ def _section(section: Section) -> list[Any]:
         parts.append(Paragraph(marked_up(section.empty), _style(8.5, colour=GREY)))
     if section.note:
         parts.append(Paragraph(marked_up(section.note), _style(7.5, colour=GREY)))
-    return parts
+    # Figures are read with their heading and what is said of them: on one page, where one has room for them.
+    return [KeepTogether(parts[1:])] if section.table and section.table.figures else parts
 
 
 def _columns(table: Table) -> PdfTable:
-    """As wide as their texts ask for, within bounds."""
-    asks = []
-    for index, name in enumerate(table.header):
-        longest = max([len(name), *(len(row[index]) for row in table.rows)])
-        asks.append(min(max(longest, 7), 48))
-    widths = [WIDTH * ask / sum(asks) for ask in asks]
-    head = [[_cell(name, bold=True) for name in table.header]]
-    return _table(head + [[_cell(value) for value in row] for row in table.rows], widths, head=1)
+    """As wide as their texts ask for; where that is more than there is, the widest give way first."""
+    head = [[_cell(name, bold=True, right=right) for name, right in _sides(table, table.header)]]
+    rows = [[_cell(value, right=right) for value, right in _sides(table, row)] for row in table.rows]
+    asks = [max(_asked(row[index]) for row in head + rows) for index in range(len(table.header))]
+    left, cap = WIDTH, 0.0
+    for index, ask in enumerate(sorted(asks)):
+        cap = left / (len(asks) - index)
+        if ask > cap:
+            break
+        left -= ask
+    given = [min(ask, cap) if sum(asks) > WIDTH else ask for ask in asks]
+    widths = [WIDTH * one / sum(given) for one in given]
+    return _table(head + rows, widths, head=1)
 
 
-def _cell(text: str, *, bold: bool = False, colour: Any = colors.black) -> Paragraph:
+def _sides(table: Table, row: Sequence[str]) -> list[tuple[str, bool]]:
+    """Each text, and whether it is a figure, which is set to the right."""
+    return [(text, index >= len(row) - table.figures) for index, text in enumerate(row)]
+
+
+def _asked(cell: Paragraph) -> float:
+    return min(stringWidth(cell.getPlainText(), REGULAR, SIZE) * 1.1, WIDTH) + GAP + 1
+
+
+def _cell(text: str, *, bold: bool = False, colour: Any = colors.black, right: bool = False) -> Paragraph:
     short = text if len(text) <= MAX_CELL else f"{text[:MAX_CELL]}… ({len(text):,} characters)"
-    return Paragraph(marked_up(short), _style(7.5, bold=bold, colour=colour))
+    return Paragraph(marked_up(short), _style(SIZE, bold=bold, colour=colour, right=right))
 
 
 def _table(rows: list[list[Any]], widths: list[float], head: int = 0) -> PdfTable:
@@ -155,7 +201,7 @@ def _table(rows: list[list[Any]], widths: list[float], head: int = 0) -> PdfTabl
         ("VALIGN", (0, 0), (-1, -1), "TOP"),
         ("LINEBELOW", (0, 0), (-1, -1), 0.4, line),
         ("LEFTPADDING", (0, 0), (-1, -1), 0),
-        ("RIGHTPADDING", (0, 0), (-1, -1), 5),
+        ("RIGHTPADDING", (0, 0), (-1, -1), GAP),
         ("TOPPADDING", (0, 0), (-1, -1), 2),
         ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
     ]
@@ -177,9 +223,9 @@ class _Numbered(Canvas):
     def save(self) -> None:
         for number, page in enumerate(self._pages, start=1):
             self.__dict__.update(page)
-            self.setFont(REGULAR, 7)
             self.setFillColor(GREY)
-            self.drawString(15 * mm, 9 * mm, self._told)
+            draw(self, 15 * mm, 9 * mm, self._told, 7, WIDTH - 25 * mm)
+            self.setFont(REGULAR, 7)
             self.drawRightString(landscape(A4)[0] - 15 * mm, 9 * mm, f"page {number} of {len(self._pages)}")
             super().showPage()
         super().save()

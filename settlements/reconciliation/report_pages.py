@@ -60,7 +60,7 @@ def month_view(request: HttpRequest, month: str) -> HttpResponseBase:
         return refused
     found = _month(request, month)
     if (wanted := request.GET.get("format", "")) in FORMATS:
-        return _file(request, found, name=f"reconciliation-{month}", format=wanted)
+        return _file(request, found, month=month, name=f"reconciliation-{month}", format=wanted)
     context = {
         **site.each_context(request),
         "title": f"Month {month}",
@@ -88,9 +88,9 @@ def report_view(request: HttpRequest, month: str, account: str) -> HttpResponseB
     if report is None:
         raise Http404("There is no such seller, or it is one that you have no access to.")
     if asks:
-        return _file(request, [report], name=f"reconciliation-{month}-{account}", format="pdf", asks=True)
+        return _file(request, [report], month=month, name=f"reconciliation-{month}-{account}", format="pdf", asks=True)
     if (wanted := request.GET.get("format", "")) in FORMATS:
-        return _file(request, [report], name=f"reconciliation-{month}-{account}", format=wanted)
+        return _file(request, [report], month=month, name=f"reconciliation-{month}-{account}", format=wanted)
     context = {
         **site.each_context(request),
         "title": f"{report.name}, {month}",
@@ -196,14 +196,16 @@ def lines_of(part: Part) -> list[tuple[str, int]]:
     return lines
 
 
-def _file(request: HttpRequest, found: list[Report], *, name: str, format: str, asks: bool = False) -> HttpResponseBase:
+def _file(
+    request: HttpRequest, found: list[Report], *, month: str, name: str, format: str, asks: bool = False
+) -> HttpResponseBase:
     if format != "pdf":
         return export.stream(request=request, filename=f"{name}.csv", header=HEADER, rows=rows_of(found), format=format)
     single = found[0] if len(found) == 1 else None
     text, author = "", ""
-    if single is not None and single.parts:
+    if single is not None:
         text, author = single.built_in_summary(), causes.VERSION
-        if asks:
+        if asks and single.parts:
             about = {"subject": f"month:{single.month}", "account": single.account}
             text, author = memos.summary(single.facts(), built_in=text, **about)
     sections = []
@@ -213,10 +215,22 @@ def _file(request: HttpRequest, found: list[Report], *, name: str, format: str, 
     if single is not None and text:
         told = f"{text} {listed_words(single.account, single.month)}"
         sections.insert(0, Section("In short", text=told, note=f"by {author}"))
-    month = found[0].month if found else ""
-    title = f"Reconciliation {month}" if single is None else f"{single.name}, {month}"
-    subtitle = f"{sum(report.ties for report in found)} of {len(found)} reports tie"
-    return _pdf(request, name, title, subtitle, sections)
+    if not found:
+        sections.append(Section("In short", text="Nothing moved in this month."))
+    if single is None:
+        return _pdf(request, name, f"Reconciliation {month}", _told(found, month), sections)
+    subtitle = f"{single.account or PLATFORM} · {_told(found, month)}"
+    return _pdf(request, name, f"Reconciliation {month}, {single.name}", subtitle, sections)
+
+
+def _told(found: list[Report], month: str) -> str:
+    """The days that a PDF is of, and whether they tie: it goes to people who have no page to look this up on."""
+    window = months.bounds(month)
+    assert window is not None, "there are no reports of what is no month"
+    first, last = window[0], window[1] - timedelta(days=1)
+    over = "" if window[1] <= timezone.now() else ", not over yet"
+    ties = f"{sum(report.ties for report in found)} of {len(found)} reports tie"
+    return f"{first:%Y-%m-%d} to {last:%Y-%m-%d} (UTC){over} · {ties}"
 
 
 def _section(report: Report, part: Part, *, alone: bool) -> Section:
@@ -248,7 +262,7 @@ def _payout_file(request: HttpRequest, report: reports.PayoutReport, *, format: 
     pairs = [
         ("Payout", format_money(check.amount, check.currency)),
         ("Its transactions", format_money(report.held, check.currency)),
-        ("Which", report.verdict),
+        ("In short", report.verdict),
     ]
     section = Section("What it is made of", pairs=pairs, table=Table("By category", header, texts, figures=4))
     return _pdf(request, name, f"Payout {check.payout}", check.account or "platform", [section])

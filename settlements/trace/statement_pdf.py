@@ -6,31 +6,28 @@ Lines are drawn as they are read: memory does not grow with their number. Fonts:
 from __future__ import annotations
 
 import io
-from functools import cache
 from typing import IO
 
-from django.conf import settings
+from django.utils import timezone
 from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4, landscape
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
-from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.pdfmetrics import stringWidth
-from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Paragraph
 
-from approvals.admin.story_pdf import marked_up
+from approvals.admin.story_pdf import BOLD, REGULAR, draw, marked_up
+from billingops.brands import current
 from billingops.money import format_amount
 from settlements.trace.statement import Statement, Sums
 
-REGULAR, BOLD = "BillingOps", "BillingOps-Bold"
-FOLDER = settings.BASE_DIR / "templates" / "pdf" / "fonts"
 WIDTH, HEIGHT = landscape(A4)
 LEFT, RIGHT, TOP, BOTTOM = 12 * mm, WIDTH - 12 * mm, HEIGHT - 14 * mm, 14 * mm
 LINE, SIZE = 11.5, 7
 GREY, RULE = colors.HexColor("#5f5f5f"), colors.HexColor("#c8c8c8")
 PER_PAGE, FIRST_PAGE = 40, 34
+BESIDE = 33  # points of names and issuer that FIRST_PAGE rows have room below
 # (name, right or left edge in mm from LEFT, whether it is a figure); widths come from the next one's edge.
 TEXTS = (("Day", 0, 18), ("What", 18, 40), ("Invoice or transfer", 58, 34), ("Rule", 92, 36))
 FIGURES = (
@@ -40,16 +37,8 @@ FIGURES = (
 FIGURES_AT, FIGURE = 128, 18.1
 
 
-@cache
-def _fonts() -> frozenset[int]:
-    regular = TTFont(REGULAR, str(FOLDER / "DejaVuSans.ttf"))
-    pdfmetrics.registerFont(regular)
-    pdfmetrics.registerFont(TTFont(BOLD, str(FOLDER / "DejaVuSans-Bold.ttf")))
-    return frozenset(regular.face.charToGlyph)
-
-
-def page_count(rows: int) -> int:
-    return 1 + max(0, -(-(rows - FIRST_PAGE) // PER_PAGE))
+def page_count(rows: int, on_first: int) -> int:
+    return 1 + max(0, -(-(rows - on_first) // PER_PAGE))
 
 
 def render(statement: Statement) -> bytes:
@@ -59,15 +48,15 @@ def render(statement: Statement) -> bytes:
 
 
 def write(statement: Statement, target: IO[bytes]) -> None:
-    """The same statement gives the same bytes."""
-    _fonts()
+    """The same statement gives the same bytes, but for the note that its month is not over. Asks for one brand."""
+    marked_up("")  # registers the fonts
     canvas = Canvas(target, pagesize=landscape(A4), invariant=1, lang="en")
     canvas.setTitle(f"Statement {statement.month} {statement.currency.upper()}")
     canvas.setAuthor("BillingOps")
-    pages, number = page_count(statement.count), 1
-    y = _summary(canvas, statement)
+    y, taken = _summary(canvas, statement)
+    left, so_far = max(1, FIRST_PAGE - taken), Sums()
+    pages, number = page_count(statement.count, left), 1
     y = _head(canvas, y)
-    left, so_far = FIRST_PAGE, Sums()
     for row in statement.rows():
         if not left:
             _total(canvas, statement, y, "Carried over", so_far)
@@ -87,20 +76,28 @@ def write(statement: Statement, target: IO[bytes]) -> None:
     canvas.save()
 
 
-def _summary(canvas: Canvas, statement: Statement) -> float:
+def _summary(canvas: Canvas, statement: Statement) -> tuple[float, int]:
+    """Where the rows begin, and how many fewer of them have room on the page than of most statements."""
     y = TOP
     canvas.setFont(BOLD, 14)
     canvas.drawString(LEFT, y, "Statement")
     canvas.setFont(BOLD, 10)
     canvas.drawRightString(RIGHT, y, f"{statement.month}   {statement.currency.upper()}")
-    y -= 15
-    style = ParagraphStyle("name", fontName=REGULAR, fontSize=9, leading=11)
-    name = Paragraph(marked_up(f"{statement.name} · {statement.account}"), style)  # in any script
-    name.wrap(RIGHT - LEFT - 70 * mm, 11)
-    name.drawOn(canvas, LEFT, y - 2)
     canvas.setFont(REGULAR, 9)
-    canvas.drawRightString(RIGHT, y, f"{statement.first:%Y-%m-%d} to {statement.last:%Y-%m-%d} (UTC)")
-    y -= 8
+    canvas.drawRightString(RIGHT, y - 15, f"{statement.first:%Y-%m-%d} to {statement.last:%Y-%m-%d} (UTC)")
+    if timezone.now().date() <= statement.last:
+        canvas.setFont(BOLD, 8)
+        canvas.drawRightString(RIGHT, y - 26, "The month is not over: these are not its last figures.")
+    told = [(f"{statement.name} · {statement.account}", colors.black), (_issuer(), GREY)]
+    taken = -BESIDE
+    for text, colour in told:  # in any script, of any length
+        style = ParagraphStyle("told", fontName=REGULAR, fontSize=9, leading=11, textColor=colour, splitLongWords=True)
+        lines = Paragraph(marked_up(text), style)
+        _, height = lines.wrap(RIGHT - LEFT - 80 * mm, HEIGHT)
+        lines.drawOn(canvas, LEFT, y - 5 - height)
+        y -= height
+        taken += height
+    y = min(y, TOP - 22) - 10
     canvas.setStrokeColor(RULE)
     canvas.line(LEFT, y, RIGHT, y)
     y -= 13
@@ -117,11 +114,16 @@ def _summary(canvas: Canvas, statement: Statement) -> float:
     canvas.setFont(REGULAR, 8)
     broken = [check.what for check in statement.checks if not check.holds]
     if broken:
-        canvas.setFont(BOLD, 8)
-        canvas.drawString(LEFT, y, _fitted(f"Does not tie: {'; '.join(broken)}", BOLD, 8, RIGHT - LEFT))
+        draw(canvas, LEFT, y, f"Does not tie: {'; '.join(broken)}", 8, RIGHT - LEFT, bold=True)
     else:
         canvas.drawString(LEFT, y, f"Ties with the books: {len(statement.checks)} checks hold.")
-    return y - 16
+    return y - 16, max(0, -int(-taken // LINE))
+
+
+def _issuer() -> str:
+    """The platform, as the brand of its own names it; "" where nobody has set one up."""
+    brand = current.brand_of("")
+    return f"Issued by {', '.join([brand.name, *brand.postal_address.splitlines()])}" if brand.is_stored else ""
 
 
 def _head(canvas: Canvas, y: float) -> float:
@@ -138,35 +140,34 @@ def _head(canvas: Canvas, y: float) -> float:
 
 
 def _row(
-    canvas: Canvas,
-    statement: Statement,
-    y: float,
-    texts: tuple[str, ...],
-    sums: Sums,
-    balance: int,
-    font: str = REGULAR,
+    canvas: Canvas, statement: Statement, y: float, texts: tuple[str, ...], sums: Sums, balance: int, bold: bool = False
 ) -> float:
-    canvas.setFont(font, SIZE)
     for (_, at, width), text in zip(TEXTS, texts, strict=True):
-        canvas.drawString(LEFT + at * mm, y, _fitted(text, font, SIZE, (width - 2) * mm))
+        draw(canvas, LEFT + at * mm, y, text, SIZE, (width - 2) * mm, bold=bold)
     for index, (_, column) in enumerate(FIGURES):
         value = getattr(sums, column) if column else balance
         if column in ("paid", "kept"):
             value += sums.other if column == "paid" else sums.claimed
         if value or not column:
-            text = format_amount(value, statement.currency).replace("-", "−")
-            canvas.drawRightString(_edge(index), y, _fitted(text, font, SIZE, FIGURE * mm))
+            _figure(canvas, _edge(index), y, format_amount(value, statement.currency).replace("-", "−"), bold)
     canvas.setStrokeColor(RULE)
     canvas.setLineWidth(0.3)
     canvas.line(LEFT, y - 3, RIGHT, y - 3)
     return y - LINE
 
 
+def _figure(canvas: Canvas, right: float, y: float, text: str, bold: bool) -> None:
+    """An amount is never cut: one too long for its column is set smaller, however small that is."""
+    font = BOLD if bold else REGULAR
+    canvas.setFont(font, min(SIZE, (FIGURE - 1.5) * mm / stringWidth(text, font, 1)))
+    canvas.drawRightString(right, y, text)
+
+
 def _total(canvas: Canvas, statement: Statement, y: float, label: str, sums: Sums) -> float:
     balance = statement.opening.payable + sums.payable
     canvas.setStrokeColor(colors.black)
     canvas.setLineWidth(0.6)
-    return _row(canvas, statement, y, ("", label, "", ""), sums, balance, BOLD)
+    return _row(canvas, statement, y, ("", label, "", ""), sums, balance, bold=True)
 
 
 def _foot(canvas: Canvas, statement: Statement, number: int, pages: int) -> None:
@@ -176,7 +177,9 @@ def _foot(canvas: Canvas, statement: Statement, number: int, pages: int) -> None
         "Gross + fees + tax + paid out = kept back + to payable, on every line. Paid out: with other movements; kept "
     )
     canvas.drawString(LEFT, 11 * mm, f"{told}back: reserve, disputes, and what is to be taken back.")
-    canvas.drawString(LEFT, 7.5 * mm, _shown(f"{statement.account} · {statement.month} · {statement.currency.upper()}"))
+    about = f"{statement.name} · {statement.account} · {statement.month} · {statement.currency.upper()}"
+    draw(canvas, LEFT, 7.5 * mm, about, 6.5, RIGHT - LEFT - 30 * mm)
+    canvas.setFont(REGULAR, 6.5)
     canvas.drawRightString(RIGHT, 7.5 * mm, f"page {number} of {pages}")
     canvas.setFillColor(colors.black)
 
@@ -187,18 +190,3 @@ def _edge(index: int) -> float:
 
 def _amount(amount: int, statement: Statement) -> str:
     return f"{statement.currency.upper()} {format_amount(amount, statement.currency)}".replace("-", "−")
-
-
-def _shown(text: str) -> str:
-    """What the font lacks as its number, not as an empty box."""
-    has = _fonts()
-    return "".join(char if ord(char) in has else f"[U+{ord(char):04X}]" for char in text if char.isprintable())
-
-
-def _fitted(text: str, font: str, size: float, width: float) -> str:
-    text = _shown(text)
-    if stringWidth(text, font, size) <= width:
-        return text
-    while text and stringWidth(f"{text}…", font, size) > width:
-        text = text[:-1]
-    return f"{text}…"

@@ -5,19 +5,26 @@ from __future__ import annotations
 import csv
 import io
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db.models import F
 from django.urls import reverse
+from django.utils import timezone
+from reportlab.lib.units import mm
+from reportlab.pdfbase.pdfmetrics import stringWidth
+from reportlab.pdfgen.canvas import Canvas
 
+from approvals.admin import story_pdf
 from approvals.models import AuditEntry
+from billingops.brands.models import Brand
 from billingops.exceptions import InvalidInput
 from settlements.ledger.accounts import Account
 from settlements.models import Earning, Seller
 from settlements.trace import statement as statements
 from settlements.trace import statement_pdf
-from settlements.trace.tests.build import BAKERY, NOON, STUDIO, Part
+from settlements.trace.tests.build import BAKERY, NOON, STUDIO, Part, World
 
 OCTOBER, NOVEMBER, DECEMBER = "2026-10", "2026-11", "2026-12"
 
@@ -170,8 +177,84 @@ def test_thousands_of_rows_are_pages_of_paper(world, monkeypatch):
     for number in range(8):
         world.sale(Part(), at=NOON + timedelta(minutes=number))
     body = statement_pdf.render(of(NOVEMBER))
-    assert statement_pdf.page_count(8) == 3
+    assert statement_pdf.page_count(8, 2) == 3
     assert body.count(b"/Type /Page\n") == 3
+
+
+class Told(Canvas):
+    """A canvas that also keeps what was written on it: (left edge, baseline, text, width), in points."""
+
+    lines: ClassVar[list[tuple[float, float, str, float]]] = []
+
+    def drawString(self, x, y, text, *args, **more):
+        width = stringWidth(text, self._fontname, self._fontsize)
+        self.lines.append((x, y, text, width))
+        super().drawString(x, y, text, *args, **more)
+
+    def drawRightString(self, x, y, text, *args, **more):
+        width = stringWidth(text, self._fontname, self._fontsize)
+        self.lines.append((x - width, y, text, width))
+        super().drawRightString(x, y, text, *args, **more)
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What the next statement says."""
+    monkeypatch.setattr(Told, "lines", [])
+    monkeypatch.setattr(statement_pdf, "Canvas", Told)
+    return Told.lines
+
+
+def test_no_amount_is_cut_and_none_touches_the_next(world, told):
+    made = world.sale(Part(base=123_456_789_012, fee=23_456_789_012))
+    transfer = world.payout(made.earning()).transfer
+    statement_pdf.render(of(NOVEMBER))
+    said = [text for _, _, text, _ in told]
+    for amount in ("1,234,567,890.12", "−234,567,890.12", "−1,000,000,000.00", transfer):
+        assert amount in said
+    figures = [line for line in told if line[0] > statement_pdf.LEFT + statement_pdf.FIGURES_AT * mm]
+    for x, y, _, width in figures:
+        assert not [one for one in figures if one[1] == y and x < one[0] < x + width + 2]
+
+
+def test_an_id_of_stripes_length_is_whole_and_a_rules_name_too_long_is_cut(world, told, monkeypatch):
+    transfer = "tr_1NirD82eZvKYlo2CIvbtLWuY"
+    made = world.sale(Part(rule="a rule of a very long name " * 5))
+    monkeypatch.setattr(world, "next", lambda kind: transfer if kind == "tr" else World.next(world, kind))
+    world.payout(made.earning())
+    statement_pdf.render(of(NOVEMBER))
+    said = [text for _, _, text, _ in told]
+    assert transfer in said
+    assert [text for text in said if text.startswith("a rule of") and text.endswith("…")]
+
+
+@pytest.mark.parametrize(("name", "pages"), [("Short", 1), ("Of a long name " * 12, 1), ("شركة النور للتجارة " * 8, 2)])
+def test_a_sellers_name_of_any_length_leaves_the_rows_their_room(world, told, name, pages):
+    Seller.objects.filter(account=BAKERY).update(name=name.strip())
+    for number in range(statement_pdf.FIRST_PAGE):
+        world.sale(Part(), at=NOON + timedelta(minutes=number))
+    statement_pdf.render(of(NOVEMBER))
+    lowest = min(y for _, y, text, _ in told if text in ("Carried over", "All of the month"))
+    assert lowest > 11 * mm + 6.5, "above the foot"
+    assert len([text for _, _, text, _ in told if text.startswith("page ")]) == pages
+
+
+def test_a_statement_names_who_issues_it_and_says_when_its_month_is_not_over(world, told, monkeypatch):
+    world.sale(Part())
+    Brand.objects.create(slug="market", name="The Marketplace", postal_address="12 Market Square\nSpringfield")
+    said: list[str] = []
+    monkeypatch.setattr(statement_pdf, "marked_up", lambda text: said.append(text) or story_pdf.marked_up(text))
+    statement_pdf.render(of(NOVEMBER))
+    assert "Issued by The Marketplace, 12 Market Square, Springfield" in said
+
+    def warns(now):
+        told.clear()
+        monkeypatch.setattr(timezone, "now", lambda: now)
+        statement_pdf.render(of(NOVEMBER))
+        return any("not over" in text for _, _, text, _ in told)
+
+    assert warns(datetime(2026, 11, 30, 23, 59, tzinfo=UTC))
+    assert not warns(datetime(2026, 12, 1, tzinfo=UTC))
 
 
 def test_the_command_writes_one_or_all(busy, tmp_path, capsys):
