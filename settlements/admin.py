@@ -263,9 +263,8 @@ class SellerAdmin(ReadOnlyAdmin):
                 actor=Actor.person(request.user),
             )
         except BillingOpsError as problem:
-            messages.error(request, str(problem))
-        else:
-            messages.success(request, "Suggested. Somebody else approves it; nothing is booked until then.")
+            return self.refused(request, pk, problem, refused=currency)
+        messages.success(request, "Suggested. Somebody else approves it; nothing is booked until then.")
         return HttpResponseRedirect(reverse("admin:settlements_seller_change", args=[pk]))
 
     def change_view(

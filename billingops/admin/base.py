@@ -22,9 +22,11 @@ Permissions are Django's: `view_<model>` shows the pages, nothing else can be do
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
+from http import HTTPStatus
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin import helpers
 from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_permission_codename
@@ -113,6 +115,16 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         """404, not Django's redirect: what is not there and what is out of reach look the same, to programs as well."""
         raise Http404(f"There is no such {opts.verbose_name}, or it belongs to an account that you have no access to.")
+
+    def refused(self, request: HttpRequest, pk: int, problem: Exception, **context: Any) -> HttpResponse:
+        """The object's page as it is now, with what is wrong and, as `typed`, what was typed into the form that a step
+        of it refused; 400."""
+        messages.error(request, str(problem))
+        page = copy(request)
+        page.method = "GET"
+        response = self.change_view(page, str(pk), extra_context={"typed": request.POST, **context})
+        response.status_code = HTTPStatus.BAD_REQUEST if response.status_code == HTTPStatus.OK else response.status_code
+        return response
 
     # -- the list --------------------------------------------------------------------------------------------------
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from copy import copy
-from http import HTTPStatus
 from typing import Any
 
 from django.contrib import admin, messages
@@ -287,25 +285,16 @@ class ReconciliationItemAdmin(ReadOnlyAdmin):
         try:
             step(Actor.person(request.user))
         except BillingOpsError as problem:
-            messages.error(request, str(problem))
-            return self._once_more(request, pk, form)
+            typed: dict[str, Any] = {"refused": form, "chosen": request.POST.getlist("others")}
+            if request.POST.get("counter") in corrections.COUNTER_ACCOUNTS:
+                typed["counter"] = request.POST["counter"]
+            return self.refused(request, pk, problem, **typed)
         messages.success(request, done)
         try:
             self.model.objects.get(pk=pk)
         except ObjectDoesNotExist:
             back = reverse("admin:reconciliation_reconciliationitem_changelist")
         return HttpResponseRedirect(back)
-
-    def _once_more(self, request: HttpRequest, pk: int, form: str) -> HttpResponse:
-        """The page as it is now, with what was typed into the form that was refused."""
-        page = copy(request)
-        page.method = "GET"
-        typed: dict[str, Any] = {"refused": form, "typed": request.POST, "chosen": request.POST.getlist("others")}
-        if request.POST.get("counter") in corrections.COUNTER_ACCOUNTS:
-            typed["counter"] = request.POST["counter"]
-        response = self.change_view(page, str(pk), extra_context=typed)
-        response.status_code = HTTPStatus.BAD_REQUEST if response.status_code == HTTPStatus.OK else response.status_code
-        return response
 
 
 @admin.register(Run, site=site)

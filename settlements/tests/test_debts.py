@@ -232,8 +232,12 @@ def test_an_amount_that_is_none_is_told_on_the_page(life, finance, client, amoun
     seller = Seller.objects.get(account="acct_bakery")
     client.force_login(finance)
     step = reverse("admin:settlements_seller_debt", args=[seller.pk])
-    of = {"currency": "usd", "amount": amount, "way": "repaid", "reason": "bank transfer"}
-    answer = client.post(step, of, follow=True)
-    assert answer.status_code == 200
+    of = {"currency": "usd", "amount": amount, "way": "written_off", "reason": "moved abroad"}
+    answer = client.post(step, of)
+    assert answer.status_code == 400
     assert not Suggestion.objects.filter(kind=debts.KIND).exists()
-    assert "messagelist" in answer.content.decode()
+    text = answer.content.decode()
+    assert "messagelist" in text
+    assert f'value="{amount}" inputmode' in text, "what was typed is still there"
+    assert '<option value="written_off" selected>' in text
+    assert "moved abroad</textarea>" in text
