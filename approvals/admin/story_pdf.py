@@ -130,8 +130,9 @@ def render(story: Story) -> bytes:
     ]
     for section in story.sections:
         parts += _section(section)
-    told = f"{story.title} · {story.subtitle} · told to {story.told_to} on {story.told_at:%Y-%m-%d %H:%M:%S} UTC"
-    document.build(parts, canvasmaker=lambda *args, **kwargs: _Numbered(*args, told=told, **kwargs))
+    about = f"{story.title} · {story.subtitle}"
+    told = f"told to {story.told_to} on {story.told_at:%Y-%m-%d %H:%M:%S} UTC"
+    document.build(parts, canvasmaker=lambda *args, **kwargs: _Numbered(*args, about=about, told=told, **kwargs))
     return buffer.getvalue()
 
 
@@ -167,18 +168,17 @@ def _section(section: Section) -> list[Any]:
 
 def _columns(table: Table) -> PdfTable:
     """As wide as their texts ask for; where that is more than there is, the widest give way first."""
-    head = [[_cell(name, bold=True, right=right) for name, right in _sides(table, table.header)]]
-    rows = [[_cell(value, right=right) for value, right in _sides(table, row)] for row in table.rows]
-    asks = [max(_asked(row[index]) for row in head + rows) for index in range(len(table.header))]
-    left, cap = WIDTH, 0.0
+    asks = [max(map(_asked, column)) for column in zip(table.header, *table.rows, strict=True)]
+    left, cap = WIDTH, WIDTH
     for index, ask in enumerate(sorted(asks)):
         cap = left / (len(asks) - index)
         if ask > cap:
             break
         left -= ask
-    given = [min(ask, cap) if sum(asks) > WIDTH else ask for ask in asks]
-    widths = [WIDTH * one / sum(given) for one in given]
-    return _table(head + rows, widths, head=1)
+    given = [min(ask, cap) for ask in asks] if sum(asks) > WIDTH else asks
+    head = [[_cell(name, bold=True, right=right) for name, right in _sides(table, table.header)]]
+    rows = [[_cell(value, right=right) for value, right in _sides(table, row)] for row in table.rows]
+    return _table(head + rows, [WIDTH * one / sum(given) for one in given], head=1)
 
 
 def _sides(table: Table, row: Sequence[str]) -> list[tuple[str, bool]]:
@@ -186,8 +186,9 @@ def _sides(table: Table, row: Sequence[str]) -> list[tuple[str, bool]]:
     return [(text, index >= len(row) - table.figures) for index, text in enumerate(row)]
 
 
-def _asked(cell: Paragraph) -> float:
-    return min(stringWidth(cell.getPlainText(), REGULAR, SIZE) * 1.1, WIDTH) + GAP + 1
+def _asked(text: str) -> float:
+    """The points that a column of it asks for, its gap and some for bold letters among them."""
+    return min(sum(stringWidth(part, font, SIZE) for font, part in runs(text[:MAX_CELL])) * 1.1, WIDTH) + GAP
 
 
 def _cell(text: str, *, bold: bool = False, colour: Any = colors.black, right: bool = False) -> Paragraph:
@@ -209,11 +210,11 @@ def _table(rows: list[list[Any]], widths: list[float], head: int = 0) -> PdfTabl
 
 
 class _Numbered(Canvas):
-    """Writes "page 2 of 5" once it is known how many there are."""
+    """Writes "page 2 of 5" once it is known how many there are, beside what it is of and to whom it was told."""
 
-    def __init__(self, *args: Any, told: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, about: str, told: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._told = told
+        self._about, self._told = about, told
         self._pages: list[dict[str, Any]] = []
 
     def showPage(self) -> None:  # reportlab's name
@@ -224,8 +225,9 @@ class _Numbered(Canvas):
         for number, page in enumerate(self._pages, start=1):
             self.__dict__.update(page)
             self.setFillColor(GREY)
-            draw(self, 15 * mm, 9 * mm, self._told, 7, WIDTH - 25 * mm)
+            told = f"{self._told} · page {number} of {len(self._pages)}"
+            draw(self, 15 * mm, 9 * mm, self._about, 7, WIDTH - stringWidth(told, REGULAR, 7) - 8 * mm)
             self.setFont(REGULAR, 7)
-            self.drawRightString(landscape(A4)[0] - 15 * mm, 9 * mm, f"page {number} of {len(self._pages)}")
+            self.drawRightString(landscape(A4)[0] - 15 * mm, 9 * mm, told)
             super().showPage()
         super().save()

@@ -1,13 +1,16 @@
 import hashlib
 import re
 import zlib
+from datetime import UTC, datetime
 
 import pytest
 from django.db import connection
 from django.urls import reverse
+from reportlab.pdfbase.pdfmetrics import stringWidth
 
 from approvals import services, triggers
 from approvals.admin import story, story_pdf
+from approvals.admin.story import Section, Story, Table
 from approvals.models import AuditEntry, Comment, Suggestion
 from billingops.actors import Actor
 
@@ -170,3 +173,31 @@ def test_texts_of_any_length_and_script_fit_on_paper(auditor, propose):
     assert body.startswith(b"%PDF-")
     assert len(re.findall(rb"/Type /Page\b", body)) > 5
     assert zlib.crc32(body)
+
+
+def test_a_narrow_column_keeps_its_words_whole_while_a_wide_one_wraps():
+    def widths(*rows):
+        table = story_pdf._columns(Table("", ("Event", "Hash", "Said"), list(rows)))
+        return [width - story_pdf.GAP for width in table._colWidths]
+
+    event, words = "evt_1NirD82eZvKYlo2CIvbtLWuY", "a long story " * 200
+    needs = stringWidth(event, story_pdf.REGULAR, story_pdf.SIZE)
+    assert widths((event, "f" * 64, "short"))[0] >= needs
+    assert widths((event, "f" * 64, words))[0] >= needs
+    assert min(widths((event, "f" * 64, "あ" * 500))) >= needs
+
+
+def test_the_foot_of_a_page_says_to_whom_it_was_told_however_long_the_title(monkeypatch):
+    drawn = []
+    whole = story_pdf._Numbered.drawRightString
+    monkeypatch.setattr(
+        story_pdf._Numbered,
+        "drawRightString",
+        lambda self, x, y, text, *args: drawn.append(text) or whole(self, x, y, text, *args),
+    )
+    at = datetime(2026, 11, 23, 6, tzinfo=UTC)
+    story_pdf.render(Story("A very long name " * 20, "", at, "lead", [Section("One", text="line\n" * 100)]))
+    assert drawn == [
+        f"told to lead on 2026-11-23 06:00:00 UTC · page {page} of {len(drawn)}" for page in range(1, len(drawn) + 1)
+    ]
+    assert len(drawn) > 1

@@ -264,7 +264,8 @@ def _payout_file(request: HttpRequest, report: reports.PayoutReport, *, format: 
         ("Its transactions", format_money(report.held, check.currency)),
         ("In short", report.verdict),
     ]
-    section = Section("What it is made of", pairs=pairs, table=Table("By category", header, texts, figures=4))
+    table = Table("By category", tuple(name.capitalize() for name in header), texts, figures=4)
+    section = Section("What it is made of", pairs=pairs, table=table)
     return _pdf(request, name, f"Payout {check.payout}", check.account or "platform", [section])
 
 
