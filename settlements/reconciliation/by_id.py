@@ -182,11 +182,11 @@ def _new(scope: Scope) -> str:
             f"({figures}) NOT IN (SELECT {column}, net, fee, currency FROM mine WHERE settled AND {column} IS NOT NULL)"
         )
 
-    def freed(column: str, member: str, partners: str, partner: str) -> str:
+    def freed(column: str, member: str, partners: str, partner: str, figures: str) -> str:
         return f"""
             SELECT l.transaction_id, l.entry_id FROM mine l JOIN met m ON m.{member} = l.{column}
             LEFT JOIN mine own ON own.{partners} = m.{partner} AND own.item_id = l.item_id
-            WHERE m.same AND own.item_id IS NULL
+            WHERE m.same AND (own.item_id IS NULL OR NOT (({figures}) = (l.net, l.fee, l.currency)))
         """
 
     return f"""
@@ -230,8 +230,8 @@ def _new(scope: Scope) -> str:
             FROM links l JOIN {ITEM} i ON i.id = l.item_id
             WHERE i.id = ANY(ARRAY(SELECT item_id FROM links)){scope.of("i", "account")}
         ), beside AS MATERIALIZED (
-            {freed("transaction_id", "t_id", "entry_id", "e_id")} UNION ALL
-            {freed("entry_id", "e_id", "transaction_id", "t_id")} UNION ALL
+            {freed("transaction_id", "t_id", "entry_id", "e_id", "m.net, m.t_fee, m.t_currency")} UNION ALL
+            {freed("entry_id", "e_id", "transaction_id", "t_id", "m.cash, m.e_fee, m.e_currency")} UNION ALL
             SELECT l.transaction_id, l.entry_id FROM {LINK} l WHERE l.item_id = ANY(ARRAY(
                 SELECT i.id FROM {ITEM} i
                 WHERE i.state IN ({OPEN_STATES}){scope.of("i", "account")} AND (
@@ -369,11 +369,12 @@ def gather(scope: Scope) -> None:
 
 def _freed(cursor: Any, scope: Scope) -> None:
     """Members of items, corrected, written off and matched by hand among them, that have a partner by id which is not
-    in the item with them. What is open is judged anyway where everything is."""
+    in the item with them, or whose figures moved to those of the partner. What is open is judged anyway where
+    everything is."""
     states = f"{SETTLED_STATES}, {OPEN_STATES}" if scope.since else SETTLED_STATES
-    for table, column, mine, other, new in (
-        ("recon_t", "transaction_id", f"{TXN} t", f"{ENTRY} e", "e.posted_at"),
-        ("recon_e", "entry_id", f"{ENTRY} e", f"{TXN} t", "t.synced_at"),
+    for table, column, mine, other, new, figures in (
+        ("recon_t", "transaction_id", f"{TXN} t", f"{ENTRY} e", "e.posted_at", "t.net, t.fee, t.currency"),
+        ("recon_e", "entry_id", f"{ENTRY} e", f"{TXN} t", "t.synced_at", "e.cash, e.fee, e.currency"),
     ):
         alias, partner, partners = mine[-1], other[-1], "entry_id" if column == "transaction_id" else "transaction_id"
         cursor.execute(
@@ -382,8 +383,10 @@ def _freed(cursor: Any, scope: Scope) -> None:
             JOIN {mine} ON {alias}.id = l.{column}
             JOIN {other} ON e.balance_transaction = t.object_id AND NOT (e.balance_transaction = '') AND {SAME}
             LEFT JOIN {LINK} own ON own.{partners} = {partner}.id AND own.item_id = l.item_id
-            WHERE i.state IN ({states}) AND own.id IS NULL
-            {f"AND {new} > %(since)s" if scope.since else ""}{scope.of("i", "account")}
+            WHERE i.state IN ({states}){scope.of("i", "account")} AND (
+                own.id IS NULL{f" AND {new} > %(since)s" if scope.since else ""}
+                OR NOT (({figures}) = (l.net, l.fee, l.currency))
+            )
             ON CONFLICT DO NOTHING
             """),
             scope.params(),

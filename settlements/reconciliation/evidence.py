@@ -19,7 +19,8 @@ def gather(verdicts: Iterable[Verdict]) -> Known:
     """No statement where there is nothing to ask: each asks what a cause of one of these may be decided by."""
     asked = [verdict for verdict in verdicts if causes.asks(verdict)]
     whole = [verdict for verdict in asked if verdict.transactions and verdict.entries]
-    alone = [one for verdict in asked if verdict.paired or verdict not in whole for one in verdict.rest if one.source]
+    parted = [verdict for verdict in asked if verdict.paired or not (verdict.transactions and verdict.entries)]
+    alone = [one for verdict in parted for one in verdict.rest if one.source]
     transactions = {one.pk for verdict in whole for one in verdict.transactions}
     details = MirroredBalanceTransaction.objects.filter(pk__in=transactions)
     rows = list(details.values_list("pk", "fee_details", "exchange_rate")) if transactions else []

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from approvals.states import State as Gate
 from billingops.actors import Actor
 from billingops.exceptions import InvalidInput
+from billingops.stripe.models import MirroredBalanceTransaction
 from settlements.ledger import journal
 from settlements.ledger.accounts import Account, Kind
 from settlements.reconciliation import corrections, services
@@ -102,6 +104,22 @@ def test_an_event_that_comes_after_its_transaction_was_corrected_is_found(financ
     found = the_difference()
     assert (found.pk, found.state, found.difference, found.cause) == (item.pk, State.OVER, -10_000, Cause.DUPLICATE)
     assert "put right by a correction" in found.text
+    put_right(found, finance, lead)
+    assert (cash(), mirror_check().difference) == (-10_000, None)
+
+
+@FULL_OR_NEW
+def test_a_transaction_that_moves_to_what_the_entry_said_is_found_although_it_was_corrected(finance, lead, full):
+    one = movement(Kind.PAYOUT, gross=-10_000)
+    store_transactions(one.txn | {"amount": -9_000, "net": -9_000})
+    post(one.entry)
+    look()
+    item = put_right(ReconciliationItem.objects.get(), finance, lead)
+    assert (item.state, cash()) == (State.EXPLAINED, -9_000)
+    MirroredBalanceTransaction.objects.update(amount=-10_000, net=-10_000, synced_at=timezone.now())
+    look(full=full)
+    found = the_difference()
+    assert (found.pk, found.difference, found.cause) == (item.pk, 1_000, Cause.DUPLICATE)
     put_right(found, finance, lead)
     assert (cash(), mirror_check().difference) == (-10_000, None)
 

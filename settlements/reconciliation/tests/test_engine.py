@@ -149,6 +149,21 @@ def test_a_transaction_that_changes_after_it_was_matched_is_looked_at_again():
         assert ReconciliationItem.objects.get().state == State.OVER
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_a_transaction_that_changes_and_changes_back_agrees_again(full, monkeypatch):
+    monkeypatch.setattr(config, "OVERLAP", timedelta(0))
+    one = movement()
+    store_transactions(one.txn | {"source_id": ""})
+    post(one.entry)
+    look()
+    MirroredBalanceTransaction.objects.update(net=-5, synced_at=timezone.now())
+    look()
+    assert ReconciliationItem.objects.get().state == State.OVER
+    MirroredBalanceTransaction.objects.update(net=one.txn["net"], synced_at=timezone.now())
+    run = look(full=full)
+    assert (ReconciliationItem.objects.get().state, run.closed) == (State.MATCHED, 1)
+
+
 def test_the_entry_that_names_a_transaction_wins_over_one_of_the_same_amount():
     books = Books()
     FAULTS["matched_by_amount"](books)
