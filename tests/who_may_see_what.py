@@ -317,6 +317,7 @@ ENDPOINTS = [
 # Neither admin nor API: named here so that nothing is registered unseen.
 OTHERS = {
     "": "leads to the admin",
+    "favicon.ico": "leads to the icon",
     "stripe/webhook/": "Stripe's events; a signature takes the place of a log-in",
     "contact/unsubscribe/<str:token>/": "stops reminders to a customer; the signed link takes the place of a log-in",
     "contact/mail/<slug:provider>/<slug:purpose>/": "mail providers' reports; a signature or secret as for Stripe's",

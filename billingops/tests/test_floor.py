@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.contrib.staticfiles import finders
 from django.core.checks import run_checks
 from django.test import Client
 from django.utils import timezone
@@ -110,6 +111,11 @@ def test_unsafe_settings_are_refused(settings, db, overrides, code):
     for name, value in overrides.items():
         setattr(settings, name, value)
     assert code in {message.id for message in run_checks()}
+
+
+def test_a_browser_that_asks_for_an_icon_is_led_to_one(client: Client):
+    found = client.get("/favicon.ico").headers["Location"]
+    assert finders.find(found.removeprefix("/static/"))
 
 
 def test_alive_is_alive(client: Client):

@@ -72,6 +72,7 @@ def show(request: HttpRequest, account: str, month: str) -> HttpResponse:
         **site.each_context(request),
         "title": f"Statement {month}",
         "made": made,
+        "is_over": month < this_month(),
         "account": account,
         "seller": made.name if made else account,
         "month": month,

@@ -23,7 +23,7 @@ from billingops.exceptions import InvalidInput
 from settlements.ledger.accounts import Account
 from settlements.models import Earning, Seller
 from settlements.trace import statement as statements
-from settlements.trace import statement_pdf
+from settlements.trace import statement_pdf, statement_views
 from settlements.trace.tests.build import BAKERY, NOON, STUDIO, Part, World
 
 OCTOBER, NOVEMBER, DECEMBER = "2026-10", "2026-11", "2026-12"
@@ -130,6 +130,13 @@ def test_the_page_shows_the_balances_and_that_they_tie(client, lead, busy):
     assert "Ties with the books" in text
     assert "bakery-70-30 v3" in text
     assert "cus_jenny" not in text
+
+
+def test_the_page_says_when_its_month_is_not_over(client, lead, world):
+    world.sale(Part())
+    warning = "The month is not over"
+    assert warning in page(client, lead, month=statement_views.this_month()).content.decode()
+    assert warning not in page(client, lead, month="2024-01").content.decode()
 
 
 def test_the_months_to_go_on_to_are_those_of_the_seller(client, lead, busy):
