@@ -181,6 +181,8 @@ def _why(suggestion: Suggestion) -> Section:
 
 def _values(title: str, value: Any, user: Any, *, note: str = "") -> Section:
     pairs = list(flat(personal.shown(value, user)))
+    if any(where.rpartition(".")[2] == "amount" for where, _ in pairs):
+        note = f"Amounts in the currency’s smallest unit, as they were kept. {note}".strip()
     if len(pairs) > MAX_ROWS:
         note = f"{note} The first {MAX_ROWS} of {len(pairs):,} values.".strip()
     return Section(title, pairs=pairs[:MAX_ROWS], empty="None.", note=note)

@@ -144,6 +144,13 @@ def test_a_suggestion_of_the_blind_sample_has_no_story_until_somebody_decided(cl
     assert client.get(urls(suggestion)[1]).status_code == 409
 
 
+def test_a_story_says_in_which_unit_the_amounts_are_that_were_kept(auditor, propose):
+    suggestion = propose(facts={"lines": [{"amount": 13303}]}, params={"destination": "acct_1"})
+    notes = {section.title: section.note for section in story.tell(suggestion, auditor).sections}
+    assert "smallest unit" in notes["The facts it was computed from"]
+    assert "smallest unit" not in notes["The parameters of the step"]
+
+
 # -- paper -------------------------------------------------------------------------------------------------------------
 
 
