@@ -28,8 +28,8 @@ LINE, SIZE = 11.5, 7
 GREY, RULE = colors.HexColor("#5f5f5f"), colors.HexColor("#c8c8c8")
 PER_PAGE, FIRST_PAGE = 40, 34
 BESIDE = 33  # points of names and issuer that FIRST_PAGE rows have room below
-# (name, right or left edge in mm from LEFT, whether it is a figure); widths come from the next one's edge.
-TEXTS = (("Day", 0, 18), ("What", 18, 40), ("Invoice or transfer", 58, 34), ("Rule", 92, 36))
+# (name, left edge and width in mm); an id of Stripe's stands whole in the third. Then (name, column of Sums).
+TEXTS = (("Day", 0, 17), ("What", 17, 37), ("Invoice or transfer", 54, 40), ("Rule", 94, 34))
 FIGURES = (
     ("Gross", "gross"), ("Platform fee", "fee"), ("Stripe fee", "stripe_fee"), ("Tax", "withheld"),
     ("Paid out", "paid"), ("Kept back", "kept"), ("To payable", "payable"), ("Payable", ""),
