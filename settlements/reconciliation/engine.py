@@ -21,7 +21,7 @@ from billingops.actors import Actor
 from settlements.reconciliation import by_id, causes, config, pairing, sql, writing
 from settlements.reconciliation.components import Judged, Member, judge
 from settlements.reconciliation.models import Run, Watermark
-from settlements.reconciliation.sql import ITEM, OPEN_STATES, Scope
+from settlements.reconciliation.sql import ITEM, LINK, OPEN_STATES, TXN, Scope
 from settlements.reconciliation.states import DIFFERENCES
 
 ACTOR = Actor.system("reconciliation")
@@ -71,7 +71,7 @@ def reconcile(
             opened=tally.opened,
             closed=tally.closed,
         )
-        _count(run, account)
+        _count(run, scope)
         run.duration_ms = round((time.monotonic() - clock) * 1000)
         run.save()
     return run
@@ -138,17 +138,21 @@ def _advance(scope: Scope, started: datetime) -> None:
         )
 
 
-def _count(run: Run, account: str | None) -> None:
-    scope = Scope(account)
+def _count(run: Run, scope: Scope) -> None:
+    """What is open after it; and of the transactions looked at those that are in no item."""
+    held = f"{LINK} l JOIN {TXN} t ON t.id = l.transaction_id"
+    if scope.since is not None:
+        held += " JOIN recon_t w ON w.id = t.id AND t.synced_at > %(since)s"
     with connection.cursor() as cursor:
         sql.keep(
             cursor,
             f"""
             SELECT i.state, i.currency, COUNT(*), SUM(i.difference) FROM {ITEM} i
             WHERE i.state IN ({OPEN_STATES}){scope.of("i", "account")} GROUP BY i.state, i.currency
-            UNION ALL SELECT '', '', COUNT(*), 0 FROM recon_t
+            UNION ALL SELECT '', '', COUNT(*), 0 FROM {held} WHERE TRUE{scope.of("t", "account")}
             """,  # noqa: S608  (our own names)
-            account=("text", account),
+            account=("text", scope.account),
+            since=("timestamptz", scope.params()["since"]),
         )
         for state, currency, count, difference in cursor.fetchall():
             if not state:

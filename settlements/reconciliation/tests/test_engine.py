@@ -85,6 +85,28 @@ def test_a_pair_that_agrees_leaves_no_row():
     assert (run.agreed, run.counts, ReconciliationItem.objects.count()) == (50, {}, 0)
 
 
+def test_how_many_agree_is_of_what_was_looked_at_and_is_in_no_item(monkeypatch):
+    monkeypatch.setattr(config, "OVERLAP", timedelta(0))
+    books = Books()
+    books.agree(10)
+    FAULTS["two_entries_for_one_transaction"](books)
+    FAULTS["transaction_of_today"](books)
+    books.store()
+    beside = movement()
+    store_transactions(
+        beside.txn, {**beside.txn, "object_id": f"{beside.ident}_fee", "amount": -9, "net": -9, "fee": 0}
+    )
+    post(beside.entry)
+    assert [(run.transactions, run.agreed) for run in (look(full=True), look(full=True))] == [(14, 11)] * 2
+    ReconciliationItem.objects.update(due_at=NOW)
+    new = Books()
+    new.agree(3)
+    FAULTS["top_up"](new)
+    new.store()
+    run = look()
+    assert (run.mode, run.transactions, run.agreed) == (Run.Mode.DELTA, 4, 3), "what was only due again is not new"
+
+
 def test_running_again_changes_nothing():
     books = Books()
     for break_something in FAULTS.values():
