@@ -123,7 +123,9 @@ def _summary(canvas: Canvas, statement: Statement) -> tuple[float, int]:
 def _issuer() -> str:
     """The platform, as the brand of its own names it; "" where nobody has set one up."""
     brand = current.brand_of("")
-    return f"Issued by {', '.join([brand.name, *brand.postal_address.splitlines()])}" if brand.is_stored else ""
+    address = ", ".join(brand.postal_address.splitlines())
+    named = address if address.startswith(brand.name) else ", ".join(filter(None, (brand.name, address)))
+    return f"Issued by {named}" if brand.is_stored else ""
 
 
 def _head(canvas: Canvas, y: float) -> float:
