@@ -99,6 +99,16 @@ class TabFilter(admin.SimpleListFilter):
         return queryset.filter(state__in=states) if states else queryset
 
 
+GONE = (
+    "The difference has gone: what was in it agrees by id now, or belongs to another item. Amounts, cause and words are "
+    "those that it was found with."
+)
+
+
+def _has_gone(item: ReconciliationItem) -> bool:
+    return item.state == State.MATCHED and not item.transactions and not item.entries
+
+
 @admin.register(ReconciliationItem, site=site)
 class ReconciliationItemAdmin(ReadOnlyAdmin):
     scope_field = "account"
@@ -134,9 +144,12 @@ class ReconciliationItemAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Ledger − Stripe")
     def money(self, item: ReconciliationItem) -> str:
-        """Two currencies have no difference; the stored 0 would read as none."""
+        """Two currencies have no difference; the stored 0 would read as none. One that has gone stands beside the
+        amounts that it was found with."""
         if item.state == State.CURRENCY_MISMATCH:
             return "two currencies"
+        if _has_gone(item):
+            return "gone"
         return tags.money(item.difference, item.currency)
 
     @admin.display(description="Difference")
@@ -161,7 +174,7 @@ class ReconciliationItemAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Which means")
     def meaning(self, item: ReconciliationItem) -> str:
-        return MEANINGS[State(item.state)]
+        return GONE if _has_gone(item) else MEANINGS[State(item.state)]
 
     @admin.display(description="Book")
     def book(self, item: ReconciliationItem) -> str:

@@ -79,6 +79,22 @@ def test_an_items_page_shows_its_members_and_the_steps(finance, auditor, client)
     assert "Suggest this correction" not in client.get(url).content.decode()
 
 
+def test_a_difference_that_has_gone_says_so_beside_the_amounts_it_was_found_with(finance, client):
+    one = movement()
+    store_transactions(one.txn)
+    reconcile(trigger="test")
+    post(one.entry)
+    reconcile(trigger="test")
+    item = ReconciliationItem.objects.get()
+    assert (item.state, item.ledger, item.difference) == (State.MATCHED, 0, 0)
+    client.force_login(finance)
+    page = client.get(reverse("admin:reconciliation_reconciliationitem_change", args=[item.pk])).content.decode()
+    assert "The difference has gone" in page
+    assert "Stripe and the ledger say the same" not in page
+    listed = client.get(reverse(LIST), {"tab": "settled"}).content.decode()
+    assert "gone" in listed.partition('id="result_list"')[2]
+
+
 def test_the_steps_work_from_the_page(finance, client):
     books()
     item = ReconciliationItem.objects.get(cause="manual_payout")
