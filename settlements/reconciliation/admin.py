@@ -100,8 +100,8 @@ class TabFilter(admin.SimpleListFilter):
 
 
 GONE = (
-    "The difference has gone: what was in it agrees by id now, or belongs to another item. Amounts, cause and words are "
-    "those that it was found with."
+    "The difference has gone: what was in it agrees by id now, or belongs to another item. Amounts, cause and words "
+    "are those that it was found with."
 )
 
 
