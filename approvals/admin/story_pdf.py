@@ -87,19 +87,21 @@ def marked_up(text: str) -> str:
     return "".join(marked).replace("\n", "<br/>")
 
 
+def _laid(text: str, bold: bool = False) -> tuple[list[tuple[str, str]], float]:
+    """Its runs, and how wide they are together at a size of one point."""
+    parts = [(BOLD if bold and font == REGULAR else font, part) for font, part in runs(text)]
+    return parts, sum(stringWidth(part, font, 1) for font, part in parts)
+
+
 def draw(canvas: Canvas, x: float, y: float, text: str, size: float, width: float, *, bold: bool = False) -> None:
     """One line of at most `width` points, in any script: set smaller where it is too long, at last cut with an …."""
 
-    def laid(text: str) -> tuple[list[tuple[str, str]], float]:
-        parts = [(BOLD if bold and font == REGULAR else font, part) for font, part in runs(text)]
-        return parts, sum(stringWidth(part, font, 1) for font, part in parts)
-
     text = " ".join(text.split())
-    parts, wide = laid(text)
+    parts, wide = _laid(text, bold)
     size = max(min(size, width / wide if wide else size), size * SMALLEST)
     while wide * size > width and text:
         text = text[:-1]
-        parts, wide = laid(f"{text}…")
+        parts, wide = _laid(f"{text}…", bold)
     for font, part in parts:
         canvas.setFont(font, size)
         canvas.drawString(x, y, part)
@@ -168,7 +170,9 @@ def _section(section: Section) -> list[Any]:
 
 def _columns(table: Table) -> PdfTable:
     """As wide as their texts ask for; where that is more than there is, the widest give way first."""
-    asks = [max(map(_asked, column)) for column in zip(table.header, *table.rows, strict=True)]
+    asks = [_asked(name, bold=True) for name in table.header]
+    for row in table.rows:
+        asks = [max(ask, _asked(text)) for ask, text in zip(asks, row, strict=True)]
     left, cap = WIDTH, WIDTH
     for index, ask in enumerate(sorted(asks)):
         cap = left / (len(asks) - index)
@@ -186,9 +190,9 @@ def _sides(table: Table, row: Sequence[str]) -> list[tuple[str, bool]]:
     return [(text, index >= len(row) - table.figures) for index, text in enumerate(row)]
 
 
-def _asked(text: str) -> float:
-    """The points that a column of it asks for, its gap and some for bold letters among them."""
-    return min(sum(stringWidth(part, font, SIZE) for font, part in runs(text[:MAX_CELL])) * 1.1, WIDTH) + GAP
+def _asked(text: str, *, bold: bool = False) -> float:
+    """The points that a column of it asks for, its gap among them."""
+    return min(_laid(text[:MAX_CELL], bold)[1] * SIZE, WIDTH) + GAP + 1
 
 
 def _cell(text: str, *, bold: bool = False, colour: Any = colors.black, right: bool = False) -> Paragraph:

@@ -183,8 +183,8 @@ def test_texts_of_any_length_and_script_fit_on_paper(auditor, propose):
 
 
 def test_a_narrow_column_keeps_its_words_whole_while_a_wide_one_wraps():
-    def widths(*rows):
-        table = story_pdf._columns(Table("", ("Event", "Hash", "Said"), list(rows)))
+    def widths(*rows, header=("Event", "Hash", "Said")):
+        table = story_pdf._columns(Table("", header, list(rows)))
         return [width - story_pdf.GAP for width in table._colWidths]
 
     event, words = "evt_1NirD82eZvKYlo2CIvbtLWuY", "a long story " * 200
@@ -192,6 +192,9 @@ def test_a_narrow_column_keeps_its_words_whole_while_a_wide_one_wraps():
     assert widths((event, "f" * 64, "short"))[0] >= needs
     assert widths((event, "f" * 64, words))[0] >= needs
     assert min(widths((event, "f" * 64, "あ" * 500))) >= needs
+    assert widths(("1", "f" * 64, words), header=("Approvals", "Hash", "Said"))[0] >= stringWidth(
+        "Approvals", story_pdf.BOLD, story_pdf.SIZE
+    )
 
 
 def test_the_foot_of_a_page_says_to_whom_it_was_told_however_long_the_title(monkeypatch):
