@@ -95,7 +95,6 @@ def _laid(text: str, bold: bool = False) -> tuple[list[tuple[str, str]], float]:
 
 def draw(canvas: Canvas, x: float, y: float, text: str, size: float, width: float, *, bold: bool = False) -> None:
     """One line of at most `width` points, in any script: set smaller where it is too long, at last cut with an …."""
-
     text = " ".join(text.split())
     parts, wide = _laid(text, bold)
     size = max(min(size, width / wide if wide else size), size * SMALLEST)
