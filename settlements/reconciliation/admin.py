@@ -11,6 +11,7 @@ from django.db.models import Min
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 
 from billingops.actors import Actor
 from billingops.admin import home
@@ -147,9 +148,9 @@ class ReconciliationItemAdmin(ReadOnlyAdmin):
         """Two currencies have no difference; the stored 0 would read as none. One that has gone stands beside the
         amounts that it was found with."""
         if item.state == State.CURRENCY_MISMATCH:
-            return "two currencies"
+            return format_html('<span class="bo-money">{}</span>', "two currencies")
         if _has_gone(item):
-            return "gone"
+            return format_html('<span class="bo-money">{}</span>', "gone")
         return tags.money(item.difference, item.currency)
 
     @admin.display(description="Difference")
