@@ -44,15 +44,15 @@ def this_month() -> str:
     return f"{timezone.now():%Y-%m}"
 
 
-def _made(request: HttpRequest, account: str, month: str) -> tuple[statements.Statement | None, list[str]]:
-    _seller(request, account)
+def _made(request: HttpRequest, account: str, month: str) -> tuple[Seller, statements.Statement | None, list[str]]:
+    seller = _seller(request, account)
     known = statements.currencies(account)
     asked = request.GET.get("currency", "").lower() or (known[0] if known else "")
     if asked and asked not in known:
         raise Http404("This seller has had no money in that currency.")
     try:
         statements.moments(month)
-        return (statements.of(account, month, asked) if asked else None), known
+        return seller, (statements.of(account, month, asked) if asked else None), known
     except InvalidInput as wrong:
         raise Http404(str(wrong))
 
@@ -60,7 +60,7 @@ def _made(request: HttpRequest, account: str, month: str) -> tuple[statements.St
 @page("settlements/statement/<str:account>/<str:month>/", name="settlements_statement")
 @require_safe
 def show(request: HttpRequest, account: str, month: str) -> HttpResponse:
-    made, known = _made(request, account, month)
+    seller, made, known = _made(request, account, month)
     raw = request.GET.get("page", "1")
     pages = max(1, -(-made.count // PAGE_SIZE)) if made else 1
     number = min(max(int(raw), 1), pages) if raw.isdecimal() and len(raw) < 7 else 1
@@ -74,7 +74,7 @@ def show(request: HttpRequest, account: str, month: str) -> HttpResponse:
         "made": made,
         "is_over": month < this_month(),
         "account": account,
-        "seller": made.name if made else account,
+        "seller": seller.name or account,
         "month": month,
         "rows": rows,
         "before": before,
@@ -95,7 +95,7 @@ def show(request: HttpRequest, account: str, month: str) -> HttpResponse:
 @page("settlements/statement/<str:account>/<str:month>/file/", name="settlements_statement_file")
 @require_safe
 def file(request: HttpRequest, account: str, month: str) -> HttpResponseBase:
-    made, _ = _made(request, account, month)
+    _, made, _ = _made(request, account, month)
     if made is None:
         raise Http404("This seller has had no money yet.")
     name = f"statement-{account}-{month}-{made.currency}"

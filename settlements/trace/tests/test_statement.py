@@ -300,7 +300,9 @@ def test_a_statement_is_for_whoever_may_see_the_seller(client, make_user, busy):
 
 def test_a_seller_without_money_has_an_empty_page(client, lead, world):
     Seller.objects.create(account="acct_new", name="Newcomer")
-    assert b"no money yet" in page(client, lead, "acct_new").content
+    empty = page(client, lead, "acct_new").content
+    assert b"no money yet" in empty
+    assert b"Newcomer" in empty
     assert page(client, lead, "acct_new", file=True).status_code == 404
     assert page(client, lead, currency="eur").status_code == 404
 
