@@ -14,8 +14,6 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from approvals.admin import story_pdf
-from approvals.admin.story import Story
 from billingops.llm.models import AgentRun
 from billingops.models import AccountAccess
 from billingops.stripe.models import MirroredBalanceTransaction
@@ -178,20 +176,12 @@ def test_reports_come_as_files(bakery, lead, client, format, page):
         assert "<v>100</v>" in sheet  # of 10,000 cents
 
 
-def test_a_pdf_says_whose_it_is_and_of_which_days(bakery, lead, client, monkeypatch):
-    told: list[Story] = []
-    whole = story_pdf.render
-
-    def render(story: Story) -> bytes:
-        told.append(story)
-        return whole(story)
-
-    monkeypatch.setattr(story_pdf, "render", render)
+def test_a_pdf_says_whose_it_is_and_of_which_days(bakery, lead, client, drawn):
     client.force_login(lead)
     for arguments in ([MONTH, bakery], [MONTH], ["2020-01"], [f"{timezone.now():%Y-%m}"]):
         name = "reconciliation_report" if len(arguments) == 2 else "reconciliation_month"
         client.get(reverse(f"admin:{name}", args=arguments), {"format": "pdf"})
-    one, every, empty, this = told
+    one, every, empty, this = drawn
     assert (one.title, one.subtitle) == (
         "Reconciliation 2026-03, Bakery Supplies",
         "acct_bakery · 2026-03-01 to 2026-03-31 (UTC) · 1 of 1 reports tie",

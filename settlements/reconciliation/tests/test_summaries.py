@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
-from approvals.admin import story_pdf
-from approvals.admin.story import Story
 from billingops.llm import client as llm_client
 from settlements.ledger import journal
 from settlements.ledger.accounts import Account, Kind
@@ -85,24 +83,16 @@ def unexplained() -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("text", [HONEST, "It ties: the month is complete and nothing is left to explain."])
 def test_the_model_is_given_every_part_and_its_words_stand_only_where_they_are_true(
-    model, unexplained, lead, client, monkeypatch, text
+    model, unexplained, lead, client, drawn, text
 ):
     model.answer({"text": text})
-    told: list[Story] = []
-    whole = story_pdf.render
-
-    def render(story: Story) -> bytes:
-        told.append(story)
-        return whole(story)
-
-    monkeypatch.setattr(story_pdf, "render", render)
     client.force_login(lead)
     answer = client.post(reverse("admin:reconciliation_report", args=["2026-10", "acct_b"]))
     assert answer["Content-Type"] == "application/pdf"
     sent = model.requests[0].text
     for said in ("Payable, USD", "At Stripe, USD", "USD 999.00", "unexplained"):
         assert said in sent
-    in_short = told[0].sections[0]
+    in_short = drawn[0].sections[0]
     taken = text == HONEST
     assert in_short.text.startswith(text) == taken
     assert "USD 999.00 more in the ledger" in in_short.text or taken
